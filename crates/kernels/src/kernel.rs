@@ -1,0 +1,155 @@
+//! The contract between a kernel and the [`Machine`](crate::machine::Machine) that runs it.
+//!
+//! A kernel is a plain description of one operation at fixed shapes. It says which operands it takes and how
+//! its work is cut into stages (with a barrier between them) and tasks (which may run at the same time, in any
+//! order, on any thread). The cut depends on shapes only, never on the number of threads, so results are
+//! bit-identical for any thread count.
+
+use crate::isa::Isa;
+
+/// Everything is stored in 4-byte words: f32 as such, i32 and u32 bit for bit, bool as the u32 words 0 and 1.
+pub const WORD: usize = 4;
+
+/// How a kernel touches an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Only read.
+    Read,
+    /// Every word is written; what it held before does not matter.
+    Write,
+    /// Read and written: an accumulator, or scratch that only this kernel uses.
+    ReadWrite,
+}
+
+/// What a kernel expects of one operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OperandSpec {
+    /// Length in words.
+    pub words: usize,
+    /// How it is touched.
+    pub access: Access,
+    /// Index of a `Read` operand of the same length whose memory this written operand may share exactly
+    /// (same space, offset and length), because task `t` reads a word of it before writing that word and no
+    /// other task touches that word.
+    pub may_alias: Option<usize>,
+}
+
+impl OperandSpec {
+    /// An operand that is only read.
+    pub fn read(words: usize) -> Self {
+        Self { words, access: Access::Read, may_alias: None }
+    }
+    /// An operand whose every word is written.
+    pub fn write(words: usize) -> Self {
+        Self { words, access: Access::Write, may_alias: None }
+    }
+    /// Scratch of this kernel alone: contents are undefined before and after.
+    pub fn workspace(words: usize) -> Self {
+        Self { words, access: Access::ReadWrite, may_alias: None }
+    }
+}
+
+/// One operation at fixed shapes.
+pub trait Kernel: Send + Sync + std::fmt::Debug {
+    /// A short name for profiles and dumps, e.g. `conv.forward`.
+    fn name(&self) -> &'static str;
+
+    /// Floating-point operations necessary by the operation's definition (a multiply-add counts two). Padding
+    /// taps are counted like any other, as peers and papers do. Passes count one per arithmetic instruction
+    /// and element.
+    fn flops(&self) -> u64;
+
+    /// The operands in the order in which [`Operands`] hands them over. Workspaces come last.
+    fn operands(&self) -> Vec<OperandSpec>;
+
+    /// Number of stages; all tasks of a stage end before the next stage begins.
+    fn stages(&self) -> usize {
+        1
+    }
+
+    /// Number of tasks of a stage; a function of shapes only.
+    fn tasks(&self, stage: usize) -> usize;
+
+    /// Words of thread-private scratch that [`Kernel::run`] is handed in `local` (64-byte aligned, undefined).
+    fn local_words(&self) -> usize {
+        0
+    }
+
+    /// Runs one task.
+    ///
+    /// # Safety
+    /// `isa` is supported by this CPU; `operands` matches [`Kernel::operands`] in number and length, and obeys
+    /// the aliasing rule of [`OperandSpec`]; all tasks of earlier stages have ended; no task runs twice.
+    unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]);
+}
+
+/// The operands of one kernel call, as raw parts: tasks of one stage write disjoint words of the same operand,
+/// which references could not express.
+#[derive(Clone, Copy, Debug)]
+pub struct Operands<'a> {
+    parts: &'a [(*mut f32, usize)],
+}
+
+// SAFETY: the pointers are dereferenced only through the unsafe methods below, whose contracts forbid data races.
+unsafe impl Send for Operands<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Operands<'_> {}
+
+impl<'a> Operands<'a> {
+    /// Wraps `(start, words)` pairs, in the order of [`Kernel::operands`].
+    pub fn new(parts: &'a [(*mut f32, usize)]) -> Self {
+        Self { parts }
+    }
+
+    /// Number of operands.
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Words in operand `i`.
+    pub fn words(&self, i: usize) -> usize {
+        self.parts[i].1
+    }
+
+    /// Start of operand `i`.
+    pub fn ptr(&self, i: usize) -> *mut f32 {
+        self.parts[i].0
+    }
+
+    /// Operand `i` as f32 values.
+    ///
+    /// # Safety
+    /// No word of it is written while the slice lives.
+    pub unsafe fn read(&self, i: usize) -> &'a [f32] {
+        let (ptr, len) = self.parts[i];
+        // SAFETY: the pair describes live, aligned memory (contract of `Kernel::run`), not written meanwhile.
+        unsafe { std::slice::from_raw_parts(ptr, len) }
+    }
+
+    /// Operand `i` as u32 words.
+    ///
+    /// # Safety
+    /// No word of it is written while the slice lives.
+    pub unsafe fn read_u32(&self, i: usize) -> &'a [u32] {
+        let (ptr, len) = self.parts[i];
+        // SAFETY: as in `read`; f32 and u32 have the same size and alignment and no invalid bit patterns.
+        unsafe { std::slice::from_raw_parts(ptr.cast(), len) }
+    }
+
+    /// Words `range` of operand `i`, to be written.
+    ///
+    /// # Safety
+    /// No other reference to these words lives, in this or any other task.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn write(&self, i: usize, range: std::ops::Range<usize>) -> &'a mut [f32] {
+        let (ptr, len) = self.parts[i];
+        assert!(range.start <= range.end && range.end <= len, "range outside the operand");
+        // SAFETY: in bounds by the assertion, unshared by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(ptr.add(range.start), range.end - range.start) }
+    }
+}

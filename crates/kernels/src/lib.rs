@@ -1,0 +1,7 @@
+//! SIMD kernels and the machinery that runs them. All `unsafe` of Ganymede lives in this crate.
+//!
+//! * [`isa`]: instruction sets, detected or forced;
+//! * [`kernel`]: what a kernel is.
+
+pub mod isa;
+pub mod kernel;
