@@ -1,0 +1,72 @@
+//! Batched matrix product.
+
+use super::operands;
+use crate::array::{Array, Data};
+use crate::grad::Rule;
+use crate::tensor::Tensor;
+use crate::types::TensorType;
+
+/// Rows, contraction length and columns of a product.
+pub(crate) fn extents(a: &[usize], b: &[usize], trans_a: bool, trans_b: bool) -> Result<[usize; 3], String> {
+    let (a, b) = (&a[a.len() - 2..], &b[b.len() - 2..]);
+    let (m, k) = if trans_a { (a[1], a[0]) } else { (a[0], a[1]) };
+    let (k2, n) = if trans_b { (b[1], b[0]) } else { (b[0], b[1]) };
+    if k != k2 {
+        return Err(format!("the first operand has {k} columns, the second {k2} rows"));
+    }
+    Ok([m, k, n])
+}
+
+pub(super) fn infer(trans_a: bool, trans_b: bool, inputs: &[&TensorType]) -> Result<TensorType, String> {
+    let [a, b] = operands(inputs)?;
+    if a.rank() < 2 || b.rank() != a.rank() || a.shape[..a.rank() - 2] != b.shape[..b.rank() - 2] {
+        return Err(format!("operands need two matrix axes and the same leading axes, got {a} and {b}"));
+    }
+    if a.dtype != b.dtype || !a.dtype.is_float() {
+        return Err(format!("operands must be floats of one type, got {a} and {b}"));
+    }
+    let [m, _, n] = extents(&a.shape, &b.shape, trans_a, trans_b)?;
+    let mut shape = a.shape[..a.rank() - 2].to_vec();
+    shape.extend([m, n]);
+    Ok(TensorType::new(a.dtype, shape))
+}
+
+/// C = AB gives dA = dC B^T and dB = A^T dC. With a transposed operand the same product is written in the order
+/// that yields the transpose, so that no gradient ever copies a matrix.
+pub(super) fn differentiate(trans_a: bool, trans_b: bool, rule: &mut Rule) {
+    let (a, b, c) = (rule.input(0), rule.input(1), rule.cotangent());
+    let product = |x: &Tensor, tx: bool, y: &Tensor, ty: bool| x.matmul_with(y, tx, ty);
+    if rule.needs(0) {
+        // A stored as is: dC B^T, else its transpose B dC^T.
+        let given = if trans_a { product(&b, trans_b, &c, true) } else { product(&c, false, &b, !trans_b) };
+        rule.give(0, given);
+    }
+    if rule.needs(1) {
+        let given = if trans_b { product(&c, true, &a, trans_a) } else { product(&a, !trans_a, &c, false) };
+        rule.give(1, given);
+    }
+}
+
+pub(super) fn evaluate(trans_a: bool, trans_b: bool, inputs: &[&Array], ty: &TensorType) -> Array {
+    let (a, b) = (inputs[0], inputs[1]);
+    let [m, k, n] =
+        extents(&a.ty.shape, &b.ty.shape, trans_a, trans_b).unwrap_or_else(|e| unreachable!("{e}"));
+    let batch: usize = ty.shape[..ty.rank() - 2].iter().product();
+    let (a, b) = (a.floats(), b.floats());
+    let mut out = vec![0.0; ty.len()];
+    for g in 0..batch {
+        let (a, b) = (&a[g * m * k..][..m * k], &b[g * k * n..][..k * n]);
+        for i in 0..m {
+            for j in 0..n {
+                out[(g * m + i) * n + j] = (0..k)
+                    .map(|p| {
+                        let x = if trans_a { a[p * m + i] } else { a[i * k + p] };
+                        let y = if trans_b { b[j * k + p] } else { b[p * n + j] };
+                        x * y
+                    })
+                    .sum();
+            }
+        }
+    }
+    Array::new(ty.clone(), Data::Float(out))
+}
