@@ -195,7 +195,9 @@ pub enum DataError {
     },
 
     /// A batch that the set cannot fill once.
-    #[error("batch of {batch} is larger than {spec}, which has {items} items: use a batch of at most {items}")]
+    #[error(
+        "batch of {batch} is larger than {spec}, which has {items} items: use a batch of at most {items}"
+    )]
     BatchTooLarge {
         /// The set.
         spec: String,
@@ -260,5 +262,8 @@ fn did_you_mean(nearest: &Option<String>) -> String {
 }
 
 fn nearest_file(nearest: &Option<PathBuf>) -> String {
-    nearest.as_ref().map(|path| format!("; the nearest that exists is {}", path.display())).unwrap_or_default()
+    nearest
+        .as_ref()
+        .map(|path| format!("; the nearest that exists is {}", path.display()))
+        .unwrap_or_default()
 }

@@ -43,7 +43,9 @@ impl Role {
 
     fn rank_hint(self, rank: usize) -> &'static str {
         match (self, rank) {
-            (Self::Images, 1) => "; this is a label file: give the image file (`...-images-idx3-ubyte`) or the folder",
+            (Self::Images, 1) => {
+                "; this is a label file: give the image file (`...-images-idx3-ubyte`) or the folder"
+            }
             (Self::Labels, 3) => "; this is an image file where a label file should be",
             (Self::Images | Self::Labels, _) => "",
         }
@@ -250,7 +252,8 @@ fn describe(head: &[u8]) -> String {
         Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok(),
         Err(_) => None,
     };
-    let is_text = |text: &&str| !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace());
+    let is_text =
+        |text: &&str| !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace());
     match text.filter(is_text) {
         Some(text) => format!("this is text, first bytes {:?}", text.chars().take(24).collect::<String>()),
         None => {

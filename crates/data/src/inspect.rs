@@ -76,7 +76,8 @@ pub fn inspect(set: &Dataset) -> Result<Summary, DataError> {
     }
     let n = finite.max(1) as f64;
     let mean = sum / n;
-    let classes = set.classes().zip(counts).map(|(names, counts)| names.iter().cloned().zip(counts).collect());
+    let classes =
+        set.classes().zip(counts).map(|(names, counts)| names.iter().cloned().zip(counts).collect());
     Ok(Summary {
         spec: set.spec().to_owned(),
         count: set.len(),
@@ -102,7 +103,11 @@ impl fmt::Display for Summary {
             None => writeln!(f, "  items     endless, of {shape}; figures from the first {}", self.examined)?,
         }
         let (low, high) = self.range;
-        writeln!(f, "  values    {low:.4} to {high:.4}, mean {:.4}, deviation {:.4}", self.mean, self.deviation)?;
+        writeln!(
+            f,
+            "  values    {low:.4} to {high:.4}, mean {:.4}, deviation {:.4}",
+            self.mean, self.deviation
+        )?;
         if self.scale != 1.0 {
             writeln!(f, "  units     one value is {:.6} original units", self.scale)?;
         }

@@ -63,7 +63,8 @@ impl Loader {
         check_cursor(cursor)?;
         let (ready_sender, ready) = sync_channel(DEPTH);
         let (used, used_receiver) = channel();
-        let preparer = Preparer { order: Order::new(seed, dataset.len()), dataset, batch, indices: Vec::new() };
+        let preparer =
+            Preparer { order: Order::new(seed, dataset.len()), dataset, batch, indices: Vec::new() };
         let worker = std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(move || preparer.run(cursor, &ready_sender, &used_receiver))

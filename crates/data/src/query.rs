@@ -64,7 +64,8 @@ impl<'a> Query<'a> {
 
     fn unknown(&self, key: &str, known: &[(&str, &str)]) -> DataError {
         let names = || known.iter().map(|(name, _)| *name);
-        let listed = if known.is_empty() { "none".to_owned() } else { names().collect::<Vec<_>>().join(", ") };
+        let listed =
+            if known.is_empty() { "none".to_owned() } else { names().collect::<Vec<_>>().join(", ") };
         DataError::UnknownParameter {
             spec: self.spec.to_owned(),
             key: key.to_owned(),

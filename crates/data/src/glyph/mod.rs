@@ -94,7 +94,7 @@ impl Artist {
 
     /// Moves the knots of a stroke a little and lays a Catmull-Rom spline through them, broken at corners.
     fn trace(&mut self, stroke: &[Knot], draws: &mut Draws) {
-        const TREMOR: f32 = 0.055;
+        const TREMOR: f32 = 0.065;
         self.knots.clear();
         self.knots.extend(
             stroke.iter().map(|k| [k.x + TREMOR * draws.triangular(), k.y + TREMOR * draws.triangular()]),
@@ -151,7 +151,7 @@ impl Hand {
         let (cos, sin) = ((1.0 - tangent * tangent) / denominator, 2.0 * tangent / denominator);
         // Most hands lean to the right: y grows downwards, so a positive lean moves the top right.
         let lean = 0.12 + 0.38 * draws.triangular();
-        let aspect = draws.range(0.72, 1.08);
+        let aspect = draws.range(0.75, 1.2);
         Self {
             radius: 1.2 + 0.6 * draws.triangular(),
             softness: draws.range(1.1, 1.7),

@@ -6,7 +6,7 @@ use crate::{
     source::{OpenOptions, Source, Split},
 };
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -140,17 +140,27 @@ fn in_folder(folder: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>), 
     }
     held.sort();
     let find = |wanted: &[String]| {
-        wanted.iter().find(|name| held.iter().any(|entry| entry == OsStr::new(name))).map(|name| folder.join(name))
+        wanted
+            .iter()
+            .find(|name| held.iter().any(|entry| entry == OsStr::new(name)))
+            .map(|name| folder.join(name))
     };
     let wanted = names(split, "images", 3);
     let Some(images) = find(&wanted) else {
         return Err(DataError::Missing {
             path: folder.to_owned(),
             looked_for: format!("{} or {}, plain or .gz", wanted[0], wanted[1]),
-            nearest: nearest_name(&wanted[0], &held).map(|name| folder.join(name)),
+            nearest: one_below(folder, &held, &wanted)
+                .or_else(|| nearest_name(&wanted[0], &held).map(|name| folder.join(name))),
         });
     };
     Ok((images, find(&names(split, "labels", 1))))
+}
+
+/// The wanted file in a sub-folder: many copies keep the files in `raw` or beside other sets.
+fn one_below(folder: &Path, held: &[OsString], wanted: &[String]) -> Option<PathBuf> {
+    let folders = held.iter().map(|name| folder.join(name)).filter(|path| path.is_dir());
+    folders.flat_map(|sub| wanted.iter().map(move |name| sub.join(name))).find(|path| path.is_file())
 }
 
 /// The label file that belongs to an image file by its name, if it exists.
@@ -174,7 +184,8 @@ fn nearest_existing(path: &Path) -> Option<PathBuf> {
         let parent = missing.parent()?;
         let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         if folder.is_dir() {
-            let mut held: Vec<_> = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
+            let mut held: Vec<_> =
+                fs::read_dir(folder).ok()?.flatten().map(|entry| entry.file_name()).collect();
             held.sort();
             let wanted = missing.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
             return Some(nearest_name(&wanted, &held).map_or(folder.to_owned(), |name| folder.join(name)));
@@ -183,6 +194,6 @@ fn nearest_existing(path: &Path) -> Option<PathBuf> {
     }
 }
 
-fn nearest_name(wanted: &str, held: &[std::ffi::OsString]) -> Option<String> {
+fn nearest_name(wanted: &str, held: &[OsString]) -> Option<String> {
     nearest(wanted, held.iter().filter_map(|name| name.to_str())).map(str::to_owned)
 }

@@ -56,7 +56,9 @@ impl Source for Ring8 {
         };
         let angle = |mode: usize| 2.0 * PI * mode as f64 / MODES as f64;
         let mixture = MixtureSpec {
-            centres: (0..MODES).map(|mode| [radius * angle(mode).cos(), radius * angle(mode).sin()]).collect(),
+            centres: (0..MODES)
+                .map(|mode| [radius * angle(mode).cos(), radius * angle(mode).sin()])
+                .collect(),
             sigma: query.positive("sigma")?.unwrap_or(0.02),
             weights: vec![1.0 / MODES as f64; MODES],
         };
