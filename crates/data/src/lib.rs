@@ -3,7 +3,7 @@
 //! * [`source`]: what a data specification can name, and [`open`];
 //! * [`dataset`]: a set of items, finite or infinite, addressed by index;
 //! * [`loader`]: shuffled batches, prepared on another thread, a pure function of seed and cursor;
-//! * [`inspect`]: what is in a set, in one table;
+//! * [`mod@inspect`]: what is in a set, in one table;
 //! * [`glyph`]: the embedded handwritten-like digits;
 //! * [`mixture`]: the two-dimensional Gaussian mixtures;
 //! * [`idx`]: the file format of MNIST and Fashion-MNIST.
