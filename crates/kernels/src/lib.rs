@@ -5,9 +5,11 @@
 //! * [`simd`]: one source for every instruction set;
 //! * [`buffer`]: aligned memory;
 //! * [`pool`]: the threads;
-//! * [`machine`]: a checked list of kernel calls, run as one parallel region.
+//! * [`machine`]: a checked list of kernel calls, run as one parallel region;
+//! * [`gemm`]: matrix products.
 
 pub mod buffer;
+pub mod gemm;
 pub mod isa;
 pub mod kernel;
 pub mod machine;

@@ -144,7 +144,7 @@ unsafe impl Send for WordPtr {}
 unsafe impl Sync for WordPtr {}
 
 const PAGE_WORDS: usize = 4096 / WORD;
-const _: () = assert!(PAGE_WORDS * WORD % ALIGN == 0);
+const _: () = assert!((PAGE_WORDS * WORD).is_multiple_of(ALIGN));
 
 impl Machine {
     /// Checks the plan and prepares to run it on any pool.
