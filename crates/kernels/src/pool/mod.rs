@@ -1,5 +1,6 @@
 //! A persistent pool of threads that run one parallel region at a time.
 
+mod placement;
 mod turnstile;
 
 #[cfg(test)]
@@ -8,10 +9,10 @@ mod tests;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use turnstile::{Patience, Turnstile};
+use turnstile::Turnstile;
 
 /// Why a pool could not be made, or a region did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +53,21 @@ type Body = *const (dyn Fn(&Worker<'_>) + Sync);
 #[repr(align(128))]
 struct Claims(AtomicUsize);
 
+/// The core a worker was last seen on.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Seat(AtomicU32);
+
+/// How often a waiter looks before it sleeps, some 50 microseconds in all. A stage takes 10 to 1000 and waking a
+/// sleeper costs some 50, so waiting awake wins where every worker has a core. Where it has not, each look
+/// steals time from the very worker that is waited for.
+const LOOKS: u32 = 2000;
+
 struct Shared {
     threads: usize,
-    patience: Patience,
+    /// [`LOOKS`], or 0 where there are more workers than cores.
+    looks: u32,
+    seats: Vec<Seat>,
     /// Moves when a region starts or the pool stops.
     start: Turnstile,
     /// Moves when the last worker but the caller has left a region.
@@ -112,7 +125,8 @@ impl Pool {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let shared = Arc::new(Shared {
             threads,
-            patience: Patience::of(threads, cores),
+            looks: if threads <= cores { LOOKS } else { 0 },
+            seats: (0..threads).map(|_| Seat(AtomicU32::new(placement::NOWHERE))).collect(),
             start: Turnstile::default(),
             end: Turnstile::default(),
             barrier: Turnstile::default(),
@@ -170,7 +184,7 @@ impl Pool {
             unsafe { *shared.body.get() = Some(erased) };
             shared.start.advance();
             shared.enter(0, body);
-            shared.end.wait_past(ended, shared.patience);
+            shared.wait(0, &shared.end, ended);
         } else {
             shared.enter(0, body);
         }
@@ -198,7 +212,9 @@ impl Shared {
         // The pool's first region may already have started, so the count that was never passed is 0.
         let mut seen = 0;
         loop {
-            self.start.wait_past(seen, self.patience);
+            if !self.start.spin_past(seen, self.looks) {
+                self.start.sleep_past(seen);
+            }
             // One region at a time, and it ends only when this worker has left it: exactly one step.
             seen = seen.wrapping_add(1);
             if self.stop.load(Ordering::Acquire) {
@@ -215,9 +231,31 @@ impl Shared {
         }
     }
 
+    /// Waits inside a region, as worker `index`.
+    fn wait(&self, index: usize, turnstile: &Turnstile, seen: u32) {
+        if turnstile.spin_past(seen, self.looks) {
+            return;
+        }
+        if self.looks > 0 {
+            let here = placement::core();
+            let shared = |(other, seat): (usize, &Seat)| {
+                other != index && here != placement::NOWHERE && seat.0.load(Ordering::Relaxed) == here
+            };
+            if self.seats.iter().enumerate().any(shared) {
+                placement::leave(here);
+                self.seats[index].0.store(placement::core(), Ordering::Relaxed);
+                if turnstile.spin_past(seen, self.looks) {
+                    return;
+                }
+            }
+        }
+        turnstile.sleep_past(seen);
+    }
+
     /// Runs the body as worker `index` and records its panic.
     fn enter(&self, index: usize, body: &(dyn Fn(&Worker<'_>) + Sync)) {
         let worker = Worker { index, shared: self, stage: Cell::new(0) };
+        self.seats[index].0.store(placement::core(), Ordering::Relaxed);
         INSIDE.set(true);
         let outcome = catch_unwind(AssertUnwindSafe(|| body(&worker)));
         INSIDE.set(false);
@@ -272,6 +310,7 @@ impl Worker<'_> {
         if shared.threads == 1 {
             return;
         }
+        shared.seats[self.index].0.store(placement::core(), Ordering::Relaxed);
         // Read before arriving: the count cannot move until this worker has arrived, unless by poison.
         let seen = shared.barrier.now();
         if shared.poisoned.load(Ordering::SeqCst) {
@@ -281,7 +320,7 @@ impl Worker<'_> {
             shared.arrived.store(0, Ordering::Relaxed);
             shared.barrier.advance();
         } else {
-            shared.barrier.wait_past(seen, shared.patience);
+            shared.wait(self.index, &shared.barrier, seen);
         }
         if shared.poisoned.load(Ordering::SeqCst) {
             resume_unwind(Box::new(Left));
