@@ -5,6 +5,7 @@
 //! pictures and a log, and [`sampler`] draws from what was trained.
 
 pub mod checkpoint;
+pub mod cost;
 pub mod error;
 pub mod judge;
 pub mod losses;
@@ -17,6 +18,7 @@ pub mod run;
 pub mod sampler;
 pub mod step;
 pub mod trainer;
+pub mod workloads;
 
 pub use error::Error;
 pub use recipe::Recipe;

@@ -239,7 +239,6 @@ impl Objective {
         let graph = Graph::new();
         let random = Random::new(&graph);
         let hyper = self.hyper(&graph);
-        let decay = graph.feed(feed::EMA_DECAY, TensorType::f32([]));
         let latent = self.latent(&graph, &random, Stream::GeneratorLatent, self.recipe.train.batch);
         let g = Scope::root(&graph, Side::Generator.root(), self.mode(&random, Some(StatisticsPass::GeneratorStep)));
         let fake = self.generate(&g, &latent);
@@ -255,6 +254,7 @@ impl Objective {
         let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
         let gradients = grad(&loss, &variables);
         let buffers = g.buffers();
+        let decay = self.recipe.ema.as_ref().map(|_| graph.feed(feed::EMA_DECAY, TensorType::f32([])));
         let finite = apply(
             &graph,
             self.generator_optimizer.as_ref(),
@@ -265,7 +265,7 @@ impl Objective {
                 hyper: &hyper,
                 clip_norm: self.recipe.generator.optimizer.clip_norm,
                 constrain: None,
-                ema: Some(EmaSpec { decay: &decay, prefix: EMA, buffers: &buffers }),
+                ema: decay.as_ref().map(|decay| EmaSpec { decay, prefix: EMA, buffers: &buffers }),
             },
         );
         graph.commit_when(&finite.and(&loss.is_finite()));
@@ -273,12 +273,17 @@ impl Objective {
         graph.finish()
     }
 
-    /// `count` samples of the averaged generator with running statistics, clamped to [-1, 1] where they are images.
+    /// Prefix of the slots that samples are drawn from: the averaged generator's, if there is one.
+    pub fn sample_prefix(&self) -> &'static str {
+        if self.recipe.ema.is_some() { EMA } else { "" }
+    }
+
+    /// `count` samples of the (averaged) generator with running statistics.
     pub fn sample_phase(&self, count: usize) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
         let latent = self.latent(&graph, &random, Stream::Sample, count);
-        let g = Scope::root(&graph, Side::Generator.root(), Mode::eval().with_prefix(EMA));
+        let g = Scope::root(&graph, Side::Generator.root(), Mode::eval().with_prefix(self.sample_prefix()));
         let samples = self.generate(&g, &latent);
         graph.output("samples", &samples);
         graph.finish()

@@ -79,7 +79,7 @@ impl Objective {
             for spec in params.iter() {
                 let values = spec.initialize(key);
                 store.insert(&spec.name, spec.ty.clone(), &values)?;
-                if side == Side::Generator {
+                if side == Side::Generator && self.recipe.ema.is_some() {
                     averaged.push((format!("{EMA}{}", spec.name), spec.ty.clone(), values));
                 }
             }
@@ -219,9 +219,11 @@ impl Trainer {
             self.feed_real(phase)?;
         }
         self.feed_common(phase, Side::Generator, self.progress.step * batch as u64)?;
-        let half_life = self.objective.recipe.ema.half_life.at(self.progress.images, self.progress.total_images);
-        let decay = if half_life > 0.0 { 0.5f64.powf(batch as f64 / half_life) } else { 0.0 };
-        self.session.feed_mut(phase, feed::EMA_DECAY)?[0] = decay as f32;
+        if let Some(ema) = &self.objective.recipe.ema {
+            let half_life = ema.half_life.at(self.progress.images, self.progress.total_images);
+            let decay = if half_life > 0.0 { 0.5f64.powf(batch as f64 / half_life) } else { 0.0 };
+            self.session.feed_mut(phase, feed::EMA_DECAY)?[0] = decay as f32;
+        }
         let committed = self.session.run(phase)?.committed;
         report.skipped += u32::from(!committed);
         report.g_loss = self.scalar(phase, "g_loss");

@@ -29,9 +29,9 @@ pub struct Recipe {
     pub train: Train,
     /// The adversarial loss.
     pub loss: LossSpec,
-    /// Exponential moving average of the generator's weights, which samples are drawn from.
-    #[serde(default)]
-    pub ema: Ema,
+    /// Exponential moving average of the generator's weights; samples are drawn from it where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<Ema>,
     /// The generator.
     pub generator: NetworkSpec,
     /// The discriminator.
@@ -112,12 +112,6 @@ pub struct LossSpec {
 pub struct Ema {
     /// Images after which a weight has moved half way to a new value; 0 follows at once. May be scheduled.
     pub half_life: Scheduled,
-}
-
-impl Default for Ema {
-    fn default() -> Self {
-        Self { half_life: Scheduled::constant(0.0) }
-    }
 }
 
 /// A network and its optimizer. Exactly one of `layers` and `model` is given.
@@ -276,8 +270,10 @@ impl Recipe {
                 }
             }
         }
-        if self.ema.half_life.range().0 < 0.0 {
-            return Err(self.error("ema.half_life", "must not be negative"));
+        if let Some(ema) = &self.ema
+            && ema.half_life.range().0 < 0.0
+        {
+            return Err(self.error("ema.half_life", format!("must not be negative, got {}", ema.half_life)));
         }
         Ok(())
     }
