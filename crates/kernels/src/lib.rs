@@ -10,6 +10,8 @@
 
 pub mod buffer;
 pub mod gemm;
+#[cfg(test)]
+mod guard;
 pub mod isa;
 pub mod kernel;
 pub mod random;

@@ -68,6 +68,8 @@ struct Shared {
     /// [`LOOKS`], or 0 where there are more workers than cores.
     looks: u32,
     seats: Vec<Seat>,
+    /// Workers a core has where all cores have about the same number.
+    share: usize,
     /// Moves when a region starts or the pool stops.
     start: Turnstile,
     /// Moves when the last worker but the caller has left a region.
@@ -126,6 +128,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             threads,
             looks: if threads <= cores { LOOKS } else { 0 },
+            share: threads.div_ceil(cores),
             seats: (0..threads).map(|_| Seat(AtomicU32::new(placement::NOWHERE))).collect(),
             start: Turnstile::default(),
             end: Turnstile::default(),
@@ -212,9 +215,7 @@ impl Shared {
         // The pool's first region may already have started, so the count that was never passed is 0.
         let mut seen = 0;
         loop {
-            if !self.start.spin_past(seen, self.looks) {
-                self.start.sleep_past(seen);
-            }
+            self.wait(index, &self.start, seen);
             // One region at a time, and it ends only when this worker has left it: exactly one step.
             seen = seen.wrapping_add(1);
             if self.stop.load(Ordering::Acquire) {
@@ -231,31 +232,43 @@ impl Shared {
         }
     }
 
-    /// Waits inside a region, as worker `index`.
+    /// Waits as worker `index`.
     fn wait(&self, index: usize, turnstile: &Turnstile, seen: u32) {
         if turnstile.spin_past(seen, self.looks) {
             return;
         }
-        if self.looks > 0 {
-            let here = placement::core();
-            let shared = |(other, seat): (usize, &Seat)| {
-                other != index && here != placement::NOWHERE && seat.0.load(Ordering::Relaxed) == here
-            };
-            if self.seats.iter().enumerate().any(shared) {
-                placement::leave(here);
-                self.seats[index].0.store(placement::core(), Ordering::Relaxed);
-                if turnstile.spin_past(seen, self.looks) {
-                    return;
-                }
-            }
+        // A worker that is waited for may be unable to run because this one looks on.
+        if self.settle(index) && turnstile.spin_past(seen, self.looks) {
+            return;
         }
         turnstile.sleep_past(seen);
+        // Woken, perhaps, on the core of the waker, which is at work there.
+        self.settle(index);
+    }
+
+    /// Moves worker `index` if its core has more than its share of workers; whether it did.
+    fn settle(&self, index: usize) -> bool {
+        let here = self.sit(index);
+        let together = self.seats.iter().filter(|s| s.0.load(Ordering::Relaxed) == here).count();
+        let crowded = here != placement::NOWHERE && together > self.share;
+        if crowded {
+            placement::leave(here);
+            self.sit(index);
+        }
+        crowded
+    }
+
+    /// Notes the core of worker `index`.
+    fn sit(&self, index: usize) -> u32 {
+        let here = placement::core();
+        self.seats[index].0.store(here, Ordering::Relaxed);
+        here
     }
 
     /// Runs the body as worker `index` and records its panic.
     fn enter(&self, index: usize, body: &(dyn Fn(&Worker<'_>) + Sync)) {
         let worker = Worker { index, shared: self, stage: Cell::new(0) };
-        self.seats[index].0.store(placement::core(), Ordering::Relaxed);
+        self.sit(index);
         INSIDE.set(true);
         let outcome = catch_unwind(AssertUnwindSafe(|| body(&worker)));
         INSIDE.set(false);
@@ -310,7 +323,7 @@ impl Worker<'_> {
         if shared.threads == 1 {
             return;
         }
-        shared.seats[self.index].0.store(placement::core(), Ordering::Relaxed);
+        shared.sit(self.index);
         // Read before arriving: the count cannot move until this worker has arrived, unless by poison.
         let seen = shared.barrier.now();
         if shared.poisoned.load(Ordering::SeqCst) {

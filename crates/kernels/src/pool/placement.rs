@@ -1,9 +1,10 @@
 //! Getting out of each other's way.
 //!
 //! Where a hypervisor reports halted virtual cores as taken away, Linux wakes a thread on the core of its waker
-//! even though another one idles, and two workers that wait for each other there do not look busy enough to be
-//! parted: measured at half the speed for seconds on end. So a worker that has waited in vain and finds itself
-//! on the core of another one moves. It is not pinned: its mask is as before afterwards.
+//! even though another one idles, and workers that wait for each other there do not look busy enough to be
+//! parted: two workers on two cores were measured at half their speed for seconds on end, seven at 100 instead
+//! of 180 GFLOP/s. So a worker that finds more than a fair share of them on its core moves away. It is not
+//! pinned: afterwards its mask is what it was before.
 
 /// Stands for a core that is not known.
 pub(super) const NOWHERE: u32 = u32::MAX;
