@@ -2,8 +2,10 @@
 //!
 //! * [`isa`]: instruction sets, detected or forced;
 //! * [`kernel`]: what a kernel is;
+//! * [`pass`]: fused elementwise passes and reductions;
 //! * [`simd`]: one source for every instruction set.
 
 pub mod isa;
 pub mod kernel;
+pub mod pass;
 pub mod simd;
