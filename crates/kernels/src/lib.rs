@@ -2,10 +2,12 @@
 //!
 //! * [`isa`]: instruction sets, detected or forced;
 //! * [`kernel`]: what a kernel is;
+//! * [`movement`]: copies between strided layouts;
 //! * [`pass`]: fused elementwise passes and reductions;
 //! * [`simd`]: one source for every instruction set.
 
 pub mod isa;
 pub mod kernel;
+pub mod movement;
 pub mod pass;
 pub mod simd;

@@ -167,7 +167,9 @@ pub enum PassError {
 impl fmt::Display for PassError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PassError::TooLong(n) => write!(f, "pass: {n} instructions, at most {MAX_CODE} allowed: split it"),
+            PassError::TooLong(n) => {
+                write!(f, "pass: {n} instructions, at most {MAX_CODE} allowed: split it")
+            }
             PassError::Undefined { user, value } => {
                 write!(f, "pass: {user} uses value {value}, which is not defined before it")
             }

@@ -26,10 +26,6 @@ impl Parts {
         }
     }
 
-    pub fn outputs(&self) -> usize {
-        self.groups * self.width
-    }
-
     /// Words of workspace of one reduction.
     pub fn workspace(&self) -> usize {
         if self.parts > 1 { self.groups * self.parts * self.width * CELL } else { 0 }
@@ -50,7 +46,14 @@ impl Parts {
     /// # Safety
     /// `cells` has the task's cells; `out` and `workspace` are the reduction's own and no other task writes
     /// what this one covers.
-    pub unsafe fn give(&self, task: &Task, cells: *const Cell, lane: Lane, out: *mut f32, workspace: *mut f32) {
+    pub unsafe fn give(
+        &self,
+        task: &Task,
+        cells: *const Cell,
+        lane: Lane,
+        out: *mut f32,
+        workspace: *mut f32,
+    ) {
         let columns = if self.width == 1 { 0..1 } else { task.columns.clone() };
         let width = columns.len();
         for g in 0..task.groups {

@@ -38,9 +38,7 @@ impl Cell {
     #[inline(always)]
     pub fn join(self, other: Cell, op: ReduceOp, lane: Lane) -> Cell {
         match lane {
-            Lane::F32 => {
-                Cell(join_float(f64::from_bits(self.0), f64::from_bits(other.0), op).to_bits())
-            }
+            Lane::F32 => Cell(join_float(f64::from_bits(self.0), f64::from_bits(other.0), op).to_bits()),
             Lane::I32 | Lane::U32 => {
                 let (a, b) = (self.0 as i64, other.0 as i64);
                 Cell(match op {
@@ -190,7 +188,11 @@ impl WithSimdMath for Row {
                     i += 4 * S::LANES;
                 }
                 let low = join_lanes(s, op, sums[0], sums[1]);
-                total = join_float(total, across(s, op, join_lanes(s, op, low, join_lanes(s, op, sums[2], sums[3]))), op);
+                total = join_float(
+                    total,
+                    across(s, op, join_lanes(s, op, low, join_lanes(s, op, sums[2], sums[3]))),
+                    op,
+                );
             }
             while i + S::LANES <= words {
                 total = join_float(total, across(s, op, load(i)), op);

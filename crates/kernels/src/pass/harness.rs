@@ -42,10 +42,7 @@ fn run(kernel: &dyn Kernel, isa: Isa, inputs: &[Vec<u32>], alias: bool, backward
             unsafe { kernel.run(isa, stage, task, &operands, local) };
         }
     }
-    (0..specs.len())
-        .filter(|&i| specs[i].access == Access::Write)
-        .map(|i| memory[home[i]].clone())
-        .collect()
+    (0..specs.len()).filter(|&i| specs[i].access == Access::Write).map(|i| memory[home[i]].clone()).collect()
 }
 
 /// The written operands, having checked that the order of tasks and sharing of memory change nothing.

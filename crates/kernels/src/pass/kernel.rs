@@ -146,8 +146,7 @@ impl Pass {
         for block in blocks(&self.cut, &task) {
             let at = self.domain.row_start(&self.layout, block.row) + block.column as isize;
             // SAFETY: the block's words of an output, if outputs are direct.
-            let target =
-                |j: usize| unsafe { operands.ptr(self.spec.loads.len() + j).offset(at) };
+            let target = |j: usize| unsafe { operands.ptr(self.spec.loads.len() + j).offset(at) };
             // SAFETY: blocks of different tasks are disjoint.
             unsafe {
                 frame.run(block, base, target);
@@ -240,8 +239,7 @@ impl Kernel for Pass {
 
     fn operands(&self) -> Vec<OperandSpec> {
         let words = self.spec.dims.iter().product();
-        let mut list: Vec<OperandSpec> =
-            self.spec.loads.iter().map(|l| OperandSpec::read(l.words)).collect();
+        let mut list: Vec<OperandSpec> = self.spec.loads.iter().map(|l| OperandSpec::read(l.words)).collect();
         for may_alias in &self.tape.aliases {
             list.push(OperandSpec { words, access: Access::Write, may_alias: *may_alias });
         }

@@ -24,10 +24,12 @@ mod variance;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]
+mod multi_tests;
+#[cfg(test)]
 mod tests;
 
 pub use code::{Instr, Load, MAX_CODE, PassError, Reduce, Store, row_major};
 pub use kernel::{Pass, PassSpec};
-//pub use multi::{MultiPass, MultiPassSpec};
+pub use multi::{MultiPass, MultiPassSpec};
 pub use ops::{BinaryOp, CompareOp, Lane, ReduceOp, UnaryOp};
-//pub use variance::Variance;
+pub use variance::Variance;

@@ -92,11 +92,6 @@ impl Domain {
         self.groups * self.body
     }
 
-    /// Words of a reduced output.
-    pub fn reduced_words(&self) -> usize {
-        self.groups * if self.inner_kept { self.inner } else { 1 }
-    }
-
     /// Word of the first element of row `row` in a view.
     pub fn row_start(&self, view: &View, mut row: usize) -> isize {
         let mut at = view.offset as isize;
@@ -219,7 +214,8 @@ impl Block {
 /// The blocks of a task, in order.
 pub(super) fn blocks(cut: &Cut, task: &Task) -> impl Iterator<Item = Block> {
     let width = task.columns.len();
-    let (rows, size) = if cut.many_rows { (BLOCK / width.max(1), width) } else { (1, chunks(width, BLOCK).0) };
+    let (rows, size) =
+        if cut.many_rows { (BLOCK / width.max(1), width) } else { (1, chunks(width, BLOCK).0) };
     let (columns, last) = (task.columns.clone(), task.rows.end);
     task.rows.clone().step_by(rows.max(1)).flat_map(move |row| {
         let columns = columns.clone();

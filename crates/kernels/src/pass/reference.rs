@@ -76,9 +76,8 @@ pub fn run(spec: &PassSpec, inputs: &[Vec<u32>]) -> Vec<Vec<u32>> {
             out.push(values[store.value]);
         }
         for (out, reduce) in reduced.iter_mut().zip(&spec.reduces) {
-            let at = (0..spec.dims.len())
-                .filter(|&d| spec.keep[d])
-                .fold(0, |at, d| at * spec.dims[d] + index[d]);
+            let at =
+                (0..spec.dims.len()).filter(|&d| spec.keep[d]).fold(0, |at, d| at * spec.dims[d] + index[d]);
             out[at].push(values[reduce.value]);
         }
     }

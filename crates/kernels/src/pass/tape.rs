@@ -166,9 +166,8 @@ impl Tape {
                     free.push(at);
                 }
             }
-            let output = (0..stores.len()).find(|&j| {
-                stores[j].value == k && tape.aliases[j].is_none_or(|load| load_last(load) <= k)
-            });
+            let output = (0..stores.len())
+                .find(|&j| stores[j].value == k && tape.aliases[j].is_none_or(|load| load_last(load) <= k));
             tape.place[k] = match output {
                 _ if tape.uniform[k] => Place::Scratch(tape.take(UNIFORM)),
                 Some(j) if direct_store => Place::Output(j),
@@ -264,8 +263,7 @@ impl<'a> Frame<'a> {
                     Feed::Uniform | Feed::Periodic => {}
                     Feed::Direct => {
                         let at = self.domain.row_start(&input.view, block.row) + block.column as isize;
-                        self.values[input.value].ptr =
-                            from.map_or(std::ptr::null(), |p| p.offset(at));
+                        self.values[input.value].ptr = from.map_or(std::ptr::null(), |p| p.offset(at));
                     }
                     Feed::RowUniform => splat(ptr, first(self.domain, input, from, block), UNIFORM),
                     Feed::Rows => fill(self.domain, input, from, block, ptr),

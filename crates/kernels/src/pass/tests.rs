@@ -48,7 +48,8 @@ fn words(n: usize, seed: u64) -> Vec<u32> {
         -104.5,
         1.0 - 6e-8,
     ];
-    let integers = [0, 1, 31, 32, 33, u32::MAX, 0x8000_0000, 0x7fff_ffff, 0x7fc0_1234, 0x3f80_8000, 0x3f81_8000];
+    let integers =
+        [0, 1, 31, 32, 33, u32::MAX, 0x8000_0000, 0x7fff_ffff, 0x7fc0_1234, 0x3f80_8000, 0x3f81_8000];
     let mut list: Vec<u32> = special.iter().map(|x| f32::to_bits(*x)).chain(integers).collect();
     let mut noise = Noise(seed);
     while list.len() < n {
@@ -123,14 +124,26 @@ fn binary_instructions_and_comparisons_match_their_scalar_twins() {
             let got = outputs(&single(n, 2, Instr::Binary(op, 0, 1)), isa, &inputs);
             for i in 0..n {
                 let want = op.eval(inputs[0][i], inputs[1][i]);
-                assert!(same(got[0][i], want), "{isa:?} {} of {:#x} {:#x}: {:#x}, expected {want:#x}", op.name(), inputs[0][i], inputs[1][i], got[0][i]);
+                assert!(
+                    same(got[0][i], want),
+                    "{isa:?} {} of {:#x} {:#x}: {:#x}, expected {want:#x}",
+                    op.name(),
+                    inputs[0][i],
+                    inputs[1][i],
+                    got[0][i]
+                );
             }
         }
         for &op in CompareOp::ALL {
             for lane in [Lane::F32, Lane::I32, Lane::U32] {
                 let got = outputs(&single(n, 2, Instr::Compare(op, lane, 0, 1)), isa, &inputs);
                 for i in 0..n {
-                    assert_eq!(got[0][i], op.eval(lane, inputs[0][i], inputs[1][i]), "{isa:?} {} {lane:?}", op.name());
+                    assert_eq!(
+                        got[0][i],
+                        op.eval(lane, inputs[0][i], inputs[1][i]),
+                        "{isa:?} {} {lane:?}",
+                        op.name()
+                    );
                 }
             }
         }
@@ -199,7 +212,10 @@ fn random_spec(noise: &mut Noise, reduces: bool) -> PassSpec {
         let n = code.len();
         let (a, b, c) = (noise.below(n), noise.below(n), noise.below(n));
         code.push(match noise.below(4) {
-            0 => Instr::Unary([UnaryOp::Neg, UnaryOp::IntToFloat, UnaryOp::BitNot, UnaryOp::Not][noise.below(4)], a),
+            0 => Instr::Unary(
+                [UnaryOp::Neg, UnaryOp::IntToFloat, UnaryOp::BitNot, UnaryOp::Not][noise.below(4)],
+                a,
+            ),
             1 => Instr::Binary([BinaryOp::IntAdd, BinaryOp::Xor, BinaryOp::IntMul][noise.below(3)], a, b),
             2 => Instr::Compare(CompareOp::ALL[noise.below(6)], Lane::I32, a, b),
             _ => Instr::Select(a, b, c),
@@ -319,7 +335,10 @@ fn mistakes_are_named() {
         PassError::Undefined { user: "instruction 1".into(), value: 1 }
     );
     assert_eq!(with(&|s| s.code[0] = Instr::Load(1)), PassError::NoSuch { what: "load", index: 1, count: 1 });
-    assert_eq!(with(&|s| s.code[0] = Instr::Iota(2)), PassError::NoSuch { what: "dimension", index: 2, count: 2 });
+    assert_eq!(
+        with(&|s| s.code[0] = Instr::Iota(2)),
+        PassError::NoSuch { what: "dimension", index: 2, count: 2 }
+    );
     assert_eq!(with(&|s| s.code = vec![Instr::Const(0); 257]), PassError::TooLong(257));
     assert!(matches!(with(&|s| s.keep.clear()), PassError::Rank { .. }));
     let transposed = |s: &mut PassSpec| {

@@ -1,8 +1,8 @@
 //! What fused passes need beyond contractions: integer lanes, masks, comparisons and conversions.
 
-use super::{Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
+use super::{Portable, Simd};
 use crate::isa::Isa;
 
 /// 32-bit integer lanes, masks, comparisons and conversions beside the f32 lanes of [`Simd`].
