@@ -4,10 +4,14 @@
 //! * [`kernel`]: what a kernel is;
 //! * [`movement`]: copies between strided layouts;
 //! * [`pass`]: fused elementwise passes and reductions;
+//! * [`random`]: counter-based random bits;
+//! * [`select`]: kernels that choose by index;
 //! * [`simd`]: one source for every instruction set.
 
 pub mod isa;
 pub mod kernel;
 pub mod movement;
 pub mod pass;
+pub mod random;
+pub mod select;
 pub mod simd;
