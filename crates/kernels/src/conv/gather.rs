@@ -4,9 +4,9 @@
 use super::axis::{Axis, Class};
 use super::depthwise::DepthwiseRun;
 use super::dot::{DotRun, MAX_OUTPUTS};
+use super::pack;
 use super::shape::ConvShape;
 use super::tile::{MAX_HEIGHT, TileArgs, VECTORS, lanes, panel};
-use super::{pack, tile};
 use crate::isa::Isa;
 use crate::kernel::{OperandSpec, Operands};
 use crate::simd::{Simd, WithSimd, run_on};
@@ -338,7 +338,7 @@ pub(super) struct GatherTask<'a> {
 }
 
 impl GatherTask<'_> {
-    /// Lists the pixels of `block`, then repeats the last one, so that tiles need not be full.
+    /// Lists the pixels of `block`, then repeats the last one, so that tiles of fixed height need not be full.
     ///
     /// # Safety
     /// The operands are those of the plan, and `rows` is scratch of the documented size.
@@ -412,7 +412,7 @@ impl WithSimd for DenseRun<'_> {
                 // construction; blocks and units cut the output into disjoint pieces.
                 unsafe {
                     if vectors == VECTORS {
-                        panel::<S, { tile::VECTORS }>(simd, &walk, task.rows, block.count, args);
+                        panel::<S, VECTORS>(simd, &walk, task.rows, block.count, args);
                     } else {
                         panel::<S, 1>(simd, &walk, task.rows, block.count, args);
                     }

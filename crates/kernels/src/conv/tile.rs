@@ -1,19 +1,19 @@
 //! The register tile of the gather: a few pixels by up to two vectors of output channels.
 
-use super::gather::{Row, TapWalk};
+use super::gather::{Row, TapWalk, share};
 use crate::isa::Isa;
 use crate::simd::Simd;
+use std::ops::Range;
 
 /// Vectors of output channels in a full tile.
 pub(super) const VECTORS: usize = 2;
 
-/// Heights that tiles come in, tallest first: the tallest leaves registers for the weights and one broadcast,
-/// the others keep the waste at the end of a block below a third of it.
-pub(super) const fn heights(isa: Isa) -> [usize; 3] {
+/// Rows of the tallest tile: it leaves registers for the weights and one broadcast.
+pub(super) const fn tallest(isa: Isa) -> usize {
     match isa {
-        Isa::Avx512 => [12, 8, 4],
-        Isa::Avx2 => [6, 4, 2],
-        Isa::Portable => [4, 2, 1],
+        Isa::Avx512 => 12,
+        Isa::Avx2 => 6,
+        Isa::Portable => 4,
     }
 }
 
@@ -25,21 +25,51 @@ pub(super) const fn lanes(isa: Isa) -> usize {
     }
 }
 
-/// The most rows any tile has.
+/// The most rows that any tile of a gather has.
 pub(super) const MAX_HEIGHT: usize = 12;
 
-/// The height of the next tile when `left` rows are to do: the smallest that holds them, or the tallest.
+/// The `i`-th of the fewest ranges of at most `tallest` rows that cover `rows`, all about equally high.
 #[inline(always)]
-pub(super) fn next_height(isa: Isa, left: usize) -> usize {
-    let [tall, middle, low] = heights(isa);
-    if left <= low {
-        low
-    } else if left <= middle {
-        middle
-    } else {
-        tall
-    }
+pub(super) fn strip(rows: usize, tallest: usize, i: usize) -> Range<usize> {
+    share(rows, i, rows.div_ceil(tallest))
 }
+
+/// `$tile::<$simd, MR, $vectors>($args)` for the run-time value `MR = $height`, at most `tallest(S::ISA)`.
+macro_rules! with_height {
+    ($simd:ty, $height:expr, $tile:ident, $vectors:expr, ($($arg:expr),*)) => {
+        match <$simd>::ISA {
+            Isa::Avx512 => match $height {
+                1 => $tile::<$simd, 1, { $vectors }>($($arg),*),
+                2 => $tile::<$simd, 2, { $vectors }>($($arg),*),
+                3 => $tile::<$simd, 3, { $vectors }>($($arg),*),
+                4 => $tile::<$simd, 4, { $vectors }>($($arg),*),
+                5 => $tile::<$simd, 5, { $vectors }>($($arg),*),
+                6 => $tile::<$simd, 6, { $vectors }>($($arg),*),
+                7 => $tile::<$simd, 7, { $vectors }>($($arg),*),
+                8 => $tile::<$simd, 8, { $vectors }>($($arg),*),
+                9 => $tile::<$simd, 9, { $vectors }>($($arg),*),
+                10 => $tile::<$simd, 10, { $vectors }>($($arg),*),
+                11 => $tile::<$simd, 11, { $vectors }>($($arg),*),
+                _ => $tile::<$simd, 12, { $vectors }>($($arg),*),
+            },
+            Isa::Avx2 => match $height {
+                1 => $tile::<$simd, 1, { $vectors }>($($arg),*),
+                2 => $tile::<$simd, 2, { $vectors }>($($arg),*),
+                3 => $tile::<$simd, 3, { $vectors }>($($arg),*),
+                4 => $tile::<$simd, 4, { $vectors }>($($arg),*),
+                5 => $tile::<$simd, 5, { $vectors }>($($arg),*),
+                _ => $tile::<$simd, 6, { $vectors }>($($arg),*),
+            },
+            Isa::Portable => match $height {
+                1 => $tile::<$simd, 1, { $vectors }>($($arg),*),
+                2 => $tile::<$simd, 2, { $vectors }>($($arg),*),
+                3 => $tile::<$simd, 3, { $vectors }>($($arg),*),
+                _ => $tile::<$simd, 4, { $vectors }>($($arg),*),
+            },
+        }
+    };
+}
+pub(super) use with_height;
 
 /// What a tile computes beside its rows.
 #[derive(Clone, Copy)]
@@ -56,8 +86,8 @@ pub(super) struct TileArgs {
 /// Computes `count` rows by one panel of `NV` vectors.
 ///
 /// # Safety
-/// The CPU supports `S::ISA`; `rows` holds `count` rows and `MAX_HEIGHT` more; every source word and weight that
-/// `walk` visits from them is readable and no other task touches the first `cols` outputs of a row.
+/// The CPU supports `S::ISA`; every source word and weight that `walk` visits from the `count` rows is readable, and
+/// no other task touches the first `cols` outputs of a row.
 #[inline(always)]
 pub(super) unsafe fn panel<S: Simd, const NV: usize>(
     simd: S,
@@ -66,58 +96,27 @@ pub(super) unsafe fn panel<S: Simd, const NV: usize>(
     count: usize,
     args: TileArgs,
 ) {
-    let mut done = 0;
-    while done < count {
-        let height = next_height(S::ISA, count - done);
-        let valid = height.min(count - done);
-        // SAFETY: `done < count`, and up to MAX_HEIGHT rows follow; the rest is the caller's promise.
+    let tallest = tallest(S::ISA);
+    for i in 0..count.div_ceil(tallest) {
+        let strip = strip(count, tallest, i);
+        // SAFETY: the strip lies in the caller's rows.
         unsafe {
-            let rows = rows.add(done);
-            match S::ISA {
-                Isa::Avx512 => sized::<S, 12, 8, 4, NV>(simd, height, walk, rows, valid, args),
-                Isa::Avx2 => sized::<S, 6, 4, 2, NV>(simd, height, walk, rows, valid, args),
-                Isa::Portable => sized::<S, 4, 2, 1, NV>(simd, height, walk, rows, valid, args),
-            }
-        }
-        done += valid;
-    }
-}
-
-/// # Safety
-/// As [`panel`], for `height` rows.
-#[inline(always)]
-unsafe fn sized<S: Simd, const TALL: usize, const MIDDLE: usize, const LOW: usize, const NV: usize>(
-    simd: S,
-    height: usize,
-    walk: &TapWalk,
-    rows: *const Row,
-    valid: usize,
-    args: TileArgs,
-) {
-    // SAFETY: forwarded.
-    unsafe {
-        if height == TALL {
-            tile::<S, TALL, NV>(simd, walk, rows, valid, args)
-        } else if height == MIDDLE {
-            tile::<S, MIDDLE, NV>(simd, walk, rows, valid, args)
-        } else {
-            tile::<S, LOW, NV>(simd, walk, rows, valid, args)
+            let rows = rows.add(strip.start);
+            with_height!(S, strip.len(), tile, NV, (simd, walk, rows, args));
         }
     }
 }
 
 /// # Safety
-/// As [`panel`], for `MR` rows of which `valid` are stored.
+/// As [`panel`], for `MR` rows.
 #[inline(always)]
 unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     walk: &TapWalk,
     rows: *const Row,
-    valid: usize,
     args: TileArgs,
 ) {
-    // SAFETY: reads stay inside what the caller promises: `walk` visits the same words from every row, and rows
-    // past `valid` repeat an earlier one. Stores go to `valid` rows and `cols` channels.
+    // SAFETY: reads and stores are those that the caller promises.
     unsafe {
         let mut acc = [[simd.zero(); NV]; MR];
         for ty in 0..walk.rows {
@@ -144,15 +143,13 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
             }
         }
         for (m, acc) in acc.iter().enumerate() {
-            if m < valid {
-                let out = (*rows.add(m)).out.add(args.out_shift);
-                for (v, acc) in acc.iter().enumerate() {
-                    let first = v * S::LANES;
-                    if first + S::LANES <= args.cols {
-                        simd.store(out.add(first), *acc);
-                    } else if first < args.cols {
-                        simd.store_first(out.add(first), *acc, args.cols - first);
-                    }
+            let out = (*rows.add(m)).out.add(args.out_shift);
+            for (v, acc) in acc.iter().enumerate() {
+                let first = v * S::LANES;
+                if first + S::LANES <= args.cols {
+                    simd.store(out.add(first), *acc);
+                } else if first < args.cols {
+                    simd.store_first(out.add(first), *acc, args.cols - first);
                 }
             }
         }

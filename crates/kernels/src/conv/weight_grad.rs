@@ -70,14 +70,14 @@ impl Kernel for ConvWeightGrad {
                 let rows = share(plan.shape.taps() * plan.shape.in_group(), task, plan.combine_tasks());
                 return match plan.method {
                     Method::Few => combine_transposed(plan, rows, operands),
-                    Method::Dense | Method::Patch | Method::Depthwise => {
+                    Method::Dense | Method::Joined | Method::Depthwise => {
                         run_on(isa, Combine { plan, rows, operands })
                     }
                 };
             }
             let task = plan.sum_task(task);
             match plan.method {
-                Method::Dense | Method::Patch => run_on(isa, TiledRun { plan, task, operands, local }),
+                Method::Dense | Method::Joined => run_on(isa, TiledRun { plan, task, operands, local }),
                 Method::Few | Method::Depthwise => run_on(isa, VectorRun { plan, task, operands, local }),
             }
         }
@@ -107,13 +107,13 @@ impl WithSimd for Combine<'_> {
                 let out = operands.ptr(DW).add(i);
                 if lanes == S::LANES {
                     let mut sum = simd.load(partial);
-                    for chunk in 1..plan.chunks {
+                    for chunk in 1..plan.cut.chunks {
                         sum = simd.add(sum, simd.load(partial.add(chunk * words)));
                     }
                     simd.store(out, sum);
                 } else {
                     let mut sum = simd.load_first(partial, lanes);
-                    for chunk in 1..plan.chunks {
+                    for chunk in 1..plan.cut.chunks {
                         sum = simd.add(sum, simd.load_first(partial.add(chunk * words), lanes));
                     }
                     simd.store_first(out, sum, lanes);
@@ -135,7 +135,7 @@ unsafe fn combine_transposed(plan: &WeightPlan, rows: Range<usize>, operands: &O
         unsafe { (operands.read(PARTIAL), operands.write(DW, rows.start * out_c..rows.end * out_c)) };
     for (row, out) in rows.zip(out.chunks_exact_mut(out_c)) {
         for (channel, out) in out.iter_mut().enumerate() {
-            *out = (0..plan.chunks).map(|c| partial[c * words + channel * height + row]).sum();
+            *out = (0..plan.cut.chunks).map(|c| partial[c * words + channel * height + row]).sum();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a weight gradient is cut into work: stages, tasks, chunks of pixels, blocks of a chunk.
 
-use super::axis::Axis;
+use super::axis::{Axis, Class};
+use super::gather::share;
 use super::shape::ConvShape;
 use super::tile::{VECTORS, lanes};
 use crate::isa::Isa;
@@ -16,8 +17,10 @@ pub(super) const PARTIAL: usize = 3;
 /// Output pixels that a task works on at a time: its packed output gradients and the input it meets stay in L1
 /// or L2 while all taps and channels pass.
 pub(super) const BLOCK: usize = 128;
-/// Tasks of a stage where the shape is large enough: three for each of 16 threads.
-const TASKS: usize = 48;
+/// Tasks of a stage where the shape is large enough: two for each of 16 threads.
+const TASKS: usize = 32;
+/// Sums that may share an L2 of 1 MiB with the pixels.
+const L2_WORDS: usize = 96 << 10;
 /// Bound on the partial sums.
 const PARTIAL_WORDS: usize = 8 << 20;
 /// Channels that are packed at a time.
@@ -30,8 +33,8 @@ const COMBINED_WORDS: usize = 16 << 10;
 pub(super) enum Method {
     /// Tiles of input by output channels, one tap at a time.
     Dense,
-    /// Few input channels: tiles of (tap, input channel) by output channels, over copies of the image patches.
-    Patch,
+    /// Few input channels: tiles of (horizontal tap, input channel), neighbours in memory, by output channels.
+    Joined,
     /// Very few output channels: vectors of input channels, several taps at a time.
     Few,
     /// One channel a group: vectors of channels, several taps at a time.
@@ -46,20 +49,26 @@ pub(super) struct WeightPlan {
     pub method: Method,
     /// The horizontal classes of the forward pass.
     pub columns: Axis,
+    pub cut: Cut,
+}
+
+/// How the summing stage is cut into tasks: so many of each kind, all combinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
     /// Pieces of the pixels; each has partial sums of its own unless there is but one.
     pub chunks: usize,
-    /// Pieces of the output channels.
-    pub parts: usize,
-    /// Filter rows that are tasks of their own: all of them or, where taps are worked on together, one.
+    /// Pieces of the filter rows: each row, or all together.
     pub filter_rows: usize,
+    /// Pieces of the panels of output channels.
+    pub parts: usize,
 }
 
 /// One task of the summing stage.
 #[derive(Clone, Debug)]
 pub(super) struct WeightTask {
     pub chunk: usize,
-    /// Filter row.
-    pub ky: usize,
+    /// Filter rows.
+    pub filter_rows: Range<usize>,
     /// Panels of output channels, counted through all groups.
     pub units: Range<usize>,
     /// Pixels of the chunk.
@@ -71,35 +80,58 @@ impl WeightPlan {
     pub fn new(isa: Isa, shape: ConvShape) -> WeightPlan {
         let method = if shape.is_depthwise() {
             Method::Depthwise
-        } else if shape.groups == 1 && shape.in_c <= 4 && shape.taps() * shape.in_c <= 256 {
-            Method::Patch
         } else if shape.out_group() <= 4 && shape.in_group() >= 8 {
             Method::Few
+        } else if shape.groups == 1 && shape.dilation[1] == 1 && shape.in_c < 8 {
+            Method::Joined
         } else {
             Method::Dense
         };
-        let mut plan = WeightPlan {
-            isa,
-            shape,
-            method,
-            columns: Axis::forward(&shape, 1),
-            chunks: 1,
-            parts: 1,
-            filter_rows: if method == Method::Patch { 1 } else { shape.kernel[0] },
+        let columns = Axis::forward(&shape, 1);
+        let mut plan =
+            WeightPlan { isa, shape, method, columns, cut: Cut { chunks: 1, filter_rows: 1, parts: 1 } };
+        plan.cut = plan.best_cut();
+        plan
+    }
+
+    /// The cut into enough tasks that moves the fewest words beyond L2.
+    fn best_cut(&self) -> Cut {
+        let blocks = self.pixels().div_ceil(BLOCK);
+        let parts = match self.method {
+            Method::Dense => (self.units() * self.width()).div_ceil(PACKED_CHANNELS)..=self.units(),
+            // Listing a pixel costs about as much as multiplying it with two channels: not to be repeated for each
+            // panel.
+            Method::Joined | Method::Few | Method::Depthwise => 1..=1,
         };
-        if matches!(method, Method::Dense | Method::Patch) {
-            let units = plan.units();
-            plan.parts = (units * plan.width()).div_ceil(PACKED_CHANNELS).min(units);
-            // Listing a tap's pixels costs about as much as multiplying two channels: not to be repeated for
-            // each panel of a thin group.
-            if shape.in_group() >= 32 {
-                plan.parts = plan.parts.max(TASKS.div_ceil(plan.filter_rows)).min(units);
+        let mut best = (f64::INFINITY, self.cut);
+        for parts in parts {
+            for filter_rows in [1, self.shape.kernel[0]] {
+                let room = (PARTIAL_WORDS / self.shape.weight_words()).clamp(1, blocks.div_ceil(2));
+                let chunks = TASKS.div_ceil(filter_rows * parts).min(room);
+                let cut = Cut { chunks, filter_rows, parts };
+                let missing = TASKS as f64 / (chunks * filter_rows * parts).min(TASKS) as f64;
+                let cost = self.traffic(cut) * missing;
+                if cost < best.0 {
+                    best = (cost, cut);
+                }
             }
         }
-        let blocks = plan.pixels().div_ceil(2 * BLOCK);
-        let room = (PARTIAL_WORDS / shape.weight_words()).max(1);
-        plan.chunks = TASKS.div_ceil(plan.filter_rows * plan.parts).min(blocks).min(room);
-        plan
+        best.1
+    }
+
+    /// An estimate of the words that a cut moves between L2 and what lies beyond.
+    fn traffic(&self, cut: Cut) -> f64 {
+        let dw = self.shape.weight_words() as f64;
+        let (x, dy) = (self.shape.input_words() as f64, self.shape.output_words() as f64);
+        let (filter_rows, parts) = (cut.filter_rows as f64, cut.parts as f64);
+        // One filter row alone meets one in `stride` image rows.
+        let rows_met = if cut.filter_rows > 1 { 1.0 / self.shape.stride[0] as f64 } else { 1.0 };
+        let read = filter_rows * (parts * x * rows_met + dy);
+        let sums = if cut.chunks > 1 { 3.0 * cut.chunks as f64 * dw } else { dw };
+        // A task's share of the sums is swept once a block, through L2 or from it.
+        let swept = dw / (filter_rows * parts);
+        let sweeps = if swept > L2_WORDS as f64 { 2.0 * dw * (self.pixels() / BLOCK) as f64 } else { 0.0 };
+        read + sums + sweeps
     }
 
     /// Output pixels.
@@ -124,7 +156,7 @@ impl WeightPlan {
 
     /// Whether chunks sum into the workspace first. [`Method::Few`] sums in another order than `dw` has.
     pub fn combines(&self) -> bool {
-        self.chunks > 1 || self.method == Method::Few
+        self.cut.chunks > 1 || self.method == Method::Few
     }
 
     pub fn operands(&self) -> Vec<OperandSpec> {
@@ -134,14 +166,14 @@ impl WeightPlan {
             OperandSpec::write(self.shape.weight_words()),
         ];
         if self.combines() {
-            specs.push(OperandSpec::workspace(self.chunks * self.shape.weight_words()));
+            specs.push(OperandSpec::workspace(self.cut.chunks * self.shape.weight_words()));
         }
         specs
     }
 
     /// Tasks of the summing stage.
     pub fn sum_tasks(&self) -> usize {
-        self.chunks * self.filter_rows * self.parts
+        self.cut.chunks * self.cut.filter_rows * self.cut.parts
     }
 
     /// Tasks of the combining stage.
@@ -152,39 +184,33 @@ impl WeightPlan {
 
     /// Task `task` of the summing stage.
     pub fn sum_task(&self, task: usize) -> WeightTask {
-        let (chunk, rest) = (task / (self.filter_rows * self.parts), task % (self.filter_rows * self.parts));
-        let share = super::gather::share;
+        let Cut { chunks, filter_rows, parts } = self.cut;
+        let (chunk, row, part) = (task / (filter_rows * parts), task / parts % filter_rows, task % parts);
         WeightTask {
             chunk,
-            ky: rest / self.parts,
-            units: share(self.units(), rest % self.parts, self.parts),
-            pixels: share(self.pixels(), chunk, self.chunks),
+            filter_rows: share(self.shape.kernel[0], row, filter_rows),
+            units: share(self.units(), part, parts),
+            pixels: share(self.pixels(), chunk, chunks),
+        }
+    }
+
+    /// Whether output gradients are copied into panels: for many passes over them, and where the last panel is
+    /// not full.
+    pub fn packs(&self) -> bool {
+        match self.method {
+            Method::Dense => true,
+            Method::Joined => !self.shape.out_group().is_multiple_of(self.width()),
+            Method::Few | Method::Depthwise => false,
         }
     }
 
     /// Words of packed output gradients that a task needs.
     pub fn packed_words(&self) -> usize {
-        match self.method {
-            Method::Dense | Method::Patch => self.units().div_ceil(self.parts) * BLOCK * self.width(),
-            Method::Few | Method::Depthwise => 0,
-        }
-    }
-
-    /// Words of image patches that a task needs.
-    pub fn patch_words(&self) -> usize {
-        match self.method {
-            Method::Patch => BLOCK * self.patch_row(),
-            Method::Dense | Method::Few | Method::Depthwise => 0,
-        }
-    }
-
-    /// Words of one image patch: taps by input channels.
-    pub fn patch_row(&self) -> usize {
-        self.shape.taps() * self.shape.in_c
+        if self.packs() { self.units().div_ceil(self.cut.parts) * BLOCK * self.width() } else { 0 }
     }
 
     pub fn local_words(&self) -> usize {
-        BLOCK * size_of::<Pixel>() / size_of::<f32>() + self.packed_words() + self.patch_words()
+        BLOCK * size_of::<Pixel>() / size_of::<f32>() + self.packed_words()
     }
 }
 
@@ -201,6 +227,13 @@ pub(super) struct Columns {
     pub first: usize,
     pub count: usize,
     pub src_first: usize,
+}
+
+impl Columns {
+    /// The columns of a class of the forward pass, which meet its first tap.
+    pub fn of_class(class: &Class) -> Columns {
+        Columns { first: class.out_first, count: class.count, src_first: class.src_first }
+    }
 }
 
 impl WeightPlan {

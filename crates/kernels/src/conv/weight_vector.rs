@@ -25,7 +25,7 @@ impl WithSimd for VectorRun<'_> {
         let (x, dy) = (operands.ptr(X).cast_const(), operands.ptr(DY).cast_const());
         let few = plan.method == Method::Few;
         let row_words = kw * in_group;
-        // SAFETY: the chunk's share of the workspace or the whole result, of which this task owns filter row ky.
+        // SAFETY: the chunk's share of the workspace or the whole result, of which this task owns its filter rows.
         let sums = unsafe {
             let sums = if plan.combines() {
                 operands.ptr(PARTIAL).add(task.chunk * shape.weight_words())
@@ -34,23 +34,25 @@ impl WithSimd for VectorRun<'_> {
             };
             if few {
                 for channel in 0..shape.out_c {
-                    sums.add((channel * kh + task.ky) * row_words).write_bytes(0, row_words);
+                    let first = (channel * kh + task.filter_rows.start) * row_words;
+                    sums.add(first).write_bytes(0, task.filter_rows.len() * row_words);
                 }
             } else {
-                sums.add(task.ky * kw * shape.in_c).write_bytes(0, kw * shape.in_c);
+                let first = task.filter_rows.start * kw * shape.in_c;
+                sums.add(first).write_bytes(0, task.filter_rows.len() * kw * shape.in_c);
             }
             sums
         };
         for start in task.pixels.clone().step_by(BLOCK) {
             let block = start..(start + BLOCK).min(task.pixels.end);
-            for class in plan.columns.classes.iter().filter(|c| c.taps > 0) {
-                let columns =
-                    Columns { first: class.out_first, count: class.count, src_first: class.src_first };
+            let classes = plan.columns.classes.iter().filter(|c| c.taps > 0);
+            for (ky, class) in task.filter_rows.clone().flat_map(|ky| classes.clone().map(move |c| (ky, c))) {
+                let columns = Columns::of_class(class);
                 // SAFETY: the list has room for a block; its pixels meet the image at all taps of the class;
                 // this task owns the filter row in every sum.
                 unsafe {
                     let dy = (dy.add(block.start * shape.out_c), shape.out_c);
-                    let count = plan.list(block.clone(), task.ky, columns, x, dy, list);
+                    let count = plan.list(block.clone(), ky, columns, x, dy, list);
                     let mut args = Args {
                         list,
                         count,
@@ -64,7 +66,7 @@ impl WithSimd for VectorRun<'_> {
                     if !few {
                         for tx in (0..class.taps).step_by(MAX_TAPS) {
                             args.x_shift = tx * args.tap_step;
-                            args.out = sums.add((task.ky * kw + class.tap_first + tx) * shape.in_c);
+                            args.out = sums.add((ky * kw + class.tap_first + tx) * shape.in_c);
                             args.words = shape.in_c;
                             args.out_step = shape.in_c;
                             depthwise(simd, &mut args, MAX_TAPS.min(class.taps - tx));
@@ -78,7 +80,7 @@ impl WithSimd for VectorRun<'_> {
                         for run in 0..runs {
                             args.x_shift = group * in_group + run * args.tap_step;
                             args.dy_shift = group * out_group;
-                            let row = group * out_group * kh + task.ky;
+                            let row = group * out_group * kh + ky;
                             args.out = sums.add(row * row_words + (class.tap_first + run) * in_group);
                             args.words = words;
                             match out_group {
