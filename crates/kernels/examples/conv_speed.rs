@@ -1,6 +1,6 @@
 //! Prints GFLOP/s of the convolution triad on shapes that GANs meet, per direction and instruction set.
 //!
-//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [FILTER]`
+//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [FILTER]`
 
 use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
 use ganymede_kernels::isa::Isa;
@@ -104,12 +104,15 @@ fn seconds(kernel: &dyn Kernel, isa: Isa, threads: usize, repeats: usize) -> f64
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (mut isas, mut threads, mut filter) = (Isa::available(), 2, String::new());
+    let (mut isas, mut threads, mut batch, mut filter) = (Isa::available(), 2, None, String::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--isa" => isas = vec![Isa::parse(&args.next().ok_or("--isa needs a name")?)?],
             "--threads" => threads = args.next().ok_or("--threads needs a number")?.parse::<usize>()?.max(1),
+            "--batch" => {
+                batch = Some(args.next().ok_or("--batch needs a number")?.parse::<usize>()?.max(1));
+            }
             other => filter = other.to_string(),
         }
     }
@@ -118,9 +121,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{:36} {:>16} {:>16} {:>16}", "", "forward", "input grad", "weight grad");
         for (name, dims) in SHAPES.iter().filter(|(name, _)| name.contains(&filter)) {
             let mut shape = shape(dims);
-            if isa == Isa::Portable {
-                shape.batch = shape.batch.div_ceil(8);
-            }
+            shape.batch = match batch {
+                Some(batch) => batch,
+                None if isa == Isa::Portable => shape.batch.div_ceil(8),
+                None => shape.batch,
+            };
             let kernels: [Box<dyn Kernel>; 3] = [
                 Box::new(ConvForward::new(isa, shape)?),
                 Box::new(ConvInputGrad::new(isa, shape)?),

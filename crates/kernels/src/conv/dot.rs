@@ -124,17 +124,17 @@ unsafe fn rows<S: Simd, const MR: usize, const NC: usize>(
 /// The CPU supports `S::ISA`.
 #[inline(always)]
 unsafe fn sum_lanes<S: Simd>(simd: S, v: S::F) -> f32 {
-    const MOST: usize = 16;
-    const { assert!(S::LANES <= MOST) }
-    let mut lanes = [0.0f32; MOST];
-    // SAFETY: at most MOST lanes are stored.
+    const { assert!(S::LANES == 8 || S::LANES == 16) }
+    let mut lanes = [0.0f32; 16];
+    // SAFETY: at most 16 lanes are stored.
     unsafe { simd.store(lanes.as_mut_ptr(), v) };
-    let mut half = MOST / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
+    // Halves, with literal lengths, which compilers turn into vector additions.
+    let (mut eight, mut four) = ([0.0f32; 8], [0.0f32; 4]);
+    for i in 0..8 {
+        eight[i] = lanes[i] + lanes[i + 8];
     }
-    lanes[0]
+    for i in 0..4 {
+        four[i] = eight[i] + eight[i + 4];
+    }
+    (four[0] + four[2]) + (four[1] + four[3])
 }

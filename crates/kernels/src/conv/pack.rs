@@ -72,18 +72,28 @@ pub(super) unsafe fn run(plan: &Gather, task: usize, operands: &Operands<'_>) {
 
 /// `packed[s * step + t] = from[t * row + s]` for `t < cols`, 0 for `cols <= t < step`.
 fn transpose(from: &[f32], row: usize, packed: &mut [f32], step: usize, cols: usize) {
-    const SIDE: usize = 8;
+    const SIDE: usize = 4;
     let len = packed.len() / step;
-    for s0 in (0..len).step_by(SIDE) {
-        let depth = SIDE.min(len - s0);
-        for t in 0..cols {
-            let line = &from[t * row + s0..][..depth];
-            for (s, &value) in line.iter().enumerate() {
-                packed[(s0 + s) * step + t] = value;
+    let (whole_len, whole_cols) = (len / SIDE * SIDE, cols / SIDE * SIDE);
+    for s in (0..whole_len).step_by(SIDE) {
+        for t in (0..whole_cols).step_by(SIDE) {
+            // Squares of literal size, which compilers turn into shuffles.
+            let mut lines = [[0.0f32; SIDE]; SIDE];
+            for (i, line) in lines.iter_mut().enumerate() {
+                line.copy_from_slice(&from[(t + i) * row + s..][..SIDE]);
+            }
+            for i in 0..SIDE {
+                let column: [f32; SIDE] = [lines[0][i], lines[1][i], lines[2][i], lines[3][i]];
+                packed[(s + i) * step + t..][..SIDE].copy_from_slice(&column);
             }
         }
-        for packed in packed[s0 * step..(s0 + depth) * step].chunks_exact_mut(step) {
-            packed[cols..].fill(0.0);
+    }
+    for s in 0..len {
+        let packed = &mut packed[s * step..(s + 1) * step];
+        let first = if s < whole_len { whole_cols } else { 0 };
+        for t in first..cols {
+            packed[t] = from[t * row + s];
         }
+        packed[cols..].fill(0.0);
     }
 }

@@ -119,26 +119,45 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     // SAFETY: reads and stores are those that the caller promises.
     unsafe {
         let mut acc = [[simd.zero(); NV]; MR];
-        for ty in 0..walk.rows {
-            let mut w = args.weights.add(ty * walk.row_taps * walk.channels * NV * S::LANES);
-            for run in 0..walk.runs {
-                let shift = args.src_shift + ty * walk.row_step + run * walk.run_step;
+        let mut segments = walk.rows * walk.runs;
+        if segments > 0 {
+            let (mut shift, mut w, mut run) = (args.src_shift, args.weights, 0);
+            let row_gap = (walk.row_taps * walk.channels - walk.runs * walk.run_words) * NV * S::LANES;
+            // Loops that test at the end: with a way around them, the sums would be copied at every entry.
+            loop {
                 let mut src = [std::ptr::null::<f32>(); MR];
                 for (m, p) in src.iter_mut().enumerate() {
                     *p = (*rows.add(m)).src.add(shift);
                 }
-                for k in 0..walk.run_words {
+                let mut k = 0;
+                loop {
                     let mut b = [simd.zero(); NV];
                     for (v, b) in b.iter_mut().enumerate() {
                         *b = simd.load(w.add(v * S::LANES));
                     }
-                    w = w.add(NV * S::LANES);
+                    w = w.wrapping_add(NV * S::LANES);
                     for m in 0..MR {
                         let x = simd.splat(*src[m].add(k));
                         for v in 0..NV {
                             acc[m][v] = simd.mul_add(x, b[v], acc[m][v]);
                         }
                     }
+                    k += 1;
+                    if k >= walk.run_words {
+                        break;
+                    }
+                }
+                segments -= 1;
+                if segments == 0 {
+                    break;
+                }
+                run += 1;
+                if run == walk.runs {
+                    run = 0;
+                    shift += walk.row_step - (walk.runs - 1) * walk.run_step;
+                    w = w.wrapping_add(row_gap);
+                } else {
+                    shift += walk.run_step;
                 }
             }
         }
