@@ -1,5 +1,6 @@
 //! Weight gradients whose vectors run along the input channels: very few output channels, and depthwise.
 
+use super::tile::strip;
 use super::weight_plan::{BLOCK, Columns, DW, DY, Method, PARTIAL, Pixel, WeightPlan, WeightTask, X};
 use crate::kernel::Operands;
 use crate::simd::{Simd, WithSimd};
@@ -125,15 +126,25 @@ unsafe fn load<S: Simd, const FULL: bool>(simd: S, p: *const f32, n: usize) -> S
 /// As [`few_tile`], for all words of the run.
 #[inline(always)]
 unsafe fn few_outputs<S: Simd, const NV: usize, const NC: usize>(simd: S, args: &Args) {
-    for first in (0..args.words).step_by(NV * S::LANES) {
-        // SAFETY: forwarded.
+    let vectors = args.words / S::LANES;
+    for i in 0..vectors.div_ceil(NV) {
+        let strip = strip(vectors, NV, i);
+        let first = strip.start * S::LANES;
+        // SAFETY: forwarded; the strip has `strip.len()` whole vectors. Arms above NV fold away.
         unsafe {
-            if first + NV * S::LANES <= args.words {
-                few_tile::<S, NV, NC, true>(simd, args, first);
-            } else {
-                few_tile::<S, NV, NC, false>(simd, args, first);
+            match strip.len() {
+                6 if NV >= 6 => few_tile::<S, 6, NC, true>(simd, args, first),
+                5 if NV >= 5 => few_tile::<S, 5, NC, true>(simd, args, first),
+                4 if NV >= 4 => few_tile::<S, 4, NC, true>(simd, args, first),
+                3 if NV >= 3 => few_tile::<S, 3, NC, true>(simd, args, first),
+                2 => few_tile::<S, 2, NC, true>(simd, args, first),
+                _ => few_tile::<S, 1, NC, true>(simd, args, first),
             }
         }
+    }
+    if vectors * S::LANES < args.words {
+        // SAFETY: forwarded.
+        unsafe { few_tile::<S, 1, NC, false>(simd, args, vectors * S::LANES) }
     }
 }
 
