@@ -95,11 +95,11 @@ unsafe fn rows<S: Simd, const MR: usize, const NC: usize>(
                     }
                     if full < walk.run_words {
                         let left = walk.run_words - full;
-                        for c in 0..NC {
-                            let b = simd.load_first(w.add(c * args.output_step + full), left);
-                            for m in 0..MR {
-                                acc[m][c] =
-                                    simd.mul_add(simd.load_first(src[m].add(full), left), b, acc[m][c]);
+                        for (m, acc) in acc.iter_mut().enumerate() {
+                            let x = simd.load_first(src[m].add(full), left);
+                            for (c, acc) in acc.iter_mut().enumerate() {
+                                let b = simd.load_first(w.add(c * args.output_step + full), left);
+                                *acc = simd.mul_add(x, b, *acc);
                             }
                         }
                     }

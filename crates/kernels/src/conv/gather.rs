@@ -338,7 +338,8 @@ pub(super) struct GatherTask<'a> {
 }
 
 impl GatherTask<'_> {
-    /// Lists the pixels of `block`, then repeats the last one, so that tiles of fixed height need not be full.
+    /// Lists the pixels of `block`, then repeats the last one: tiles of fixed height (dot, depthwise) may
+    /// read up to `MAX_HEIGHT` rows past the end.
     ///
     /// # Safety
     /// The operands are those of the plan, and `rows` is scratch of the documented size.
@@ -408,7 +409,7 @@ impl WithSimd for DenseRun<'_> {
                     },
                     cols,
                 };
-                // SAFETY: rows were listed with their padding; the walk stays in the image by the classes'
+                // SAFETY: the block's rows were listed; the walk stays in the image by the classes'
                 // construction; blocks and units cut the output into disjoint pieces.
                 unsafe {
                     if vectors == VECTORS {

@@ -1,14 +1,14 @@
 //! The convolution triad on NHWC images: forward pass, input gradient (the transposed convolution) and weight
 //! gradient, in f32, without im2col.
 //!
-//! Forward and input gradient are one algorithm, [`gather`]: outputs that use the same taps are taken in tiles of
+//! Forward and input gradient are one algorithm, `gather`: outputs that use the same taps are taken in tiles of
 //! a few pixels by two vectors of channels; for every tap the pixels' source rows are read in place, one channel
 //! at a time, against packed weights ("indirect GEMM": Dukhan, "The Indirect Convolution Algorithm", 2019).
-//! Outputs near the border form classes of their own with fewer taps ([`axis`]), so padding is never multiplied
-//! with. The weight gradient ([`weight_grad`]) sums outer products over pixels.
+//! Outputs near the border form classes of their own with fewer taps (`axis`), so padding is never multiplied
+//! with. The weight gradient (`weight_grad`) sums outer products over pixels.
 //!
-//! * [`shape`]: the geometry;
-//! * [`reference`]: scalar twins, by the definition.
+//! Results depend on the shape and the instruction set only: not on the number of threads, and those of an image
+//! not on the other images of its batch (weight gradients sum over it). [`mod@reference`] has the scalar twins.
 
 mod axis;
 mod depthwise;

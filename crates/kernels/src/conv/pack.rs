@@ -1,4 +1,4 @@
-//! Packing the weights of a [`Gather`] into the order in which its tiles read them.
+//! Packing the weights of a `Gather` into the order in which its tiles read them.
 //!
 //! * Dense: `[group][panel][tap][source channel][channel of the panel]`, zeros past the last channel;
 //! * Dot: `[group][output channel][tap][source channel]`.

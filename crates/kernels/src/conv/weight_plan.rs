@@ -97,11 +97,13 @@ impl WeightPlan {
     /// The cut into enough tasks that moves the fewest words beyond L2.
     fn best_cut(&self) -> Cut {
         let blocks = self.pixels().div_ceil(BLOCK);
+        let fewest = (self.units() * self.width()).div_ceil(PACKED_CHANNELS);
         let parts = match self.method {
-            Method::Dense => (self.units() * self.width()).div_ceil(PACKED_CHANNELS)..=self.units(),
-            // Listing a pixel costs about as much as multiplying it with two channels: not to be repeated for each
-            // panel.
-            Method::Joined | Method::Few | Method::Depthwise => 1..=1,
+            Method::Dense => fewest..=self.units(),
+            // Listing a pixel costs about as much as multiplying it with two channels: not to be repeated for
+            // each panel.
+            Method::Joined => fewest..=fewest,
+            Method::Few | Method::Depthwise => 1..=1,
         };
         let mut best = (f64::INFINITY, self.cut);
         for parts in parts {

@@ -34,12 +34,13 @@ impl WithSimd for TiledRun<'_> {
         };
         let joined = plan.method == Method::Joined;
         if joined {
-            // Several passes add to the same sums, so these begin at zero.
-            let row_words = shape.kernel[1] * shape.in_c * shape.out_c;
-            // SAFETY: the task's filter rows.
-            unsafe {
-                let rows = &task.filter_rows;
-                sums.add(rows.start * row_words).write_bytes(0, rows.len() * row_words);
+            // Several passes add to the same sums, so these begin at zero. There is one group.
+            let (first, end) =
+                (task.units.start * plan.width(), (task.units.end * plan.width()).min(shape.out_c));
+            let row_words = shape.kernel[1] * shape.in_c;
+            for row in task.filter_rows.start * row_words..task.filter_rows.end * row_words {
+                // SAFETY: the task's filter rows and output channels.
+                unsafe { sums.add(row * shape.out_c + first).write_bytes(0, end - first) };
             }
         }
         for start in task.pixels.clone().step_by(BLOCK) {

@@ -158,10 +158,11 @@ unsafe fn few_tile<S: Simd, const NV: usize, const NC: usize, const FULL: bool>(
     args: &Args,
     first: usize,
 ) {
-    let lanes = |v: usize| S::LANES.min((args.words - first).saturating_sub(v * S::LANES));
-    // SAFETY: the caller's promise; `lanes` stops at the end of the run.
+    const { assert!(FULL || NV == 1) }
+    let lanes = if FULL { S::LANES } else { args.words - first };
+    // SAFETY: the caller's promise; without FULL, the only vector stops at the end of the run.
     unsafe {
-        let mut acc = [[simd.zero(); NV]; NC];
+        let mut acc = [[simd.zero(); NC]; NV];
         for i in 0..args.count {
             let pixel = *args.list.add(i);
             let (x, dy) = (pixel.x.add(args.x_shift + first), pixel.dy.add(args.dy_shift));
@@ -169,17 +170,17 @@ unsafe fn few_tile<S: Simd, const NV: usize, const NC: usize, const FULL: bool>(
             for (c, b) in b.iter_mut().enumerate() {
                 *b = simd.splat(*dy.add(c));
             }
-            for v in 0..NV {
-                let x = load::<S, FULL>(simd, x.wrapping_add(v * S::LANES), lanes(v));
+            for (v, acc) in acc.iter_mut().enumerate() {
+                let x = load::<S, FULL>(simd, x.add(v * S::LANES), lanes);
                 for c in 0..NC {
-                    acc[c][v] = simd.mul_add(x, b[c], acc[c][v]);
+                    acc[c] = simd.mul_add(x, b[c], acc[c]);
                 }
             }
         }
-        for (c, acc) in acc.iter().enumerate() {
-            for (v, &acc) in acc.iter().enumerate() {
-                let out = args.out.wrapping_add(c * args.out_step + first + v * S::LANES);
-                simd.store_first(out, simd.add(acc, simd.load_first(out, lanes(v))), lanes(v));
+        for (v, acc) in acc.iter().enumerate() {
+            for (c, &acc) in acc.iter().enumerate() {
+                let out = args.out.add(c * args.out_step + first + v * S::LANES);
+                simd.store_first(out, simd.add(acc, simd.load_first(out, lanes)), lanes);
             }
         }
     }
