@@ -26,8 +26,9 @@
 //! ```
 //!
 //! [`all`] covers every op and variant, with two programs a case: the values, and (where there is a derivative) the
-//! gradients of first and second order. [`gradcheck::check`] compares gradients with
-//! differences.
+//! gradients of first and second order. [`networks::cases`] adds small networks and whole losses,
+//! [`goldens::all`] the same with results computed elsewhere, [`random::graph`] grows random graphs from a seed, and
+//! [`gradcheck::check`] compares gradients with differences.
 
 mod contraction;
 mod conversion;
@@ -37,7 +38,10 @@ mod movement;
 mod reduction;
 mod values;
 
+pub mod goldens;
 pub mod gradcheck;
+pub mod networks;
+pub mod random;
 
 pub use values::Values;
 
