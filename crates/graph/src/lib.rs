@@ -6,6 +6,8 @@
 //! function in f64 or f32 by definition, and every executor is tested against it.
 
 pub mod array;
+#[cfg(feature = "cases")]
+pub mod cases;
 pub mod dump;
 pub mod error;
 pub mod function;

@@ -31,7 +31,7 @@ fn is_elementwise(op: &Op) -> bool {
 
 /// Evaluates ops on constants. Folding never enlarges a constant: an elementwise op on repeated scalars becomes a
 /// repeated scalar, and an op on constant tensors is evaluated only where the result is no larger than its operands.
-/// Floats fold in f64 and are rounded where they are used, except that conversions to bf16 wait for run time.
+/// Floats fold in f64 and are rounded where they are used, except that whatever touches bf16 waits for run time.
 pub fn fold(function: &Function) -> Function {
     rewrite(
         function,
@@ -40,6 +40,7 @@ pub fn fold(function: &Function) -> Function {
             if node.inputs.is_empty()
                 || matches!(node.op, Op::Convert(DType::Bf16))
                 || node.ty.dtype == DType::Bf16
+                || node.inputs.iter().any(|&i| new.function.ty(i).dtype == DType::Bf16)
             {
                 return new.push_typed(node);
             }
