@@ -1,31 +1,29 @@
 //! SIMD kernels and the machinery that runs them. All `unsafe` of Ganymede lives in this crate.
 //!
-//! * [`conv`]: the convolution triad;
 //! * [`isa`]: instruction sets, detected or forced;
-//! * [`kernel`]: what a kernel is;
 //! * [`simd`]: one source for every instruction set;
+//! * [`kernel`]: what a kernel is;
 //! * [`buffer`]: aligned memory;
 //! * [`pool`]: the threads;
 //! * [`machine`]: a checked list of kernel calls, run as one parallel region;
-//! * [`gemm`]: matrix products.
-//! * [`movement`]: copies between strided layouts;
+//! * [`conv`]: the convolution triad;
+//! * [`gemm`]: matrix products;
 //! * [`pass`]: fused elementwise passes and reductions;
-//! * [`random`]: counter-based random bits;
+//! * [`movement`]: copies between strided layouts;
 //! * [`select`]: kernels that choose by index;
-//! * [`simd`]: one source for every instruction set.
+//! * [`random`]: counter-based random bits.
 
 pub mod buffer;
+pub mod conv;
 pub mod gemm;
 #[cfg(test)]
 mod guard;
-pub mod conv;
 pub mod isa;
 pub mod kernel;
-pub mod random;
 pub mod machine;
-pub mod pool;
 pub mod movement;
 pub mod pass;
+pub mod pool;
 pub mod random;
 pub mod select;
 pub mod simd;
