@@ -36,11 +36,8 @@ impl Objective {
         let mut words = 0;
         for side in [Side::Generator, Side::Discriminator] {
             let params = self.params(side);
-            let own: usize = params.iter().map(|s| s.ty.len()).sum();
-            let averaged = if side == Side::Generator && self.recipe.ema.is_some() { own } else { 0 };
-            let trainable: Vec<_> = params.trainable().map(|s| (s.name.clone(), s.ty.clone())).collect();
-            let slots = ganymede_nn::optim::state_specs(self.optimizer(side), "opt", &trainable);
-            words += own + averaged + slots.iter().map(|s| s.ty.len()).sum::<usize>();
+            words += params.iter().map(|s| s.ty.len()).sum::<usize>();
+            words += self.extra_state(side, &params).iter().map(|s| s.ty.len()).sum::<usize>();
         }
         4 * words as u64
     }

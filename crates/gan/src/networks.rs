@@ -27,12 +27,7 @@ impl Side {
 /// A network ready to be built into graphs.
 pub enum Net {
     /// A plain list of layers.
-    Layers {
-        /// The parsed list.
-        network: Network,
-        /// Its lines.
-        lines: Vec<String>,
-    },
+    Layers(Network),
     /// A named model with its options.
     Model(&'static dyn Model, Options),
 }
@@ -48,7 +43,7 @@ impl Net {
             (Some(_), false) => Err("has both `layers` and `model`: keep one of them".into()),
             (None, false) => {
                 let network = Network::parse(&spec.layers).map_err(|e| e.to_string())?;
-                Ok(Net::Layers { network, lines: spec.layers.clone() })
+                Ok(Net::Layers(network))
             }
             (Some(name), true) => {
                 let model = models::find(name).ok_or_else(|| {
@@ -63,7 +58,7 @@ impl Net {
     /// Applies the network to latents [batch, dim] or samples [batch, ...].
     pub fn build(&self, side: Side, scope: &Scope, x: &Tensor, sample: &[usize]) -> Tensor {
         match (self, side) {
-            (Net::Layers { network, .. }, _) => network.build(scope, x),
+            (Net::Layers(network), _) => network.build(scope, x),
             (Net::Model(model, options), Side::Generator) => model.generator(scope, x, sample, options),
             (Net::Model(model, options), Side::Discriminator) => model.discriminator(scope, x, options),
         }
@@ -72,14 +67,14 @@ impl Net {
     /// Whether the output for one sample depends on the others of its batch (batch norm in training).
     pub fn mixes_samples(&self) -> bool {
         match self {
-            Net::Layers { lines, .. } => lines.iter().any(|l| l.trim_start().starts_with("batch_norm")),
+            Net::Layers(network) => network.lines().any(|l| l.starts_with("batch_norm")),
             Net::Model(model, _) => model.mixes_samples(),
         }
     }
 
     /// Shape of one output for one input of the given shape, or what does not fit.
     pub fn output_shape(&self, input: &[usize], sample: &[usize], side: Side) -> Result<Vec<usize>, String> {
-        if let Net::Layers { network, .. } = self {
+        if let Net::Layers(network) = self {
             network.check(input, PROBE).map_err(|e| e.to_string())?;
         }
         let (graph, _, out) = self.probe(input, sample, side);
@@ -104,10 +99,21 @@ impl Net {
     }
 }
 
-/// The optimizer of a recipe.
+/// The optimizer of a recipe. Its decays are fed at every step, as they may be scheduled.
 pub fn optimizer(spec: &OptimizerSpec) -> Result<Box<dyn Optimizer>, String> {
-    ganymede_nn::optim::by_name(&spec.kind, spec.eps, spec.weight_decay).ok_or_else(|| {
-        let known: Vec<&str> = ganymede_nn::optim::OPTIMIZERS.to_vec();
-        unknown("optimizer", &spec.kind, &known)
-    })
+    let found = ganymede_nn::optim::by_name(&spec.kind).map_err(|e| e.to_string())?;
+    let mut optimizer: Box<dyn Optimizer> = found.with_setting("eps", spec.eps).or_else(|e| {
+        // Plain gradient descent divides by nothing; any eps is as good as none.
+        if found.settings().iter().any(|s| s.name == "eps") { Err(e.to_string()) } else { rebuild(found) }
+    })?;
+    if spec.weight_decay > 0.0 {
+        optimizer = optimizer.with_setting("weight_decay", spec.weight_decay).map_err(|e| e.to_string())?;
+    }
+    Ok(optimizer)
+}
+
+/// An owned copy of a registered optimizer: one of its settings set to the value it has.
+fn rebuild(found: &dyn Optimizer) -> Result<Box<dyn Optimizer>, String> {
+    let setting = found.settings().first().copied().ok_or("has no settings")?;
+    found.with_setting(setting.name, setting.value).map_err(|e| e.to_string())
 }

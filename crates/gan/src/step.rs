@@ -9,8 +9,8 @@ use crate::networks::{self, Net, Side};
 use crate::recipe::{Recipe, RecipeError, Scheduled, StatisticsPass};
 use crate::regularizers::{Context, Regularizer};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType, grad};
-use ganymede_nn::optim::{Apply, EmaSpec, Hyper, apply};
-use ganymede_nn::{Mode, Optimizer, RandomSource, Scope};
+use ganymede_nn::optim::{Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
+use ganymede_nn::{Mode, Optimizer, Params, RandomSource, Scope};
 
 /// Streams of the random key; those of dropout layers have their top bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,11 @@ pub struct Objective {
     pub regularizers: Vec<(&'static dyn Regularizer, Scheduled, usize)>,
     generator_optimizer: Box<dyn Optimizer>,
     discriminator_optimizer: Box<dyn Optimizer>,
+}
+
+/// Prefix of an optimizer's slots, e.g. `opt/G`.
+fn optimizer_prefix(side: Side) -> String {
+    format!("opt/{}", side.root())
 }
 
 /// The random feeds of a phase.
@@ -158,7 +163,7 @@ impl Objective {
 
     fn hyper(&self, graph: &Graph) -> Hyper {
         let scalar = |name| graph.feed(name, TensorType::f32([]));
-        Hyper { lr: scalar(feed::LR), beta1: scalar(feed::BETA1), beta2: scalar(feed::BETA2) }
+        Hyper::lr(&scalar(feed::LR)).beta1(&scalar(feed::BETA1)).beta2(&scalar(feed::BETA2))
     }
 
     /// The discriminator's step with the given regularizers: generated samples are constants, so no gradient of the
@@ -214,19 +219,9 @@ impl Objective {
         let constrain = |weight: &Tensor| {
             constraints.iter().fold(weight.clone(), |w, (r, strength)| r.constrain(&w, strength).unwrap_or(w))
         };
-        let finite = apply(
-            &graph,
-            self.discriminator_optimizer.as_ref(),
-            &Apply {
-                prefix: "opt/D",
-                params: &params,
-                gradients: &gradients,
-                hyper: &hyper,
-                clip_norm: self.recipe.discriminator.optimizer.clip_norm,
-                constrain: Some(&constrain),
-                ema: None,
-            },
-        );
+        let mut plan = self.plan(Side::Discriminator);
+        plan.constrain = Some(Constraint(&constrain));
+        let finite = apply(&graph, &plan, &params, &gradients, &hyper);
         graph.commit_when(&finite.and(&loss.is_finite()));
         graph.output("d_penalty", &penalties);
         graph.output("d_real", &real_logits.mean_all());
@@ -253,21 +248,12 @@ impl Objective {
         let params = g.trainable();
         let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
         let gradients = grad(&loss, &variables);
-        let buffers = g.buffers();
-        let decay = self.recipe.ema.as_ref().map(|_| graph.feed(feed::EMA_DECAY, TensorType::f32([])));
-        let finite = apply(
-            &graph,
-            self.generator_optimizer.as_ref(),
-            &Apply {
-                prefix: "opt/G",
-                params: &params,
-                gradients: &gradients,
-                hyper: &hyper,
-                clip_norm: self.recipe.generator.optimizer.clip_norm,
-                constrain: None,
-                ema: decay.as_ref().map(|decay| EmaSpec { decay, prefix: EMA, buffers: &buffers }),
-            },
-        );
+        let mut plan = self.plan(Side::Generator);
+        plan.ema = self.recipe.ema.as_ref().map(|_| {
+            let decay = graph.feed(feed::EMA_DECAY, TensorType::f32([]));
+            EmaSpec::new(&decay, g.buffers())
+        });
+        let finite = apply(&graph, &plan, &params, &gradients, &hyper);
         graph.commit_when(&finite.and(&loss.is_finite()));
         graph.output("g_loss", &loss);
         graph.finish()
@@ -298,6 +284,22 @@ impl Objective {
         let d = Scope::root(&graph, Side::Discriminator.root(), Mode::eval());
         graph.output("logits", &self.judge(&d, &samples));
         graph.finish()
+    }
+
+    fn plan(&self, side: Side) -> Plan<'_> {
+        let spec = match side {
+            Side::Generator => &self.recipe.generator.optimizer,
+            Side::Discriminator => &self.recipe.discriminator.optimizer,
+        };
+        let mut plan = Plan::new(self.optimizer(side), &optimizer_prefix(side));
+        plan.clip_norm = (spec.clip_norm > 0.0).then_some(spec.clip_norm);
+        plan
+    }
+
+    /// State beside the parameters: the optimizers' slots, and the averaged generator's.
+    pub fn extra_state(&self, side: Side, params: &Params) -> Vec<StateSpec> {
+        let ema = (side == Side::Generator && self.recipe.ema.is_some()).then_some(EMA);
+        state_specs(self.optimizer(side), &optimizer_prefix(side), params, ema)
     }
 
     /// The optimizer of one side.

@@ -3,12 +3,13 @@
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Progress};
 use crate::error::Error;
 use crate::networks::Side;
-use crate::step::{EMA, Objective, feed};
+use crate::step::{Objective, feed};
 use ganymede_cpu::{Executor, PhaseId, Session, StateStore};
 use ganymede_data::{Dataset, Loader};
 use ganymede_graph::Function;
 use ganymede_kernels::random::fold_in;
 use ganymede_nn::Params;
+use ganymede_nn::optim::{FirstValue, ema_decay};
 use std::sync::Arc;
 
 /// What a step reports.
@@ -73,24 +74,18 @@ impl Objective {
     pub fn initial_state(&self, seed: u64) -> Result<StateStore, Error> {
         let key = fold_in(key_of(seed), INIT);
         let mut store = StateStore::new();
-        let mut averaged = Vec::new();
         for side in [Side::Generator, Side::Discriminator] {
             let params = self.params(side);
             for spec in params.iter() {
-                let values = spec.initialize(key);
-                store.insert(&spec.name, spec.ty.clone(), &values)?;
-                if side == Side::Generator && self.recipe.ema.is_some() {
-                    averaged.push((format!("{EMA}{}", spec.name), spec.ty.clone(), values));
-                }
+                store.insert(&spec.name, spec.ty.clone(), &spec.initialize(key))?;
             }
-            let trainable: Vec<_> = params.trainable().map(|s| (s.name.clone(), s.ty.clone())).collect();
-            let prefix = format!("opt/{}", side.root());
-            for slot in ganymede_nn::optim::state_specs(self.optimizer(side), &prefix, &trainable) {
-                store.insert(&slot.name, slot.ty.clone(), &slot.initialize(key))?;
+            for slot in self.extra_state(side, &params) {
+                let values = match &slot.first {
+                    FirstValue::Fill(value) => vec![*value as f32; slot.ty.len()],
+                    FirstValue::CopyOf(name) => store.f32s(name).unwrap_or(&[]).to_vec(),
+                };
+                store.insert(&slot.name, slot.ty.clone(), &values)?;
             }
-        }
-        for (name, ty, values) in averaged {
-            store.insert(&name, ty, &values)?;
         }
         Ok(store)
     }
@@ -221,8 +216,7 @@ impl Trainer {
         self.feed_common(phase, Side::Generator, self.progress.step * batch as u64)?;
         if let Some(ema) = &self.objective.recipe.ema {
             let half_life = ema.half_life.at(self.progress.images, self.progress.total_images);
-            let decay = if half_life > 0.0 { 0.5f64.powf(batch as f64 / half_life) } else { 0.0 };
-            self.session.feed_mut(phase, feed::EMA_DECAY)?[0] = decay as f32;
+            self.session.feed_mut(phase, feed::EMA_DECAY)?[0] = ema_decay(batch, half_life) as f32;
         }
         let committed = self.session.run(phase)?.committed;
         report.skipped += u32::from(!committed);

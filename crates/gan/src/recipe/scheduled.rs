@@ -1,6 +1,6 @@
 //! A number that may change over the run, as written in a recipe.
 
-use ganymede_nn::Schedule;
+use ganymede_nn::{Progress, Schedule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct Scheduled {
 impl Scheduled {
     /// The same value throughout.
     pub fn constant(value: f64) -> Self {
-        Self { text: value.to_string(), schedule: Schedule::Constant(value) }
+        Self { text: value.to_string(), schedule: Schedule::constant(value) }
     }
 
     /// Parses a number or a schedule.
@@ -24,13 +24,13 @@ impl Scheduled {
 
     /// Value after `images` of `total`.
     pub fn at(&self, images: u64, total: u64) -> f64 {
-        self.schedule.at(images, total)
+        self.schedule.at(Progress { images, total })
     }
 
     /// Smallest and largest value it takes.
     pub fn range(&self) -> (f64, f64) {
         // Schedules are monotone between their ends but for a warm-up, which begins at 0 and rises to the start.
-        let samples = (0..=64).map(|i| self.schedule.at(i * 1_000_000, 64_000_000));
+        let samples = (0..=64).map(|i| self.at(i * 1_000_000, 64_000_000));
         samples.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     }
 }

@@ -4,6 +4,16 @@ use super::{BufferRule, EmaSpec, Hyper, Optimizer};
 use crate::params::Params;
 use ganymede_graph::{Graph, Tensor, TensorType};
 
+/// An elementwise function of a new parameter.
+#[derive(Clone, Copy)]
+pub struct Constraint<'a>(pub &'a dyn Fn(&Tensor) -> Tensor);
+
+impl std::fmt::Debug for Constraint<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Constraint(..)")
+    }
+}
+
 /// How gradients become updates.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
@@ -15,8 +25,8 @@ pub struct Plan<'a> {
     pub clip_norm: Option<f64>,
     /// Each element of a gradient is first clamped to +- this.
     pub clip_value: Option<f64>,
-    /// New parameters are clamped to +- this (Arjovsky, Chintala, Bottou 2017, algorithm 1: .01).
-    pub clip_weights: Option<f64>,
+    /// What a new parameter becomes before it is stored, e.g. clipped (Arjovsky, Chintala, Bottou 2017, algorithm 1).
+    pub constrain: Option<Constraint<'a>>,
     /// A moving average of the new parameters.
     pub ema: Option<EmaSpec>,
 }
@@ -29,7 +39,7 @@ impl<'a> Plan<'a> {
             prefix: prefix.to_string(),
             clip_norm: None,
             clip_value: None,
-            clip_weights: None,
+            constrain: None,
             ema: None,
         }
     }
@@ -185,8 +195,8 @@ pub fn apply(
             optimizer.slots().iter().map(|s| slot_name(&plan.prefix, name, s.name)).collect();
         let old: Vec<Tensor> = names.iter().map(|n| declare(n, param.ty())).collect();
         let mut new = optimizer.step(hyper, &common, param, grad, &old);
-        if let Some(bound) = plan.clip_weights {
-            new.param = clamp(&new.param, bound);
+        if let Some(Constraint(constrain)) = &plan.constrain {
+            new.param = constrain(&new.param);
         }
         graph.update(name, &new.param);
         for (name, value) in names.iter().zip(&new.slots) {

@@ -8,7 +8,7 @@ pub mod rmsprop;
 pub mod sgd;
 
 pub use adam::{Adam, AdamW};
-pub use apply::{FirstValue, Plan, StateSpec, apply, state_specs};
+pub use apply::{Constraint, FirstValue, Plan, StateSpec, apply, state_specs};
 pub use ema::{BufferRule, EmaSpec, ema_decay};
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
