@@ -44,7 +44,9 @@ fn positive(text: &str) -> Result<f64, String> {
 
 fn threads(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
-        Ok(0) => Err("0 threads cannot work: give at least 1, or leave --threads out to use all cores".into()),
+        Ok(0) => {
+            Err("0 threads cannot work: give at least 1, or leave --threads out to use all cores".into())
+        }
         Ok(n) if n <= 1024 => Ok(n),
         _ => Err("expected a whole number from 1 to 1024".into()),
     }

@@ -45,7 +45,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// There is none.
-    #[error("{path}: no checkpoint here; expected a run folder with checkpoints/step-N.safetensors, or such a file")]
+    #[error(
+        "{path}: no checkpoint here; expected a run folder with checkpoints/step-N.safetensors, or such a file"
+    )]
     None {
         /// Where one was looked for.
         path: String,
@@ -215,7 +217,8 @@ pub fn save(path: &Path, store: &StateStore, progress: &Progress) -> Result<(), 
         parts.push((name.clone(), dtype(ty.dtype), ty.shape.clone(), bytes(words)));
     }
     let mut metadata = progress.metadata();
-    let sum = checksum(parts.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), b.as_slice())), &metadata);
+    let sum =
+        checksum(parts.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), b.as_slice())), &metadata);
     metadata.insert(CHECKSUM.into(), sum);
     let views: Vec<(&str, TensorView<'_>)> = parts
         .iter()
@@ -225,7 +228,8 @@ pub fn save(path: &Path, store: &StateStore, progress: &Progress) -> Result<(), 
                 .map_err(|e| io(std::io::Error::other(e.to_string())))
         })
         .collect::<Result<_, _>>()?;
-    let file = safetensors::serialize(views, Some(metadata)).map_err(|e| io(std::io::Error::other(e.to_string())))?;
+    let file = safetensors::serialize(views, Some(metadata))
+        .map_err(|e| io(std::io::Error::other(e.to_string())))?;
     write_atomically(path, &file).map_err(io)
 }
 
@@ -233,8 +237,11 @@ pub fn save(path: &Path, store: &StateStore, progress: &Progress) -> Result<(), 
 pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let shown = path.display().to_string();
     let damaged = |reason: String| CheckpointError::Damaged { path: shown.clone(), reason };
-    let file = std::fs::read(path)
-        .map_err(|source| CheckpointError::Io { path: shown.clone(), action: "read", source })?;
+    let file = std::fs::read(path).map_err(|source| CheckpointError::Io {
+        path: shown.clone(),
+        action: "read",
+        source,
+    })?;
     let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| damaged(e.to_string()))?;
     let metadata = header.metadata().clone().unwrap_or_default();
     let tensors = SafeTensors::deserialize(&file).map_err(|e| damaged(e.to_string()))?;
@@ -299,7 +306,8 @@ pub fn open(path: &Path) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
         return load(path).map(|c| (c, Vec::new()));
     }
     let none = || CheckpointError::None { path: path.display().to_string() };
-    let folder = if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_path_buf() };
+    let folder =
+        if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_path_buf() };
     let mut warnings = Vec::new();
     let mut last = None;
     for candidate in list(&folder) {
@@ -339,7 +347,9 @@ pub fn differences(expected: &StateStore, found: &StateStore) -> Option<String> 
     let mut lines = Vec::new();
     for name in expected.names() {
         match (expected.ty(name), found.ty(name)) {
-            (Some(want), Some(got)) if want != got => lines.push(format!("{name}: expected {want}, got {got}")),
+            (Some(want), Some(got)) if want != got => {
+                lines.push(format!("{name}: expected {want}, got {got}"))
+            }
             (Some(want), None) => lines.push(format!("{name}: missing (expected {want})")),
             _ => {}
         }

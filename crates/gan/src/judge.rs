@@ -21,7 +21,12 @@ impl Judge {
     }
 
     /// One logit a sample; larger means more like real ones.
-    pub fn logits(&self, objective: &Objective, session: &mut Session, samples: &[f32]) -> Result<Vec<f32>, Error> {
+    pub fn logits(
+        &self,
+        objective: &Objective,
+        session: &mut Session,
+        samples: &[f32],
+    ) -> Result<Vec<f32>, Error> {
         let size: usize = objective.recipe.data.shape.iter().product();
         let mut out = Vec::with_capacity(samples.len() / size);
         for chunk in samples.chunks(BATCH * size) {

@@ -91,7 +91,8 @@ pub fn write_scatter(path: &Path, real: &[[f64; 2]], generated: &[[f64; 2]]) -> 
             let (x, y) = (at(p[0]), at(-p[1]));
             for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
                 let old = picture.get_pixel(x + dx, y + dy).0;
-                let mix = |c: usize| (f64::from(old[c]) * (1.0 - strength) + f64::from(color[c]) * strength) as u8;
+                let mix =
+                    |c: usize| (f64::from(old[c]) * (1.0 - strength) + f64::from(color[c]) * strength) as u8;
                 picture.put_pixel(x + dx, y + dy, image::Rgb([mix(0), mix(1), mix(2)]));
             }
         }
@@ -104,8 +105,10 @@ pub fn write_scatter(path: &Path, real: &[[f64; 2]], generated: &[[f64; 2]]) -> 
 /// An image file as [height, width, channels] values in [-1, 1], converted to the channels wanted. Another size is an
 /// error: resizing silently would change what is judged.
 pub fn read_image(path: &Path, shape: &[usize]) -> Result<Vec<f32>, String> {
-    let reader = image::ImageReader::open(path).map_err(|e| format!("{}: cannot read: {e}", path.display()))?;
-    let mut reader = reader.with_guessed_format().map_err(|e| format!("{}: cannot read: {e}", path.display()))?;
+    let reader =
+        image::ImageReader::open(path).map_err(|e| format!("{}: cannot read: {e}", path.display()))?;
+    let mut reader =
+        reader.with_guessed_format().map_err(|e| format!("{}: cannot read: {e}", path.display()))?;
     reader.limits({
         let mut limits = image::Limits::default();
         limits.max_alloc = Some(256 << 20);
@@ -126,7 +129,9 @@ pub fn read_image(path: &Path, shape: &[usize]) -> Result<Vec<f32>, String> {
         1 => decoded.to_luma8().as_raw().iter().map(unit).collect(),
         3 => decoded.to_rgb8().as_raw().iter().map(unit).collect(),
         4 => decoded.to_rgba8().as_raw().iter().map(unit).collect(),
-        other => return Err(format!("{}: samples of {other} channels cannot come from an image", path.display())),
+        other => {
+            return Err(format!("{}: samples of {other} channels cannot come from an image", path.display()));
+        }
     })
 }
 
@@ -136,7 +141,10 @@ mod tests {
 
     #[test]
     fn bytes_round_and_saturate() {
-        assert_eq!([byte(-1.0), byte(1.0), byte(0.0), byte(-7.0), byte(9.0), byte(f32::NAN)], [0, 255, 128, 0, 255, 0]);
+        assert_eq!(
+            [byte(-1.0), byte(1.0), byte(0.0), byte(-7.0), byte(9.0), byte(f32::NAN)],
+            [0, 255, 128, 0, 255, 0]
+        );
     }
 
     #[test]

@@ -191,7 +191,9 @@ pub fn planned_images(length: Length, recipe: &Recipe, dataset: &Dataset) -> Res
     let per_step = (recipe.train.batch * recipe.train.critic_steps) as u64;
     let images = match length {
         Length::Images(n) => n,
-        Length::Steps(n) => n.checked_mul(per_step).ok_or_else(|| Error::Refused(format!("{n} steps are too many")))?,
+        Length::Steps(n) => {
+            n.checked_mul(per_step).ok_or_else(|| Error::Refused(format!("{n} steps are too many")))?
+        }
         Length::Epochs(n) => match dataset.len() {
             Some(len) => (n * len as f64).round() as u64,
             None => {
@@ -369,7 +371,12 @@ impl Run {
             }
         }
         let path = match samples {
-            Some(path) if !interrupted && path.ends_with(format!("step-{:06}.png", self.trainer.progress().step)) => path,
+            Some(path)
+                if !interrupted
+                    && path.ends_with(format!("step-{:06}.png", self.trainer.progress().step)) =>
+            {
+                path
+            }
             _ => self.draw()?,
         };
         if window.steps > 0 {
@@ -393,7 +400,8 @@ impl Run {
     fn checkpoint_due(&self) -> bool {
         match self.saved {
             Some((step, at, took)) => {
-                step != self.trainer.progress().step && at.elapsed() >= CHECKPOINT_EVERY.max(took * CHECKPOINT_SHARE)
+                step != self.trainer.progress().step
+                    && at.elapsed() >= CHECKPOINT_EVERY.max(took * CHECKPOINT_SHARE)
             }
             None => true,
         }
@@ -432,7 +440,11 @@ impl Run {
         }
         let path = checkpoint.path.display().to_string();
         if self.trainer.progress().rollbacks >= MAX_ROLLBACKS {
-            return Err(Error::Diverged { rollbacks: self.trainer.progress().rollbacks, step, checkpoint: path });
+            return Err(Error::Diverged {
+                rollbacks: self.trainer.progress().rollbacks,
+                step,
+                checkpoint: path,
+            });
         }
         let skipped = self.trainer.progress().skipped;
         self.trainer.restore(checkpoint, self.dataset.clone(), self.seed)?;
@@ -465,7 +477,10 @@ pub fn write_picture(path: &Path, samples: &[f32], shape: &[usize], dataset: &Da
     let mut real = vec![0.0; POINTS * 2];
     dataset.fill(&indices, &mut real, None)?;
     let points = |values: &[f32]| -> Vec<[f64; 2]> {
-        values.chunks_exact(2).map(|p| [f64::from(p[0]) * dataset.scale(), f64::from(p[1]) * dataset.scale()]).collect()
+        values
+            .chunks_exact(2)
+            .map(|p| [f64::from(p[0]) * dataset.scale(), f64::from(p[1]) * dataset.scale()])
+            .collect()
     };
     picture::write_scatter(path, &points(&real), &points(samples))?;
     Ok(())

@@ -42,7 +42,9 @@ impl Sampler {
             let index = first + done as u64;
             // A generator without random layers still has its latents, so both feeds exist.
             session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&self.key);
-            session.feed_words_mut(phase, feed::FIRST)?.copy_from_slice(&[index as u32, (index >> 32) as u32]);
+            session
+                .feed_words_mut(phase, feed::FIRST)?
+                .copy_from_slice(&[index as u32, (index >> 32) as u32]);
             session.run(phase)?;
             let samples = session.output(phase, "samples").unwrap_or(&[]);
             let take = left.min(batch);
@@ -52,7 +54,12 @@ impl Sampler {
         Ok(out)
     }
 
-    fn program(&mut self, objective: &Objective, session: &mut Session, batch: usize) -> Result<PhaseId, Error> {
+    fn program(
+        &mut self,
+        objective: &Objective,
+        session: &mut Session,
+        batch: usize,
+    ) -> Result<PhaseId, Error> {
         if let Some((_, phase)) = self.programs.iter().find(|(b, _)| *b == batch) {
             return Ok(*phase);
         }

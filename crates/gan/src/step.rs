@@ -123,7 +123,8 @@ impl Objective {
             }
             a
         };
-        let period = self.regularizers.iter().fold(1u64, |l, r| l / gcd(l, r.2 as u64) * r.2 as u64).min(4096);
+        let period =
+            self.regularizers.iter().fold(1u64, |l, r| l / gcd(l, r.2 as u64) * r.2 as u64).min(4096);
         let mut sets: Vec<Vec<bool>> = Vec::new();
         for n in 0..period {
             let due = self.due(n);
@@ -152,7 +153,9 @@ impl Objective {
     /// Logits [batch] of samples.
     fn judge(&self, scope: &Scope, samples: &Tensor) -> Tensor {
         let batch = samples.shape().first().copied().unwrap_or(1);
-        self.discriminator.build(Side::Discriminator, scope, samples, &self.recipe.data.shape).reshape(&[batch])
+        self.discriminator
+            .build(Side::Discriminator, scope, samples, &self.recipe.data.shape)
+            .reshape(&[batch])
     }
 
     fn mode(&self, random: &Random, pass: Option<StatisticsPass>) -> Mode {
@@ -177,7 +180,11 @@ impl Objective {
         let g = Scope::root(&graph, Side::Generator.root(), self.mode(&random, None));
         let fake = self.generate(&g, &latent).stop_gradient();
 
-        let d = Scope::root(&graph, Side::Discriminator.root(), self.mode(&random, Some(StatisticsPass::RealPass)));
+        let d = Scope::root(
+            &graph,
+            Side::Discriminator.root(),
+            self.mode(&random, Some(StatisticsPass::RealPass)),
+        );
         let d_fake = d.with_mode(self.mode(&random, Some(StatisticsPass::FakePass)));
         let d_more = d.with_mode(self.mode(&random, None));
         let real_logits = self.judge(&d, &real);
@@ -235,7 +242,11 @@ impl Objective {
         let random = Random::new(&graph);
         let hyper = self.hyper(&graph);
         let latent = self.latent(&graph, &random, Stream::GeneratorLatent, self.recipe.train.batch);
-        let g = Scope::root(&graph, Side::Generator.root(), self.mode(&random, Some(StatisticsPass::GeneratorStep)));
+        let g = Scope::root(
+            &graph,
+            Side::Generator.root(),
+            self.mode(&random, Some(StatisticsPass::GeneratorStep)),
+        );
         let fake = self.generate(&g, &latent);
         let d = Scope::root(&graph, Side::Discriminator.root(), self.mode(&random, None));
         let real_logits = self.loss.pairs().then(|| {

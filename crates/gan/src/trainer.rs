@@ -157,7 +157,8 @@ impl Trainer {
         let mut session = Session::new(executor, store);
         let mut critics = Vec::new();
         for due in objective.due_sets() {
-            let phase = session.add_phase(&critic_name(&objective, &due), &objective.discriminator_phase(&due)?)?;
+            let phase =
+                session.add_phase(&critic_name(&objective, &due), &objective.discriminator_phase(&due)?)?;
             critics.push(CriticPhase { due, phase });
         }
         let generator = session.add_phase("generator", &objective.generator_phase()?)?;

@@ -23,7 +23,10 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
     // Each workload gets a process of its own, so that the memory reported is its own.
     let program = std::env::current_exe().context("cannot find this program to start it again")?;
     if !options.json {
-        println!("{:<13} {:>6} {:>10} {:>10} {:>9} {:>8} {:>8}", "workload", "batch", "ms min", "ms median", "GFLOP/s", "RSS MB", "plan MB");
+        println!(
+            "{:<13} {:>6} {:>10} {:>10} {:>9} {:>8} {:>8}",
+            "workload", "batch", "ms min", "ms median", "GFLOP/s", "RSS MB", "plan MB"
+        );
     }
     for name in names {
         let mut child = Command::new(&program);

@@ -16,7 +16,8 @@ pub fn run(options: &Recipes) -> anyhow::Result<ExitCode> {
     for builtin in BUILTIN {
         let recipe = Recipe::builtin(builtin.name)?;
         if options.json {
-            let line = serde_json::json!({"name": recipe.name, "about": recipe.about, "shape": recipe.data.shape});
+            let line =
+                serde_json::json!({"name": recipe.name, "about": recipe.about, "shape": recipe.data.shape});
             println!("{line}");
         } else {
             println!("{:<13} {}", recipe.name, recipe.about);

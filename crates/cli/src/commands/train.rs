@@ -171,7 +171,8 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
-    let stored = Recipe::parse(&format!("recipe in {}", checkpoint.path.display()), &checkpoint.progress.recipe, &[])?;
+    let stored =
+        Recipe::parse(&format!("recipe in {}", checkpoint.path.display()), &checkpoint.progress.recipe, &[])?;
     let Some(begun) = stored.run.clone() else {
         bail!("{}: the checkpoint names no run to go on with", checkpoint.path.display());
     };
@@ -185,7 +186,9 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let dataset = Arc::new(open(&spec, &OpenOptions { seed: begun.seed, ..OpenOptions::default() })?);
     let longer = match length(options) {
         None => None,
-        Some(Length::Minutes(_)) => bail!("--minutes cannot lengthen a run: give --images, --steps or --epochs"),
+        Some(Length::Minutes(_)) => {
+            bail!("--minutes cannot lengthen a run: give --images, --steps or --epochs")
+        }
         Some(length) => planned_images(length, &recipe, &dataset)?,
     };
     recipe.run = Some(ganymede::recipe::RunSpec {
@@ -244,10 +247,17 @@ fn dry_run(
     }
     println!("data             {} of shape {:?}", dataset.spec(), dataset.shape());
     if let Some(images) = images {
-        println!("length           {images} images, {} steps", images.div_ceil((batch * objective.recipe.train.critic_steps) as u64));
+        println!(
+            "length           {images} images, {} steps",
+            images.div_ceil((batch * objective.recipe.train.critic_steps) as u64)
+        );
     }
     println!("work             {:.2} GFLOP a step of {batch} samples", cost.flops as f64 / 1e9);
-    println!("memory           {} at the peak, {} of it state", human::bytes(cost.peak_bytes), human::bytes(cost.state_bytes));
+    println!(
+        "memory           {} at the peak, {} of it state",
+        human::bytes(cost.peak_bytes),
+        human::bytes(cost.state_bytes)
+    );
     println!("checkpoint       {}", human::bytes(cost.state_bytes));
     Ok(ExitCode::SUCCESS)
 }

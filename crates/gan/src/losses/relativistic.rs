@@ -21,7 +21,9 @@ impl Loss for RelativisticPairing {
     fn generator(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor {
         match real {
             Some(real) => (real - fake).softplus().mean_all(),
-            None => fake.graph().fail("relativistic-pairing", "the generator's loss needs logits of real samples"),
+            None => {
+                fake.graph().fail("relativistic-pairing", "the generator's loss needs logits of real samples")
+            }
         }
     }
     fn pairs(&self) -> bool {

@@ -68,7 +68,9 @@ impl Options {
                     let items = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
                     let numbers: Option<Vec<usize>> = items
                         .iter()
-                        .map(|v| v.as_integer().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= 1 << 16))
+                        .map(|v| {
+                            v.as_integer().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= 1 << 16)
+                        })
                         .collect();
                     numbers.ok_or(format!(
                         "option `{}` of model `{}` takes whole numbers up to 65536, got {value}",

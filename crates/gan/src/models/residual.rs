@@ -17,7 +17,16 @@ fn he(gain: f64) -> Init {
     Init::HeNormal { gain }
 }
 
-fn conv(scope: &Scope, name: &str, x: &Tensor, c_out: usize, k: usize, groups: usize, init: Init, bias: bool) -> Tensor {
+fn conv(
+    scope: &Scope,
+    name: &str,
+    x: &Tensor,
+    c_out: usize,
+    k: usize,
+    groups: usize,
+    init: Init,
+    bias: bool,
+) -> Tensor {
     let scope = scope.child(name);
     let _at = scope.enter();
     let c_in = x.shape().last().copied().unwrap_or(0);
@@ -54,10 +63,22 @@ impl Model for Residual {
     }
     fn options(&self) -> &'static [OptionSpec] {
         &[
-            OptionSpec { key: "widths", about: "channels of each stage, smallest resolution first", default: &[96, 32, 16] },
+            OptionSpec {
+                key: "widths",
+                about: "channels of each stage, smallest resolution first",
+                default: &[96, 32, 16],
+            },
             OptionSpec { key: "blocks", about: "residual blocks of each stage", default: &[1, 1, 0] },
-            OptionSpec { key: "expansion", about: "width inside a block, as a multiple of the stage's", default: &[2] },
-            OptionSpec { key: "group_size", about: "channels a group of the 3x3 convolutions", default: &[16] },
+            OptionSpec {
+                key: "expansion",
+                about: "width inside a block, as a multiple of the stage's",
+                default: &[2],
+            },
+            OptionSpec {
+                key: "group_size",
+                about: "channels a group of the 3x3 convolutions",
+                default: &[16],
+            },
         ]
     }
     fn check(&self, options: &Options) -> Result<(), String> {

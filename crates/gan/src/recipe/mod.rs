@@ -262,11 +262,15 @@ impl Recipe {
             if o.lr.range().0 < 0.0 {
                 return Err(self.error(&key("lr"), format!("must not be negative, got {}", o.lr)));
             }
-            for (name, value, least) in
-                [("eps", o.eps, f64::MIN_POSITIVE), ("weight_decay", o.weight_decay, 0.0), ("clip_norm", o.clip_norm, 0.0)]
-            {
+            for (name, value, least) in [
+                ("eps", o.eps, f64::MIN_POSITIVE),
+                ("weight_decay", o.weight_decay, 0.0),
+                ("clip_norm", o.clip_norm, 0.0),
+            ] {
                 if !value.is_finite() || value < least {
-                    return Err(self.error(&key(name), format!("must be a number of at least {least}, got {value}")));
+                    return Err(
+                        self.error(&key(name), format!("must be a number of at least {least}, got {value}"))
+                    );
                 }
             }
         }
@@ -297,7 +301,9 @@ impl Recipe {
             let strength =
                 spec.strength.clone().unwrap_or_else(|| Scheduled::constant(found.default_strength()));
             if strength.range().0 < 0.0 {
-                return Err(self.error("regularizers.strength", format!("must not be negative, got {strength}")));
+                return Err(
+                    self.error("regularizers.strength", format!("must not be negative, got {strength}"))
+                );
             }
             if spec.every == 0 {
                 return Err(self.error("regularizers.every", "must be at least 1, got 0"));
@@ -310,7 +316,8 @@ impl Recipe {
     /// Builds and checks both networks: generator and discriminator.
     pub fn networks(&self) -> Result<(Net, Net), RecipeError> {
         let generator = Net::from_spec(&self.generator).map_err(|m| self.error("generator", m))?;
-        let discriminator = Net::from_spec(&self.discriminator).map_err(|m| self.error("discriminator", m))?;
+        let discriminator =
+            Net::from_spec(&self.discriminator).map_err(|m| self.error("discriminator", m))?;
         let made = generator
             .output_shape(&[self.latent.dim], &self.data.shape, crate::networks::Side::Generator)
             .map_err(|m| self.error("generator", m))?;

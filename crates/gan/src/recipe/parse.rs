@@ -4,7 +4,8 @@ use super::{BUILTIN, Recipe, RecipeError, unknown};
 use std::path::Path;
 
 /// Keys that read shorter than they are filed; each stands for every key with that ending.
-const ALIASES: &[(&str, &str)] = &[("gamma", "strength"), ("n_critic", "critic_steps"), ("learning_rate", "lr")];
+const ALIASES: &[(&str, &str)] =
+    &[("gamma", "strength"), ("n_critic", "critic_steps"), ("learning_rate", "lr")];
 
 impl Recipe {
     /// The recipe of that name, or the one in that file. An override is `key=value`; a key may be a whole path

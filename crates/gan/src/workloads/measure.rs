@@ -106,7 +106,9 @@ impl Steps {
     fn step(&mut self) -> Result<(), Error> {
         let first = self.done * self.objective.recipe.train.batch as u64;
         for phase in [self.critic, self.generator] {
-            self.session.feed_words_mut(phase, feed::FIRST)?.copy_from_slice(&[first as u32, (first >> 32) as u32]);
+            self.session
+                .feed_words_mut(phase, feed::FIRST)?
+                .copy_from_slice(&[first as u32, (first >> 32) as u32]);
             if !self.session.run(phase)?.committed {
                 return Err(Error::Refused(format!(
                     "workload `{}` gave values that are not finite at step {}",
