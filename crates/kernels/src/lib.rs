@@ -2,9 +2,17 @@
 //!
 //! * [`isa`]: instruction sets, detected or forced;
 //! * [`kernel`]: what a kernel is;
-//! * [`simd`]: one source for every instruction set.
+//! * [`simd`]: one source for every instruction set;
+//! * [`buffer`]: aligned memory;
+//! * [`pool`]: the threads;
+//! * [`machine`]: a checked list of kernel calls, run as one parallel region;
+//! * [`gemm`]: matrix products.
 
+pub mod buffer;
+pub mod gemm;
 pub mod isa;
 pub mod kernel;
+pub mod machine;
+pub mod pool;
 pub mod random;
 pub mod simd;

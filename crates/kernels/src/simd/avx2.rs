@@ -68,4 +68,49 @@ unsafe impl Simd for Avx2 {
         // SAFETY: the caller promises the CPU feature.
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
+    #[inline(always)]
+    unsafe fn transpose(
+        self,
+        src: *const f32,
+        src_stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    ) {
+        // SAFETY: the caller promises the CPU feature, `rows` rows of `cols` words and `cols` whole vectors.
+        unsafe {
+            let mask = first(cols);
+            let mut v = [_mm256_setzero_ps(); 8];
+            for (r, v) in v.iter_mut().enumerate() {
+                if r < rows {
+                    *v = _mm256_maskload_ps(src.add(r * src_stride), mask);
+                }
+            }
+            // u[4q + j] holds in its 128-bit lane l column 4l + j of rows 4q..4q+4.
+            let mut u = v;
+            for q in 0..2 {
+                let (lo0, hi0) =
+                    (_mm256_unpacklo_ps(v[4 * q], v[4 * q + 1]), _mm256_unpackhi_ps(v[4 * q], v[4 * q + 1]));
+                let (lo1, hi1) = (
+                    _mm256_unpacklo_ps(v[4 * q + 2], v[4 * q + 3]),
+                    _mm256_unpackhi_ps(v[4 * q + 2], v[4 * q + 3]),
+                );
+                u[4 * q] = _mm256_shuffle_ps::<0x44>(lo0, lo1);
+                u[4 * q + 1] = _mm256_shuffle_ps::<0xee>(lo0, lo1);
+                u[4 * q + 2] = _mm256_shuffle_ps::<0x44>(hi0, hi1);
+                u[4 * q + 3] = _mm256_shuffle_ps::<0xee>(hi0, hi1);
+            }
+            let mut columns = u;
+            for j in 0..4 {
+                columns[j] = _mm256_permute2f128_ps::<0x20>(u[j], u[4 + j]);
+                columns[4 + j] = _mm256_permute2f128_ps::<0x31>(u[j], u[4 + j]);
+            }
+            for (c, column) in columns.iter().enumerate() {
+                if c < cols {
+                    _mm256_storeu_ps(dst.add(c * dst_stride), *column);
+                }
+            }
+        }
+    }
 }

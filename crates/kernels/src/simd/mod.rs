@@ -51,6 +51,32 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     /// `a * b + c`; one rounding where the hardware has it (not on [`Portable`]).
     unsafe fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
 
+    /// Transposes a block of `rows <= LANES` times `cols <= LANES` words: for each column `c` writes the vector
+    /// of `src[r * src_stride + c]` over `r`, zero in the lanes from `rows` on, to `dst + c * dst_stride`.
+    ///
+    /// Columns are written in ascending order, `LANES` words each, so with `dst_stride = rows` each one
+    /// overwrites the zeros behind the one before, and only the last reaches past `rows * cols`.
+    #[inline(always)]
+    unsafe fn transpose(
+        self,
+        src: *const f32,
+        src_stride: usize,
+        rows: usize,
+        cols: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    ) {
+        for c in 0..cols {
+            for r in 0..Self::LANES {
+                // SAFETY: the caller promises readable blocks in `src` and whole vectors in `dst`.
+                unsafe {
+                    let x = if r < rows { *src.add(r * src_stride + c) } else { 0.0 };
+                    *dst.add(c * dst_stride + r) = x;
+                }
+            }
+        }
+    }
+
     /// All lanes 0.
     #[inline(always)]
     unsafe fn zero(self) -> Self::F {
@@ -101,4 +127,47 @@ unsafe fn enter_avx2<W: WithSimd>(body: W) -> W::Output {
 unsafe fn enter_avx512<W: WithSimd>(body: W) -> W::Output {
     // SAFETY: forwarded from `run_on`.
     unsafe { body.call(Avx512) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Transpose<'a>(&'a [f32], usize, usize, usize, &'a mut [f32]);
+
+    impl WithSimd for Transpose<'_> {
+        type Output = usize;
+        #[inline(always)]
+        unsafe fn call<S: Simd>(self, simd: S) -> usize {
+            let Transpose(src, stride, rows, cols, dst) = self;
+            let (rows, cols) = (rows.min(S::LANES), cols.min(S::LANES));
+            assert!(src.len() >= (rows - 1) * stride + cols && dst.len() >= cols * rows + S::LANES);
+            // SAFETY: the caller promises the CPU feature; the lengths are asserted.
+            unsafe { simd.transpose(src.as_ptr(), stride, rows, cols, dst.as_mut_ptr(), rows) };
+            S::LANES
+        }
+    }
+
+    #[test]
+    fn transposes_every_block_size() {
+        let src: Vec<f32> = (0..16 * 19).map(|i| i as f32 + 1.0).collect();
+        for isa in Isa::available() {
+            for (rows, cols) in (1..=16).flat_map(|r| (1..=16).map(move |c| (r, c))) {
+                let mut dst = vec![-1.0; 16 * 17];
+                // Ends with the block, so that reading a row past its end is seen by address sanitizers.
+                let last = 19 * (rows - 1) + cols;
+                // SAFETY: the instruction set is available.
+                let lanes = unsafe { run_on(isa, Transpose(&src[..last], 19, rows, cols, &mut dst)) };
+                let (rows, cols) = (rows.min(lanes), cols.min(lanes));
+                for c in 0..cols {
+                    for r in 0..rows {
+                        assert_eq!(dst[c * rows + r], src[r * 19 + c], "{isa:?} {rows}x{cols} at {r},{c}");
+                    }
+                }
+                let end = (cols - 1) * rows + lanes;
+                assert!(dst[cols * rows..end].iter().all(|&x| x == 0.0), "{isa:?} {rows}x{cols}");
+                assert!(dst[end..].iter().all(|&x| x == -1.0), "{isa:?} {rows}x{cols}");
+            }
+        }
+    }
 }

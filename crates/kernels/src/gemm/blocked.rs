@@ -1,0 +1,186 @@
+//! The general path: packed blocks, register tiles.
+
+use super::blocks::{Blocks, Extent, part};
+use super::pack::Pack;
+use super::tile::{self, PACKED, Tile};
+use crate::isa::Isa;
+use crate::simd::run_on;
+use std::ops::Range;
+
+/// A matrix operand in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub start: *const f32,
+    /// Words of the whole operand.
+    pub words: usize,
+    /// Words from one matrix of the batch to the next; 0 where all share one.
+    pub batch: usize,
+    /// Whether it is stored with k as its rows' direction: B transposed, or A not transposed.
+    pub k_contiguous: bool,
+    /// Words from one stored row to the next.
+    pub row: usize,
+}
+
+impl Source {
+    /// Start of the panel that begins at line `line` (a row of A, a column of B) and position `p` along k, and
+    /// the words from there to the end of the operand.
+    ///
+    /// # Safety
+    /// The position lies inside the operand.
+    unsafe fn at(self, batch: usize, line: usize, p: usize) -> (*const f32, usize) {
+        let inner = if self.k_contiguous { line * self.row + p } else { p * self.row + line };
+        let offset = batch * self.batch + inner;
+        // SAFETY: the caller's promise.
+        (unsafe { self.start.add(offset) }, self.words - offset)
+    }
+}
+
+/// Operands of the blocked path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocked<'a> {
+    pub blocks: &'a Blocks,
+    pub isa: Isa,
+    pub a: Source,
+    pub b: Source,
+    /// The result, or the partial sums `[splits, batch, m, n]`.
+    pub c: *mut f32,
+}
+
+impl Blocked<'_> {
+    /// Runs one task.
+    ///
+    /// # Safety
+    /// The CPU supports `isa`, which is that of the geometry; sources and result are live and of the blocks'
+    /// extent; no other task runs with the same number meanwhile; `local` has `packed_a + packed_b` words.
+    pub(super) unsafe fn run(self, task: usize, local: &mut [f32]) {
+        let blocks = self.blocks;
+        // Neighbouring tasks, which run at the same time, share their part of B.
+        let (m_task, rest) = (task % blocks.m_tasks, task / blocks.m_tasks);
+        let (n_task, rest) = (rest % blocks.n_tasks, rest / blocks.n_tasks);
+        let (split, group) = (rest % blocks.splits, rest / blocks.splits);
+        let rows = part(blocks.row_panels, blocks.m_tasks, m_task);
+        let columns = part(blocks.column_panels, blocks.n_tasks, n_task);
+        let depths = part(blocks.depths, blocks.splits, split);
+        let Extent { batch, m, n, .. } = blocks.extent;
+        let (packed_a, packed_b) = local.split_at_mut(blocks.packed_a());
+        for b in group * blocks.group..batch.min((group + 1) * blocks.group) {
+            // SAFETY: within [splits, batch, m, n].
+            let c = unsafe { self.c.add((split * batch + b) * m * n) };
+            for block in depths.clone() {
+                let accumulate = block > depths.start;
+                // SAFETY: forwarded from the caller.
+                unsafe {
+                    let k = blocks.depth(block);
+                    self.block(b, rows.clone(), columns.clone(), k, c, accumulate, packed_a, packed_b);
+                }
+            }
+        }
+    }
+
+    /// One block along k of one task: `C (+)= A[rows, k] * B[k, columns]`.
+    ///
+    /// # Safety
+    /// As for [`Blocked::run`].
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn block(
+        self,
+        batch: usize,
+        row_panels: Range<usize>,
+        column_panels: Range<usize>,
+        k: Range<usize>,
+        c: *mut f32,
+        accumulate: bool,
+        packed_a: &mut [f32],
+        packed_b: &mut [f32],
+    ) {
+        let Self { blocks, isa, a, b, .. } = self;
+        let (n, depth, width) = (blocks.extent.n, k.len(), blocks.geometry.columns());
+        let first_row = blocks.rows(row_panels.start).start;
+        let packs_a = blocks.packs_a();
+        if packs_a {
+            for panel in row_panels.clone() {
+                let rows = blocks.rows(panel);
+                // SAFETY: the panel lies inside A; panels follow each other in `packed_a`, with a vector's room
+                // behind the last one.
+                unsafe {
+                    let (src, limit) = a.at(batch, rows.start, k.start);
+                    let dst = packed_a[(rows.start - first_row) * depth..].as_mut_ptr();
+                    let (transposed, stride, width) = (a.k_contiguous, a.row, rows.len());
+                    run_on(isa, Pack { src, limit, transposed, stride, depth, width, pitch: width, dst });
+                }
+            }
+        }
+        // A single row panel uses each word of B once: copying full panels of rows would only cost.
+        let in_place = row_panels.len() == 1 && !b.k_contiguous;
+        let strip = blocks.strip();
+        for first in column_panels.clone().step_by(strip) {
+            let panels = first..column_panels.end.min(first + strip);
+            let slot = |panel: usize| (panel - first) * depth * width;
+            let is_full = |panel: usize| blocks.columns(panel).len() == width;
+            self.pack_strip(batch, panels.clone(), in_place, &k, packed_b);
+            for panel in panels {
+                let columns = blocks.columns(panel);
+                let (b_at, b_k) = if in_place && is_full(panel) {
+                    // SAFETY: inside B.
+                    (unsafe { b.at(batch, columns.start, k.start).0 }, b.row)
+                } else {
+                    (packed_b[slot(panel)..].as_ptr(), width)
+                };
+                let vectors = blocks.geometry.vectors_for(columns.len());
+                for row_panel in row_panels.clone() {
+                    let rows = blocks.rows(row_panel);
+                    let (a_at, a_row, a_k) = if packs_a {
+                        (packed_a[(rows.start - first_row) * depth..].as_ptr(), PACKED, 0)
+                    } else {
+                        // SAFETY: inside A.
+                        let at = unsafe { a.at(batch, rows.start, k.start).0 };
+                        if a.k_contiguous { (at, a.row, 1) } else { (at, 1, a.row) }
+                    };
+                    // SAFETY: the tile lies inside the result, and only this task writes it.
+                    unsafe {
+                        let c = c.add(rows.start * n + columns.start);
+                        let tile = Tile {
+                            k: depth,
+                            a: a_at,
+                            a_row,
+                            a_k,
+                            b: b_at,
+                            b_k,
+                            c,
+                            c_row: n,
+                            columns: columns.len(),
+                            accumulate,
+                        };
+                        tile::run(isa, rows.len(), vectors, tile);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packs the panels of a strip of B one behind the other, leaving out those that are read in place.
+    fn pack_strip(
+        &self,
+        batch: usize,
+        panels: Range<usize>,
+        in_place: bool,
+        k: &Range<usize>,
+        to: &mut [f32],
+    ) {
+        let (depth, pitch) = (k.len(), self.blocks.geometry.columns());
+        for (slot, panel) in panels.enumerate() {
+            let columns = self.blocks.columns(panel);
+            let width = columns.len();
+            if in_place && width == pitch {
+                continue;
+            }
+            let dst = to[slot * depth * pitch..][..depth * pitch].as_mut_ptr();
+            // SAFETY: the panel lies inside B; whole vectors of a row end within the pitch.
+            unsafe {
+                let (src, limit) = self.b.at(batch, columns.start, k.start);
+                let (transposed, stride) = (self.b.k_contiguous, self.b.row);
+                run_on(self.isa, Pack { src, limit, transposed, stride, depth, width, pitch, dst });
+            }
+        }
+    }
+}

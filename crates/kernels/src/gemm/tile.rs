@@ -1,0 +1,151 @@
+//! The micro-kernel: one tile of the result kept in registers while it walks along k.
+
+use crate::isa::Isa;
+use crate::simd::{Simd, WithSimd, run_on};
+
+/// Tile sizes of an instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// Most rows of a tile.
+    pub rows: usize,
+    /// Words of a vector.
+    pub lanes: usize,
+    /// Most vectors of a tile's row.
+    pub vectors: usize,
+}
+
+impl Geometry {
+    /// Accumulators, one row of B and one broadcast word of A share the vector registers: 14 x 2 + 2 + 1 of 32
+    /// with AVX-512, 6 x 2 + 2 + 1 of 16 with AVX2. A portable vector takes two of 16 SSE registers:
+    /// (6 + 1) x 2 + 1.
+    pub(super) fn of(isa: Isa) -> Self {
+        match isa {
+            Isa::Portable => Self { rows: 6, lanes: 8, vectors: 1 },
+            Isa::Avx2 => Self { rows: 6, lanes: 8, vectors: 2 },
+            Isa::Avx512 => Self { rows: 14, lanes: 16, vectors: 2 },
+        }
+    }
+
+    /// Columns of a full panel of B.
+    pub(super) fn columns(self) -> usize {
+        self.lanes * self.vectors
+    }
+
+    /// Vectors for a panel of `columns`.
+    pub(super) fn vectors_for(self, columns: usize) -> usize {
+        columns.div_ceil(self.lanes)
+    }
+}
+
+/// `C[i, j] = sum over p of A[i, p] * B[p, j]`, or `+=`, for one tile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    /// Length of the sum.
+    pub k: usize,
+    /// `A[0, 0]`.
+    pub a: *const f32,
+    /// Words from one row of A to the next; [`PACKED`] for a packed panel, whose row stride is 1 and whose
+    /// stride along k is the number of rows.
+    pub a_row: usize,
+    /// Words from one column of A to the next; unused for a packed panel.
+    pub a_k: usize,
+    /// `B[0, 0]`; every row is readable in whole vectors.
+    pub b: *const f32,
+    /// Words from one row of B to the next.
+    pub b_k: usize,
+    /// `C[0, 0]`.
+    pub c: *mut f32,
+    /// Words from one row of C to the next.
+    pub c_row: usize,
+    /// Columns of C to write, at most those of the panel.
+    pub columns: usize,
+    /// Whether to add to C rather than overwrite it.
+    pub accumulate: bool,
+}
+
+/// The row stride that marks a packed panel of A (no real stride is 0: a broadcast is one of batches).
+pub(super) const PACKED: usize = 0;
+
+/// A tile with its size known to the compiler.
+struct Sized<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool>(Tile);
+
+impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
+    for Sized<ROWS, VECTORS, IN_PLACE>
+{
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn call<S: Simd>(self, s: S) {
+        let t = self.0;
+        // SAFETY: the contract of `Tile` makes every address below readable or writable: whole vectors of B,
+        // ROWS words of A for each p, and of C only the first `columns` words of ROWS rows.
+        unsafe {
+            let mut acc = [[s.zero(); VECTORS]; ROWS];
+            let (mut a, mut b) = (t.a, t.b);
+            for _ in 0..t.k {
+                let mut row = [s.zero(); VECTORS];
+                for (v, row) in row.iter_mut().enumerate() {
+                    *row = s.load(b.add(v * S::LANES));
+                }
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    let x = s.splat(*a.add(if IN_PLACE { i * t.a_row } else { i }));
+                    for (acc, &row) in acc.iter_mut().zip(&row) {
+                        *acc = s.mul_add(x, row, *acc);
+                    }
+                }
+                a = a.add(if IN_PLACE { t.a_k } else { ROWS });
+                b = b.add(t.b_k);
+            }
+            if t.columns == VECTORS * S::LANES {
+                for (i, acc) in acc.iter().enumerate() {
+                    for (v, &acc) in acc.iter().enumerate() {
+                        let c = t.c.add(i * t.c_row + v * S::LANES);
+                        s.store(c, if t.accumulate { s.add(s.load(c), acc) } else { acc });
+                    }
+                }
+            } else {
+                for (i, acc) in acc.iter().enumerate() {
+                    for (v, &acc) in acc.iter().enumerate() {
+                        let c = t.c.add(i * t.c_row + v * S::LANES);
+                        let n = (t.columns - v * S::LANES).min(S::LANES);
+                        s.store_first(c, if t.accumulate { s.add(s.load_first(c, n), acc) } else { acc }, n);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs one tile of `rows` x `vectors`.
+///
+/// # Safety
+/// The CPU supports `isa`, the sizes are within [`Geometry`], and the fields of `tile` mean what they say.
+pub(super) unsafe fn run(isa: Isa, rows: usize, vectors: usize, tile: Tile) {
+    debug_assert!(vectors * Geometry::of(isa).lanes < tile.columns + Geometry::of(isa).lanes);
+    // SAFETY: forwarded from the caller.
+    unsafe {
+        match (vectors, tile.a_row) {
+            (1, PACKED) => dispatch::<1, false>(isa, rows, tile),
+            (1, _) => dispatch::<1, true>(isa, rows, tile),
+            (_, PACKED) => dispatch::<2, false>(isa, rows, tile),
+            (_, _) => dispatch::<2, true>(isa, rows, tile),
+        }
+    }
+}
+
+/// Chooses the compiled number of rows.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn dispatch<const VECTORS: usize, const IN_PLACE: bool>(isa: Isa, rows: usize, tile: Tile) {
+    macro_rules! sizes {
+        ($($n:literal)*) => {
+            match rows {
+                // SAFETY: forwarded from the caller.
+                $($n => unsafe { run_on(isa, Sized::<$n, VECTORS, IN_PLACE>(tile)) },)*
+                _ => unreachable!("a tile of {rows} rows"),
+            }
+        };
+    }
+    sizes!(1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+}

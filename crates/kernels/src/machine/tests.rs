@@ -1,0 +1,240 @@
+use super::*;
+use crate::kernel::OperandSpec;
+
+/// `y[i] += sum of x[..=i] * (i + 1)` in two stages through a workspace, in tasks of 8 words.
+#[derive(Debug)]
+struct Toy {
+    words: usize,
+    in_place: bool,
+    panics: bool,
+}
+
+const PER_TASK: usize = 8;
+
+impl Kernel for Toy {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+    fn flops(&self) -> u64 {
+        0
+    }
+    fn operands(&self) -> Vec<OperandSpec> {
+        let alias = self.in_place.then_some(0);
+        vec![
+            OperandSpec::read(self.words),
+            OperandSpec { may_alias: alias, ..OperandSpec::write(self.words) },
+            OperandSpec::workspace(self.words),
+        ]
+    }
+    fn stages(&self) -> usize {
+        2
+    }
+    fn tasks(&self, _: usize) -> usize {
+        self.words.div_ceil(PER_TASK)
+    }
+    fn local_words(&self) -> usize {
+        PER_TASK
+    }
+    unsafe fn run(&self, _: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
+        let range = task * PER_TASK..self.words.min((task + 1) * PER_TASK);
+        assert_eq!((local.len(), local.as_ptr() as usize % ALIGN), (PER_TASK, 0));
+        assert!(!(self.panics && stage == 1 && task == 3), "toy broke");
+        match stage {
+            0 => {
+                // SAFETY: stage 0 writes only the workspace, each task its own range.
+                let (x, w) = unsafe { (operands.read(0), operands.write(2, range.clone())) };
+                for (o, (w, i)) in w.iter_mut().zip(range).enumerate() {
+                    local[o] = x[..=i].iter().map(|v| v * 0.1).sum();
+                    *w = local[o];
+                }
+            }
+            1 => {
+                // SAFETY: stage 1 reads the workspace and writes each task's own range of the result.
+                let (w, y) = unsafe { (operands.read(2), operands.write(1, range.clone())) };
+                for (y, i) in y.iter_mut().zip(range) {
+                    *y = w[i] * (i + 1) as f32 + w[w.len() - 1 - i];
+                }
+            }
+            other => unreachable!("stage {other}"),
+        }
+    }
+}
+
+const N: usize = 100;
+
+fn view(space: u32, offset: usize, words: usize) -> View {
+    View { space: SpaceId(space), offset, words }
+}
+
+fn step(views: Vec<View>) -> Step {
+    Step {
+        kernel: Box::new(Toy { words: N, in_place: true, panics: false }),
+        views,
+        label: "D/dense1".into(),
+    }
+}
+
+/// Space 0: input, read-only, 2N words; space 1: scratch, 4N words.
+fn spaces() -> Vec<Space> {
+    vec![Space { words: 2 * N, writable: false }, Space { words: 4 * N, writable: true }]
+}
+
+fn problem(steps: Vec<Step>) -> StepProblem {
+    match Machine::new(Isa::Portable, spaces(), steps, None).unwrap_err() {
+        PlanError::Step { label, kernel, problem, .. } => {
+            assert_eq!((label.as_str(), kernel), ("D/dense1", "toy"));
+            problem
+        }
+        other => panic!("unexpected {other}"),
+    }
+}
+
+#[test]
+fn refuses_views_that_do_not_fit() {
+    let good = [view(0, 0, N), view(1, 0, N), view(1, N, N)];
+    assert!(Machine::new(Isa::Portable, spaces(), vec![step(good.to_vec())], None).is_ok());
+    let with = |operand: usize, v: View| {
+        let mut views = good.to_vec();
+        views[operand] = v;
+        problem(vec![step(views)])
+    };
+    assert_eq!(problem(vec![step(good[..2].to_vec())]), StepProblem::Count { expected: 3, got: 2 });
+    assert_eq!(with(1, view(1, 0, N - 1)), StepProblem::Words { operand: 1, expected: N, got: N - 1 });
+    assert_eq!(with(0, view(2, 0, N)), StepProblem::NoSpace { operand: 0, spaces: 2, view: view(2, 0, N) });
+    let outside = view(0, N + 1, N);
+    assert_eq!(with(0, outside), StepProblem::Outside { operand: 0, words: 2 * N, view: outside });
+    let far = view(0, usize::MAX, N);
+    assert_eq!(with(0, far), StepProblem::Outside { operand: 0, words: 2 * N, view: far });
+    assert_eq!(with(1, view(0, N, N)), StepProblem::ReadOnly { operand: 1, view: view(0, N, N) });
+}
+
+#[test]
+fn refuses_overlap_except_the_declared_alias() {
+    let overlap = |views: [View; 3]| problem(vec![step(views.to_vec())]);
+    // The result on the input, shifted by one word.
+    let e = overlap([view(1, 0, N), view(1, 1, N), view(1, 2 * N, N)]);
+    assert!(matches!(e, StepProblem::Overlap { operand: 1, other: 0, .. }), "{e}");
+    // The workspace on the result, and on the input.
+    let e = overlap([view(0, 0, N), view(1, 0, N), view(1, N - 1, N)]);
+    assert!(matches!(e, StepProblem::Overlap { operand: 1, other: 2, .. }), "{e}");
+    let e = overlap([view(1, 0, N), view(1, N, N), view(1, 0, N)]);
+    assert!(matches!(e, StepProblem::Overlap { operand: 2, other: 0, .. }), "{e}");
+    // Exactly on the input: only as declared.
+    let in_place = vec![view(1, 0, N), view(1, 0, N), view(1, N, N)];
+    assert!(Machine::new(Isa::Portable, spaces(), vec![step(in_place.clone())], None).is_ok());
+    let mut strict = step(in_place);
+    strict.kernel = Box::new(Toy { words: N, in_place: false, panics: false });
+    assert!(matches!(problem(vec![strict]), StepProblem::Overlap { operand: 1, other: 0, .. }));
+}
+
+#[test]
+fn errors_name_step_operand_expected_and_got() {
+    let good = || step(vec![view(0, 0, N), view(1, 0, N), view(1, N, N)]);
+    let bad = step(vec![view(0, 0, N), view(1, 0, 7), view(1, N, N)]);
+    let error = Machine::new(Isa::Portable, spaces(), vec![good(), bad], None).unwrap_err();
+    assert_eq!(error.to_string(), "step 1 `D/dense1` (toy): operand 1: expected 100 words, got 7");
+}
+
+#[test]
+fn refuses_memory_other_than_declared() {
+    let pool = Pool::new(2).unwrap();
+    let mut machine = Machine::new(
+        Isa::Portable,
+        spaces(),
+        vec![step(vec![view(0, 0, N), view(1, 0, N), view(1, N, N)])],
+        None,
+    )
+    .unwrap();
+    let input = vec![1.0; 2 * N];
+    let mut scratch = vec![0.0; 4 * N];
+    let e = machine.run(&pool, &mut [Lent::Read(&input)]).unwrap_err();
+    assert!(matches!(e, RunError::Count { expected: 2, got: 1 }));
+    let e = machine.run(&pool, &mut [Lent::Read(&input[1..]), Lent::Write(&mut scratch)]).unwrap_err();
+    assert!(matches!(e, RunError::Words { space: SpaceId(0), expected: 200, got: 199 }));
+    let e = machine.run(&pool, &mut [Lent::Read(&input), Lent::Read(&scratch)]).unwrap_err();
+    assert!(matches!(e, RunError::ReadOnly { space: SpaceId(1) }));
+    assert!(scratch.iter().all(|&s| s == 0.0));
+}
+
+/// Three chained steps, the middle one in place; returns the scratch.
+fn chain(threads: usize) -> Vec<u32> {
+    let pool = Pool::new(threads).unwrap();
+    let steps = vec![
+        step(vec![view(0, 50, N), view(1, 0, N), view(1, N, N)]),
+        step(vec![view(1, 0, N), view(1, 0, N), view(1, N, N)]),
+        step(vec![view(1, 0, N), view(1, 2 * N, N), view(1, 3 * N, N)]),
+    ];
+    let mut machine = Machine::new(Isa::Portable, spaces(), steps, None).unwrap();
+    machine.set_profile(true);
+    let input: Vec<f32> = (0..2 * N).map(|i| (i as f32 * 0.37).sin()).collect();
+    let mut scratch = vec![f32::NAN; 4 * N];
+    for _ in 0..20 {
+        let report = machine.run(&pool, &mut [Lent::Read(&input), Lent::Write(&mut scratch)]).unwrap();
+        assert!(report.committed);
+    }
+    assert!(machine.profile().unwrap().iter().all(|&n| n > 0));
+    scratch.iter().map(|s| s.to_bits()).collect()
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let one = chain(1);
+    assert!(one.iter().all(|&b| f32::from_bits(b).is_finite()));
+    for threads in [2, 3, 7] {
+        assert_eq!(chain(threads), one, "{threads} threads");
+    }
+}
+
+#[test]
+fn the_gate_holds_back_the_steps_behind_it() {
+    let steps = || {
+        vec![
+            step(vec![view(0, 0, N), view(1, 0, N), view(1, N, N)]),
+            step(vec![view(0, 0, N), view(1, 2 * N, N), view(1, N, N)]),
+        ]
+    };
+    for threads in [1, 2, 7] {
+        let pool = Pool::new(threads).unwrap();
+        for (at, word, open) in
+            [(1, 0, false), (1, 1, true), (2, 0, false), (0, 0, false), (1, 0x8000_0000, true)]
+        {
+            let commit = Some(Commit { step: at, word: view(0, 2 * N - 1, 1) });
+            let mut machine = Machine::new(Isa::Portable, spaces(), steps(), commit).unwrap();
+            let mut input = vec![1.0; 2 * N];
+            input[2 * N - 1] = f32::from_bits(word);
+            let mut scratch = vec![f32::NAN; 4 * N];
+            let report = machine.run(&pool, &mut [Lent::Read(&input), Lent::Write(&mut scratch)]).unwrap();
+            assert_eq!(report.committed, open);
+            assert_eq!(scratch[0].is_nan(), at == 0 && !open);
+            assert_eq!(scratch[2 * N].is_nan(), at < 2 && !open);
+        }
+    }
+}
+
+#[test]
+fn refuses_a_gate_outside() {
+    let gate =
+        |step, word| Machine::new(Isa::Portable, spaces(), vec![], Some(Commit { step, word })).unwrap_err();
+    assert_eq!(gate(1, view(0, 0, 1)), PlanError::GateStep { step: 1, steps: 0 });
+    for word in [view(0, 0, 2), view(0, 2 * N, 1), view(5, 0, 1)] {
+        assert_eq!(gate(0, word), PlanError::GateView { view: word });
+    }
+}
+
+#[test]
+fn a_panicking_kernel_is_an_error_that_names_the_step() {
+    for threads in [1, 2, 3, 7] {
+        let pool = Pool::new(threads).unwrap();
+        let mut broken = step(vec![view(0, 0, N), view(1, 0, N), view(1, N, N)]);
+        broken.kernel = Box::new(Toy { words: N, in_place: false, panics: true });
+        let good = || step(vec![view(0, 0, N), view(1, 0, N), view(1, N, N)]);
+        let mut machine = Machine::new(Isa::Portable, spaces(), vec![good(), broken, good()], None).unwrap();
+        let input = vec![1.0; 2 * N];
+        let mut scratch = vec![0.0; 4 * N];
+        for _ in 0..3 {
+            let e = machine.run(&pool, &mut [Lent::Read(&input), Lent::Write(&mut scratch)]).unwrap_err();
+            assert!(matches!(e, RunError::Step { index: 1, .. }), "{e}");
+            assert!(e.to_string().contains("toy broke"), "{e}");
+        }
+    }
+}
