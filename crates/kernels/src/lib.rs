@@ -7,12 +7,20 @@
 //! * [`pool`]: the threads;
 //! * [`machine`]: a checked list of kernel calls, run as one parallel region;
 //! * [`gemm`]: matrix products.
+//! * [`movement`]: copies between strided layouts;
+//! * [`pass`]: fused elementwise passes and reductions;
+//! * [`random`]: counter-based random bits;
+//! * [`select`]: kernels that choose by index;
+//! * [`simd`]: one source for every instruction set.
 
 pub mod buffer;
 pub mod gemm;
 pub mod isa;
 pub mod kernel;
 pub mod machine;
+pub mod movement;
+pub mod pass;
 pub mod pool;
 pub mod random;
+pub mod select;
 pub mod simd;

@@ -8,12 +8,18 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod functions;
+mod math;
+mod math_portable;
+#[cfg(target_arch = "x86_64")]
+mod math_x86;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
+pub use math::{SimdMath, WithSimdMath, run_math_on};
 pub use portable::Portable;
 
 use crate::isa::Isa;

@@ -1,0 +1,100 @@
+//! The cells of a task and the second stage that combines partial results in a fixed order.
+
+use super::fold::{CELL, Cell};
+use super::ops::{Lane, ReduceOp};
+use super::plan::{Cut, Domain, Task};
+use crate::kernel::Operands;
+
+/// Output words of one combining task.
+const OUTPUTS: usize = 1024;
+
+/// Where the results of reductions go: `parts` partial results for each of `groups` groups of `width` outputs.
+/// The workspace holds, for each reduction, `[groups][parts][width]` cells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    pub groups: usize,
+    pub parts: usize,
+    pub width: usize,
+}
+
+impl Parts {
+    pub fn of(domain: &Domain, cut: &Cut) -> Parts {
+        Parts {
+            groups: domain.groups,
+            parts: cut.parts(domain),
+            width: if domain.inner_kept { domain.inner } else { 1 },
+        }
+    }
+
+    /// Words of workspace of one reduction.
+    pub fn workspace(&self) -> usize {
+        if self.parts > 1 { self.groups * self.parts * self.width * CELL } else { 0 }
+    }
+
+    /// Tasks of the second stage, for each reduction.
+    pub fn tasks(&self) -> usize {
+        self.groups * self.chunks()
+    }
+
+    fn chunks(&self) -> usize {
+        self.width.div_ceil(OUTPUTS)
+    }
+
+    /// Writes the cells of a task, `[task.groups][columns]`, to the output if they are final, else to the
+    /// workspace.
+    ///
+    /// # Safety
+    /// `cells` has the task's cells; `out` and `workspace` are the reduction's own and no other task writes
+    /// what this one covers.
+    pub unsafe fn give(
+        &self,
+        task: &Task,
+        cells: *const Cell,
+        lane: Lane,
+        out: *mut f32,
+        workspace: *mut f32,
+    ) {
+        let columns = if self.width == 1 { 0..1 } else { task.columns.clone() };
+        let width = columns.len();
+        for g in 0..task.groups {
+            for c in 0..width {
+                // SAFETY: the caller's promise; workspaces need not be aligned to cells.
+                unsafe {
+                    let cell = *cells.add(g * width + c);
+                    let (group, column) = (task.group + g, columns.start + c);
+                    if self.parts == 1 {
+                        *out.add(group * self.width + column).cast::<u32>() = cell.word(lane);
+                    } else {
+                        let at = (group * self.parts + task.part) * self.width + column;
+                        workspace.add(at * CELL).cast::<Cell>().write_unaligned(cell);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Combines the partial results that task `index` of the second stage covers, part after part.
+    ///
+    /// # Safety
+    /// The workspace is complete; no other task writes the outputs that this one covers.
+    pub unsafe fn combine(
+        &self,
+        index: usize,
+        (op, lane): (ReduceOp, Lane),
+        operands: &Operands<'_>,
+        (out, workspace): (usize, *const f32),
+    ) {
+        let (group, chunk) = (index / self.chunks(), index % self.chunks());
+        for column in chunk * OUTPUTS..((chunk + 1) * OUTPUTS).min(self.width) {
+            let mut cell = Cell::identity(op, lane);
+            for part in 0..self.parts {
+                let at = (group * self.parts + part) * self.width + column;
+                // SAFETY: inside the workspace by its layout.
+                let other = unsafe { workspace.add(at * CELL).cast::<Cell>().read_unaligned() };
+                cell = cell.join(other, op, lane);
+            }
+            // SAFETY: this task's output word.
+            unsafe { *operands.ptr(out).add(group * self.width + column).cast::<u32>() = cell.word(lane) };
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! [`SimdMath`] for AVX2 and AVX-512.
+
+use super::{Avx2, Avx512, SimdMath};
+use std::arch::x86_64::*;
+use std::f64::consts::FRAC_2_PI;
+
+/// pi/2 to 33 bits, so that its product with an integer below 2^20 is exact in f64, and what is left of it.
+const HALF_PI_HIGH: f64 = 1.570_796_326_734_125_6;
+const HALF_PI_LOW: f64 = 6.077_100_506_506_192_6e-11;
+
+/// Methods that are one intrinsic or a short expression of them.
+macro_rules! methods {
+    ($($name:ident($($a:ident: $t:ty),*) -> $r:ty = $e:expr;)*) => {$(
+        #[inline(always)]
+        unsafe fn $name(self, $($a: $t),*) -> $r {
+            // SAFETY: the caller promises the CPU feature; no memory is touched.
+            unsafe { $e }
+        }
+    )*};
+}
+
+/// One vector of f64 arguments of [`SimdMath::half_pi`].
+macro_rules! half_pi {
+    ($x:expr, $set:ident, $mul:ident, $sub:ident, $floor:expr, $round:expr) => {{
+        let x = $x;
+        let n = $round($mul(x, $set(FRAC_2_PI)));
+        let r = $sub($sub(x, $mul(n, $set(HALF_PI_HIGH))), $mul(n, $set(HALF_PI_LOW)));
+        let q = $sub(n, $mul($set(4.0), $floor($mul(n, $set(0.25)))));
+        (r, q)
+    }};
+}
+
+// SAFETY: every method is a few intrinsics of the features that the trait's contract demands.
+unsafe impl SimdMath for Avx2 {
+    type I = __m256i;
+    type M = __m256i;
+
+    methods! {
+        div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
+        sqrt(a: __m256) -> __m256 = _mm256_sqrt_ps(a);
+        floor(a: __m256) -> __m256 = _mm256_floor_ps(a);
+        round(a: __m256) -> __m256 = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        lt(a: __m256, b: __m256) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b));
+        le(a: __m256, b: __m256) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b));
+        eq(a: __m256, b: __m256) -> __m256i = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b));
+        select(m: __m256i, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m));
+        bits(a: __m256) -> __m256i = _mm256_castps_si256(a);
+        float(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);
+        to_int(a: __m256) -> __m256i = _mm256_cvttps_epi32(a);
+        from_int(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
+        int(x: i32) -> __m256i = _mm256_set1_epi32(x);
+        int_add(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
+        int_sub(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
+        int_mul(a: __m256i, b: __m256i) -> __m256i = _mm256_mullo_epi32(a, b);
+        and(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        or(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
+        xor(a: __m256i, b: __m256i) -> __m256i = _mm256_xor_si256(a, b);
+        shl(a: __m256i, b: __m256i) -> __m256i = _mm256_sllv_epi32(a, b);
+        shr(a: __m256i, b: __m256i) -> __m256i = _mm256_srlv_epi32(a, b);
+        sar(a: __m256i, b: __m256i) -> __m256i = _mm256_srav_epi32(a, b);
+        int_eq(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpeq_epi32(a, b);
+        int_lt(a: __m256i, b: __m256i) -> __m256i = _mm256_cmpgt_epi32(b, a);
+        both(a: __m256i, b: __m256i) -> __m256i = _mm256_and_si256(a, b);
+        either(a: __m256i, b: __m256i) -> __m256i = _mm256_or_si256(a, b);
+        not(a: __m256i) -> __m256i = _mm256_xor_si256(a, _mm256_set1_epi32(-1));
+        truth(a: __m256i) -> __m256i = _mm256_srli_epi32::<31>(a);
+    }
+
+    #[inline(always)]
+    unsafe fn mul_wide(self, a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+        // SAFETY: the caller promises the CPU feature.
+        unsafe {
+            let even = _mm256_mul_epu32(a, b);
+            let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(a), _mm256_srli_epi64::<32>(b));
+            let low = _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd));
+            let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+            (low, high)
+        }
+    }
+    #[inline(always)]
+    unsafe fn half_pi(self, x: __m256) -> (__m256, __m256) {
+        // SAFETY: the caller promises the CPU feature.
+        unsafe {
+            let part = |x: __m128| {
+                let (r, q) = half_pi!(
+                    _mm256_cvtps_pd(x),
+                    _mm256_set1_pd,
+                    _mm256_mul_pd,
+                    _mm256_sub_pd,
+                    |v| _mm256_floor_pd(v),
+                    |v| _mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
+                );
+                (_mm256_cvtpd_ps(r), _mm256_cvtpd_ps(q))
+            };
+            let (r0, q0) = part(_mm256_castps256_ps128(x));
+            let (r1, q1) = part(_mm256_extractf128_ps::<1>(x));
+            (_mm256_set_m128(r1, r0), _mm256_set_m128(q1, q0))
+        }
+    }
+}
+
+// SAFETY: every method is a few intrinsics of the features that the trait's contract demands.
+unsafe impl SimdMath for Avx512 {
+    type I = __m512i;
+    type M = __mmask16;
+
+    methods! {
+        div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
+        sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
+        floor(a: __m512) -> __m512 = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a);
+        round(a: __m512) -> __m512 =
+            _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        lt(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        le(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+        eq(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b);
+        select(m: __mmask16, a: __m512, b: __m512) -> __m512 = _mm512_mask_blend_ps(m, b, a);
+        bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
+        float(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
+        to_int(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
+        from_int(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        int(x: i32) -> __m512i = _mm512_set1_epi32(x);
+        int_add(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
+        int_sub(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32(a, b);
+        int_mul(a: __m512i, b: __m512i) -> __m512i = _mm512_mullo_epi32(a, b);
+        and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
+        or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
+        xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512(a, b);
+        shl(a: __m512i, b: __m512i) -> __m512i = _mm512_sllv_epi32(a, b);
+        shr(a: __m512i, b: __m512i) -> __m512i = _mm512_srlv_epi32(a, b);
+        sar(a: __m512i, b: __m512i) -> __m512i = _mm512_srav_epi32(a, b);
+        int_eq(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpeq_epi32_mask(a, b);
+        int_lt(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmplt_epi32_mask(a, b);
+        truth(a: __mmask16) -> __m512i = _mm512_maskz_set1_epi32(a, 1);
+    }
+
+    #[inline(always)]
+    unsafe fn both(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & b
+    }
+    #[inline(always)]
+    unsafe fn either(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+    #[inline(always)]
+    unsafe fn not(self, a: __mmask16) -> __mmask16 {
+        !a
+    }
+
+    #[inline(always)]
+    unsafe fn mul_wide(self, a: __m512i, b: __m512i) -> (__m512i, __m512i) {
+        // SAFETY: the caller promises the CPU feature.
+        unsafe {
+            let even = _mm512_mul_epu32(a, b);
+            let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(a), _mm512_srli_epi64::<32>(b));
+            let low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64::<32>(odd));
+            let high = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64::<32>(even), odd);
+            (low, high)
+        }
+    }
+    #[inline(always)]
+    unsafe fn half_pi(self, x: __m512) -> (__m512, __m512) {
+        // SAFETY: the caller promises the CPU feature.
+        unsafe {
+            let part = |x: __m256| {
+                let (r, q) = half_pi!(
+                    _mm512_cvtps_pd(x),
+                    _mm512_set1_pd,
+                    _mm512_mul_pd,
+                    _mm512_sub_pd,
+                    |v| _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(v),
+                    |v| _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
+                );
+                (_mm512_cvtpd_ps(r), _mm512_cvtpd_ps(q))
+            };
+            let (r0, q0) = part(_mm512_castps512_ps256(x));
+            let (r1, q1) = part(_mm512_extractf32x8_ps::<1>(x));
+            let join = |a, b| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(a), b);
+            (join(r0, r1), join(q0, q1))
+        }
+    }
+}
