@@ -1,5 +1,6 @@
 //! SIMD kernels and the machinery that runs them. All `unsafe` of Ganymede lives in this crate.
 //!
+//! * [`conv`]: the convolution triad;
 //! * [`isa`]: instruction sets, detected or forced;
 //! * [`kernel`]: what a kernel is;
 //! * [`simd`]: one source for every instruction set;
@@ -14,6 +15,7 @@
 //! * [`simd`]: one source for every instruction set.
 
 pub mod buffer;
+pub mod conv;
 pub mod gemm;
 pub mod isa;
 pub mod kernel;

@@ -1,0 +1,145 @@
+//! Prints GFLOP/s of the convolution triad on shapes that GANs meet, per direction and instruction set.
+//!
+//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [FILTER]`
+
+use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
+use ganymede_kernels::isa::Isa;
+use ganymede_kernels::kernel::{Access, Kernel, Operands};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Batch, size, input channels, output channels, kernel, stride, padding, groups.
+type Row = (&'static str, [usize; 8]);
+
+const SHAPES: &[Row] = &[
+    ("dcgan28 D2 14x14x64->128 k5s2", [128, 14, 64, 128, 5, 2, 2, 1]),
+    ("dcgan28 D1 28x28x1->64 k5s2", [128, 28, 1, 64, 5, 2, 2, 1]),
+    ("dcgan28 G1 14x14x64->7x7x128 k4s2", [128, 14, 64, 128, 4, 2, 1, 1]),
+    ("dcgan28 G2 28x28x32->14x14x64 k4s2", [128, 28, 32, 64, 4, 2, 1, 1]),
+    ("dcgan28 G3 28x28x32->1 k5s1", [128, 28, 32, 1, 5, 1, 2, 1]),
+    ("dcgan64 D1 64x64x3->64 k4s2", [64, 64, 3, 64, 4, 2, 1, 1]),
+    ("dcgan64 D2 32x32x64->128 k4s2", [64, 32, 64, 128, 4, 2, 1, 1]),
+    ("dcgan64 D3 16x16x128->256 k4s2", [64, 16, 128, 256, 4, 2, 1, 1]),
+    ("dcgan64 D4 8x8x256->512 k4s2", [64, 8, 256, 512, 4, 2, 1, 1]),
+    ("dcgan64 D5 4x4x512->1 k4", [64, 4, 512, 1, 4, 1, 0, 1]),
+    ("dcgan64 G0 4x4x512->100 k4", [64, 4, 512, 100, 4, 1, 0, 1]),
+    ("guide-dense 28x28x1->64 k5", [100, 28, 1, 64, 5, 1, 0, 1]),
+    ("r3 14x14x96->192 k1", [128, 14, 96, 192, 1, 1, 0, 1]),
+    ("r3 14x14x192 k3 groups 12", [128, 14, 192, 192, 3, 1, 1, 12]),
+    ("r3 7x7x192 k3 groups 12", [128, 7, 192, 192, 3, 1, 1, 12]),
+    ("r3 7x7x96 k7 depthwise valid", [128, 7, 96, 96, 7, 1, 0, 96]),
+    ("14x14x96 k3 depthwise", [128, 14, 96, 96, 3, 1, 1, 96]),
+];
+
+fn shape(&[batch, size, in_c, out_c, k, stride, pad, groups]: &[usize; 8]) -> ConvShape {
+    ConvShape {
+        batch,
+        in_h: size,
+        in_w: size,
+        in_c,
+        out_c,
+        kernel: [k, k],
+        stride: [stride, stride],
+        pad_low: [pad, pad],
+        pad_high: [pad, pad],
+        dilation: [1, 1],
+        groups,
+    }
+}
+
+/// Spare words that let a buffer begin on a cache line.
+const ALIGN: usize = 16;
+
+/// Seconds of the fastest of `repeats` runs on `threads` threads, which take tasks as they come.
+fn seconds(kernel: &dyn Kernel, isa: Isa, threads: usize, repeats: usize) -> f64 {
+    let mut memory: Vec<Vec<f32>> = (kernel.operands().iter())
+        .map(|spec| match spec.access {
+            Access::Read => (0..spec.words + ALIGN).map(|i| (i % 7) as f32 * 0.25 - 0.5).collect(),
+            Access::Write | Access::ReadWrite => vec![0.0; spec.words + ALIGN],
+        })
+        .collect();
+    let parts: Vec<(*mut f32, usize)> = memory
+        .iter_mut()
+        .map(|m| {
+            let shift = m.as_ptr().align_offset(64);
+            (m[shift..].as_mut_ptr(), m.len() - ALIGN)
+        })
+        .collect();
+    let operands = Operands::new(&parts);
+    let stages = kernel.stages();
+    let next: Vec<AtomicUsize> = (0..repeats * stages).map(|_| AtomicUsize::new(0)).collect();
+    let barrier = Barrier::new(threads);
+    let work = || {
+        let mut scratch = vec![0.0f32; kernel.local_words() + ALIGN];
+        let shift = scratch.as_ptr().align_offset(64);
+        let local = &mut scratch[shift..shift + kernel.local_words()];
+        let mut best = f64::INFINITY;
+        for repeat in 0..repeats {
+            // Before the barrier: a thread that leaves it late would miss work that others have done.
+            let start = Instant::now();
+            barrier.wait();
+            for stage in 0..stages {
+                loop {
+                    let task = next[repeat * stages + stage].fetch_add(1, Ordering::Relaxed);
+                    if task >= kernel.tasks(stage) {
+                        break;
+                    }
+                    // SAFETY: the instruction set is available, operands are as declared and distinct, the
+                    // barrier separates stages, and every task is taken once.
+                    unsafe { kernel.run(isa, stage, task, &operands, local) };
+                }
+                barrier.wait();
+            }
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        best
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work()
+    })
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (mut isas, mut threads, mut batch, mut filter) = (Isa::available(), 2, None, String::new());
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--isa" => isas = vec![Isa::parse(&args.next().ok_or("--isa needs a name")?)?],
+            "--threads" => threads = args.next().ok_or("--threads needs a number")?.parse::<usize>()?.max(1),
+            "--batch" => {
+                batch = Some(args.next().ok_or("--batch needs a number")?.parse::<usize>()?.max(1));
+            }
+            other => filter = other.to_string(),
+        }
+    }
+    for isa in isas.into_iter().rev() {
+        println!("{} on {threads} threads: GFLOP/s (milliseconds)", isa.name());
+        println!("{:36} {:>16} {:>16} {:>16}", "", "forward", "input grad", "weight grad");
+        for (name, dims) in SHAPES.iter().filter(|(name, _)| name.contains(&filter)) {
+            let mut shape = shape(dims);
+            shape.batch = match batch {
+                Some(batch) => batch,
+                None if isa == Isa::Portable => shape.batch.div_ceil(8),
+                None => shape.batch,
+            };
+            let kernels: [Box<dyn Kernel>; 3] = [
+                Box::new(ConvForward::new(isa, shape)?),
+                Box::new(ConvInputGrad::new(isa, shape)?),
+                Box::new(ConvWeightGrad::new(isa, shape)?),
+            ];
+            print!("{name:36}");
+            for kernel in &kernels {
+                // About 60 milliseconds at 150 GFLOP/s.
+                let repeats = (9e9 / kernel.flops() as f64).clamp(3.0, 60.0) as usize;
+                let time = seconds(kernel.as_ref(), isa, threads, repeats);
+                print!(" {:7.1} ({:6.2})", kernel.flops() as f64 / time / 1e9, time * 1e3);
+            }
+            println!();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! The convolution triad on NHWC images: forward pass, input gradient (the transposed convolution) and weight
+//! gradient, in f32, without im2col.
+//!
+//! Forward and input gradient are one algorithm, `gather`: outputs that use the same taps are taken in tiles of
+//! a few pixels by two vectors of channels; for every tap the pixels' source rows are read in place, one channel
+//! at a time, against packed weights ("indirect GEMM": Dukhan, "The Indirect Convolution Algorithm", 2019).
+//! Outputs near the border form classes of their own with fewer taps (`axis`), so padding is never multiplied
+//! with. The weight gradient (`weight_grad`) sums outer products over pixels.
+//!
+//! Results depend on the shape and the instruction set only: not on the number of threads, and those of an image
+//! not on the other images of its batch (weight gradients sum over it). [`mod@reference`] has the scalar twins.
+
+mod axis;
+mod depthwise;
+mod dot;
+mod forward;
+mod gather;
+mod input_grad;
+mod pack;
+pub mod reference;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod weight_grad;
+mod weight_plan;
+mod weight_tile;
+mod weight_vector;
+
+pub use forward::ConvForward;
+pub use input_grad::ConvInputGrad;
+pub use shape::{ConvShape, ConvShapeError};
+pub use weight_grad::ConvWeightGrad;

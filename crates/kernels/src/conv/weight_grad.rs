@@ -1,0 +1,141 @@
+//! The weight gradient `dw` of `<conv(x, w), dy>`.
+//!
+//! `dw[ky, kx, ci, co] = sum over output pixels of x[pixel under the tap, ci] * dy[pixel, co]`. Stage 0 sums
+//! chunks of pixels, each task one chunk's filter row and output channels; stage 1 adds the chunks in order. The
+//! cut depends on the shape only, so the bits do not depend on the number of threads.
+
+use super::gather::share;
+use super::shape::{ConvShape, ConvShapeError};
+use super::weight_plan::{DW, Method, PARTIAL, WeightPlan};
+use super::weight_tile::TiledRun;
+use super::weight_vector::VectorRun;
+use crate::isa::Isa;
+use crate::kernel::{Kernel, OperandSpec, Operands};
+use crate::simd::{Simd, WithSimd, run_on};
+use std::ops::Range;
+
+/// The weight gradient `dw` of `<conv(x, w), dy>`.
+///
+/// Operands: `x [N, H, W, C_in]` read, `dy [N, OH, OW, C_out]` read, `dw [KH, KW, C_in / groups, C_out]` written,
+/// and, where pixels are cut into chunks, a workspace for their partial sums.
+#[derive(Clone, Debug)]
+pub struct ConvWeightGrad {
+    plan: WeightPlan,
+}
+
+impl ConvWeightGrad {
+    /// Plans the kernel for one instruction set.
+    ///
+    /// # Errors
+    /// The shape is not valid.
+    pub fn new(isa: Isa, shape: ConvShape) -> Result<Self, ConvShapeError> {
+        shape.validate()?;
+        Ok(Self { plan: WeightPlan::new(isa, shape) })
+    }
+}
+
+impl Kernel for ConvWeightGrad {
+    fn name(&self) -> &'static str {
+        "conv.weight_grad"
+    }
+
+    fn flops(&self) -> u64 {
+        self.plan.shape.flops()
+    }
+
+    fn operands(&self) -> Vec<OperandSpec> {
+        self.plan.operands()
+    }
+
+    fn stages(&self) -> usize {
+        1 + usize::from(self.plan.combines())
+    }
+
+    fn tasks(&self, stage: usize) -> usize {
+        if stage == 0 { self.plan.sum_tasks() } else { self.plan.combine_tasks() }
+    }
+
+    fn local_words(&self) -> usize {
+        self.plan.local_words()
+    }
+
+    unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
+        let plan = &self.plan;
+        assert_eq!(isa, plan.isa, "planned for another instruction set");
+        assert!(local.len() >= plan.local_words(), "too little local scratch");
+        let local = local.as_mut_ptr();
+        // SAFETY: the caller's promises, which are the bodies' contracts.
+        unsafe {
+            if stage == 1 {
+                let rows = share(plan.shape.taps() * plan.shape.in_group(), task, plan.combine_tasks());
+                return match plan.method {
+                    Method::Few => combine_transposed(plan, rows, operands),
+                    Method::Dense | Method::Joined | Method::Depthwise => {
+                        run_on(isa, Combine { plan, rows, operands })
+                    }
+                };
+            }
+            let task = plan.sum_task(task);
+            match plan.method {
+                Method::Dense | Method::Joined => run_on(isa, TiledRun { plan, task, operands, local }),
+                Method::Few | Method::Depthwise => run_on(isa, VectorRun { plan, task, operands, local }),
+            }
+        }
+    }
+}
+
+/// Adds the chunks' partial sums of `rows` (tap, input channel).
+struct Combine<'a> {
+    plan: &'a WeightPlan,
+    rows: Range<usize>,
+    operands: &'a Operands<'a>,
+}
+
+impl WithSimd for Combine<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn call<S: Simd>(self, simd: S) {
+        let Combine { plan, rows, operands } = self;
+        let (out_c, words) = (plan.shape.out_c, plan.shape.weight_words());
+        let end = rows.end * out_c;
+        for i in (rows.start * out_c..end).step_by(S::LANES) {
+            let lanes = S::LANES.min(end - i);
+            // SAFETY: `i .. i + lanes` lies in every chunk and in the result, and in no other task's rows.
+            unsafe {
+                let partial = operands.ptr(PARTIAL).cast_const().add(i);
+                let out = operands.ptr(DW).add(i);
+                if lanes == S::LANES {
+                    let mut sum = simd.load(partial);
+                    for chunk in 1..plan.cut.chunks {
+                        sum = simd.add(sum, simd.load(partial.add(chunk * words)));
+                    }
+                    simd.store(out, sum);
+                } else {
+                    let mut sum = simd.load_first(partial, lanes);
+                    for chunk in 1..plan.cut.chunks {
+                        sum = simd.add(sum, simd.load_first(partial.add(chunk * words), lanes));
+                    }
+                    simd.store_first(out, sum, lanes);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the chunks' partial sums, from `[output channel][row]` to `[row][output channel]`.
+///
+/// # Safety
+/// As [`Kernel::run`]; the rows are this task's.
+unsafe fn combine_transposed(plan: &WeightPlan, rows: Range<usize>, operands: &Operands<'_>) {
+    let (out_c, words) = (plan.shape.out_c, plan.shape.weight_words());
+    let height = plan.shape.taps() * plan.shape.in_group();
+    // SAFETY: the partial sums are complete; the rows of the result are this task's alone.
+    let (partial, out) =
+        unsafe { (operands.read(PARTIAL), operands.write(DW, rows.start * out_c..rows.end * out_c)) };
+    for (row, out) in rows.zip(out.chunks_exact_mut(out_c)) {
+        for (channel, out) in out.iter_mut().enumerate() {
+            *out = (0..plan.cut.chunks).map(|c| partial[c * words + channel * height + row]).sum();
+        }
+    }
+}
