@@ -209,7 +209,10 @@ impl<'f> Analysis<'f> {
         let Some(&x) = node.inputs.first() else { return };
         let arithmetic = self.home(x).is_none()
             && self.splat[x.index()].is_none()
-            && self.expression[x.index()].nodes.iter().any(|&k| weight(&self.function.nodes[k as usize].op) > 0);
+            && self.expression[x.index()]
+                .nodes
+                .iter()
+                .any(|&k| weight(&self.function.nodes[k as usize].op) > 0);
         if !arithmetic {
             return;
         }
@@ -263,10 +266,8 @@ impl<'f> Analysis<'f> {
     }
 
     fn join(&self, node: &Node) -> Expression {
-        let moves = matches!(
-            node.op,
-            Op::Broadcast { .. } | Op::Transpose(_) | Op::Slice { .. } | Op::Reverse(_)
-        );
+        let moves =
+            matches!(node.op, Op::Broadcast { .. } | Op::Transpose(_) | Op::Slice { .. } | Op::Reverse(_));
         let mut out = Expression::default();
         for &x in &node.inputs {
             if self.splat[x.index()].is_some() {

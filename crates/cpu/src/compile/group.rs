@@ -98,7 +98,10 @@ pub fn group(analysis: &Analysis<'_>, apart: &HashSet<NodeId>) -> Vec<Group> {
                 group_of[l.root.index()] == Some(g) && !l.moved && results.inside.contains(&l.root)
             };
             let ready = g >= first
-                || expression.leaves.iter().all(|l| group_of[l.root.index()].is_none_or(|k| k < g) || inside(l));
+                || expression
+                    .leaves
+                    .iter()
+                    .all(|l| group_of[l.root.index()].is_none_or(|k| k < g) || inside(l));
             let o = &open[g];
             let alike = match (&o.reduction, &reduction) {
                 (Some(a), Some(b)) => a == b,
@@ -137,9 +140,7 @@ pub fn group(analysis: &Analysis<'_>, apart: &HashSet<NodeId>) -> Vec<Group> {
         o.nodes.extend(&expression.nodes);
         o.nodes.insert(i as u32);
         if let Group::Pass(results) = &mut groups[g] {
-            o.leaves.extend(
-                expression.leaves.iter().map(|l| l.root).filter(|r| !results.inside.contains(r)),
-            );
+            o.leaves.extend(expression.leaves.iter().map(|l| l.root).filter(|r| !results.inside.contains(r)));
             if reduction.is_some() {
                 o.reduction = reduction;
                 results.reduces.push(id);

@@ -12,9 +12,7 @@ use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvWeightGr
 use ganymede_kernels::gemm::{MatMul, MatMulShape};
 use ganymede_kernels::kernel::Kernel;
 use ganymede_kernels::movement::{CopySource, StridedCopy};
-use ganymede_kernels::pass::{
-    BinaryOp, Instr, Load, PassSpec, Store, UnaryOp, Variance, row_major,
-};
+use ganymede_kernels::pass::{BinaryOp, Instr, Load, PassSpec, Store, UnaryOp, Variance, row_major};
 use ganymede_kernels::random::PhiloxBits;
 use ganymede_kernels::select::{
     self, ArgMax, ArgSort, Gather, ScatterAdd, WindowArgMax, WindowGather, WindowScatter,
@@ -69,8 +67,9 @@ impl Lowering<'_, '_> {
         let concat = matches!(node.op, Op::Concat { .. });
         if empty && !concat {
             let word = match &node.op {
-                Op::Reduce { kind, .. } => super::instr::reduce_op(*kind)
-                    .identity(super::instr::lane(node.ty.dtype)),
+                Op::Reduce { kind, .. } => {
+                    super::instr::reduce_op(*kind).identity(super::instr::lane(node.ty.dtype))
+                }
                 _ => 0,
             };
             self.fill(to, word, node);
@@ -105,11 +104,8 @@ impl Lowering<'_, '_> {
         }
         let count = f.ty(node.inputs[0]).len() / words.max(1);
         let total = self.whole(sum);
-        let mut code = vec![
-            Instr::Load(0),
-            Instr::Const((count as f32).to_bits()),
-            Instr::Binary(BinaryOp::Mul, 0, 1),
-        ];
+        let mut code =
+            vec![Instr::Load(0), Instr::Const((count as f32).to_bits()), Instr::Binary(BinaryOp::Mul, 0, 1)];
         if node.ty.dtype == DType::Bf16 {
             code.push(Instr::Unary(UnaryOp::RoundBf16, 2));
         }
@@ -127,11 +123,8 @@ impl Lowering<'_, '_> {
 
     fn build(&self, node: &Node) -> Result<Box<dyn Kernel>, CpuError> {
         let f = self.analysis.function;
-        let fail = |message: String| CpuError::Kernel {
-            op: node.op.name(),
-            path: node.path.to_string(),
-            message,
-        };
+        let fail =
+            |message: String| CpuError::Kernel { op: node.op.name(), path: node.path.to_string(), message };
         let shape = |i: usize| &f.ty(node.inputs[i]).shape;
         let dtype = |i: usize| f.ty(node.inputs[i]).dtype;
         Ok(match &node.op {
@@ -170,17 +163,17 @@ impl Lowering<'_, '_> {
                 }
             }
             Op::Window(kind, geometry) => {
-                let pool = pool_geometry(geometry, shape(0)[0], shape(0)[3]);
+                let (n, channels) = (shape(0)[0], shape(0)[3]);
+                let pixels = geometry.input[0] * geometry.input[1];
+                let outputs = geometry.output().map_err(&fail)?;
+                let picks = outputs[0] * outputs[1];
                 match kind {
                     WindowKind::ArgMax => {
+                        let pool = pool_geometry(geometry, n, channels);
                         Box::new(WindowArgMax::new(pool).map_err(|e| fail(e.to_string()))?)
                     }
-                    WindowKind::Gather => {
-                        Box::new(WindowGather::new(pool).map_err(|e| fail(e.to_string()))?)
-                    }
-                    WindowKind::Scatter => {
-                        Box::new(WindowScatter::new(pool).map_err(|e| fail(e.to_string()))?)
-                    }
+                    WindowKind::Gather => Box::new(WindowGather { n, pixels, channels, picks }),
+                    WindowKind::Scatter => Box::new(WindowScatter { n, pixels, channels, picks }),
                 }
             }
             Op::Gather { batch } => {

@@ -106,11 +106,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
                     source.value
                 }
                 Place::Output(_) if value.words == source.words => source.value,
-                Place::Scratch
-                | Place::Output(_)
-                | Place::State(_)
-                | Place::Feed(_)
-                | Place::Constant(_) => {
+                Place::Scratch | Place::Output(_) | Place::State(_) | Place::Feed(_) | Place::Constant(_) => {
                     // Copied before anything is committed.
                     let place = Place::Output(l.output_words);
                     l.output_words += source.words.next_multiple_of(LINE);
@@ -148,9 +144,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
 
     /// All words of a root.
     pub(super) fn whole(&self, root: NodeId) -> Slice<ValueId> {
-        let Some(value) = self.value_of[root.index()] else {
-            unreachable!("%{} has no memory", root.0)
-        };
+        let Some(value) = self.value_of[root.index()] else { unreachable!("%{} has no memory", root.0) };
         Slice { value, offset: 0, words: self.values[value].words }
     }
 
@@ -225,7 +219,8 @@ impl<'a, 'f> Lowering<'a, 'f> {
                     })?;
                     let written: Vec<NodeId> =
                         results.stores.iter().chain(&results.reduces).copied().collect();
-                    let mut operands: Vec<Slice<ValueId>> = built.loads.iter().map(|s| self.resolve(s)).collect();
+                    let mut operands: Vec<Slice<ValueId>> =
+                        built.loads.iter().map(|s| self.resolve(s)).collect();
                     operands.extend(written.iter().map(|&r| self.whole(r)));
                     let label = self.label(f.node(written[0]));
                     self.call(Work::Pass(built.spec), operands, &label);
@@ -254,10 +249,9 @@ impl<'a, 'f> Lowering<'a, 'f> {
 /// The words of a constant.
 fn literal_words(dtype: DType, literal: &Literal) -> Vec<u32> {
     match literal {
-        Literal::Float(v) if dtype == DType::Bf16 => v
-            .iter()
-            .map(|&x| (ganymede_graph::ops::scalar::round_bf16(x) as f32).to_bits())
-            .collect(),
+        Literal::Float(v) if dtype == DType::Bf16 => {
+            v.iter().map(|&x| (ganymede_graph::ops::scalar::round_bf16(x) as f32).to_bits()).collect()
+        }
         Literal::Float(v) => v.iter().map(|&x| (x as f32).to_bits()).collect(),
         Literal::I32(v) => v.iter().map(|&x| x as u32).collect(),
         Literal::U32(v) => v.to_vec(),

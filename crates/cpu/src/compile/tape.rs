@@ -223,11 +223,7 @@ impl Builder<'_, '_> {
                     None => unreachable!("just found"),
                 }
             }
-            Op::Reshape(_)
-            | Op::Broadcast { .. }
-            | Op::Transpose(_)
-            | Op::Slice { .. }
-            | Op::Reverse(_) => {
+            Op::Reshape(_) | Op::Broadcast { .. } | Op::Transpose(_) | Op::Slice { .. } | Op::Reverse(_) => {
                 let map = self.operand_map(id, map)?;
                 self.value(node.inputs[0], &map)?
             }
@@ -255,9 +251,7 @@ impl Builder<'_, '_> {
         let node = f.node(id);
         let from = &f.ty(node.inputs[0]).shape;
         Ok(match &node.op {
-            Op::Reshape(shape) => {
-                map::reshape(map, shape, from, &self.dims).map_err(|e| (id, e))?
-            }
+            Op::Reshape(shape) => map::reshape(map, shape, from, &self.dims).map_err(|e| (id, e))?,
             Op::Broadcast { axes, .. } => axes
                 .iter()
                 .zip(from)
@@ -270,14 +264,20 @@ impl Builder<'_, '_> {
                 }
                 out
             }
-            Op::Slice { start, stride, .. } => (0..from.len())
-                .map(|i| map[i].affine(stride[i] as isize, start[i] as isize))
-                .collect(),
-            Op::Reverse(axes) => (0..from.len())
-                .map(|i| {
-                    if axes.contains(&i) { map[i].affine(-1, from[i] as isize - 1) } else { map[i].clone() }
-                })
-                .collect(),
+            Op::Slice { start, stride, .. } => {
+                (0..from.len()).map(|i| map[i].affine(stride[i] as isize, start[i] as isize)).collect()
+            }
+            Op::Reverse(axes) => {
+                (0..from.len())
+                    .map(|i| {
+                        if axes.contains(&i) {
+                            map[i].affine(-1, from[i] as isize - 1)
+                        } else {
+                            map[i].clone()
+                        }
+                    })
+                    .collect()
+            }
             _ => map.clone(),
         })
     }
