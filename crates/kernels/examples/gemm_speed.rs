@@ -1,6 +1,7 @@
-//! Prints the speed of matrix products on each instruction set, with one thread and with two.
+//! Prints the speed of matrix products on each instruction set, or on the named one, with one thread and with
+//! two, or with the given numbers.
 //!
-//! `cargo run --release -p ganymede-kernels --example gemm_speed`
+//! `cargo run --release -p ganymede-kernels --example gemm_speed [ISA [THREADS...]]`
 
 use ganymede_kernels::buffer::Buffer;
 use ganymede_kernels::gemm::{MatMul, MatMulShape};
@@ -32,16 +33,24 @@ const SHAPES: [(usize, usize, usize, usize, bool, bool); 13] = [
 const BUDGET: Duration = Duration::from_millis(250);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let wanted = std::env::args().nth(1);
-    for isa in Isa::available().into_iter().filter(|i| wanted.as_deref().is_none_or(|w| w == i.name())) {
-        println!("{} (batch x m x n x k: GFLOP/s with 1 and 2 threads)", isa.name());
+    let mut arguments = std::env::args().skip(1);
+    let isas = match arguments.next() {
+        Some(name) => vec![Isa::parse(&name)?],
+        None => Isa::available(),
+    };
+    let mut threads = arguments.map(|a| a.parse()).collect::<Result<Vec<usize>, _>>()?;
+    if threads.is_empty() {
+        threads = vec![1, 2];
+    }
+    for isa in isas {
+        println!("{} (batch x m x n x k: GFLOP/s with {threads:?} threads)", isa.name());
         for (batch, m, n, k, trans_a, trans_b) in SHAPES {
             let batched = batch > 1;
             let shape =
                 MatMulShape { batch, m, n, k, trans_a, trans_b, a_batched: batched, b_batched: batched };
             let stored = |t: bool| if t { "^T" } else { "  " };
             print!("  {batch:3} x {m:5} x {n:5} x {k:5} A{} B{}", stored(trans_a), stored(trans_b));
-            for threads in [1, 2] {
+            for &threads in &threads {
                 let (seconds, flops) = best_time(isa, shape, threads)?;
                 print!(" {:8.1}", flops / seconds * 1e-9);
             }

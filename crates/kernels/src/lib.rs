@@ -17,6 +17,8 @@
 pub mod buffer;
 pub mod conv;
 pub mod gemm;
+#[cfg(test)]
+mod guard;
 pub mod isa;
 pub mod kernel;
 pub mod machine;

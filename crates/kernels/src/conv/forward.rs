@@ -16,7 +16,7 @@ pub struct ConvForward {
 }
 
 impl ConvForward {
-    /// Plans the kernel for one instruction set.
+    /// Plans the kernel for the instruction set that it will be run on.
     ///
     /// # Errors
     /// The shape is not valid.

@@ -24,7 +24,7 @@ pub struct ConvWeightGrad {
 }
 
 impl ConvWeightGrad {
-    /// Plans the kernel for one instruction set.
+    /// Plans the kernel for the instruction set that it will be run on.
     ///
     /// # Errors
     /// The shape is not valid.

@@ -1,8 +1,9 @@
 //! The general path: packed blocks, register tiles.
 
+use super::ahead::Ahead;
 use super::blocks::{Blocks, Extent, part};
 use super::pack::Pack;
-use super::tile::{self, PACKED, Tile};
+use super::tile::{self, PACKED, STRETCH, Tile};
 use crate::isa::Isa;
 use crate::simd::run_on;
 use std::ops::Range;
@@ -35,6 +36,9 @@ impl Source {
     }
 }
 
+/// Words of B from which strips are fetched ahead: a smaller one stays in L2 by itself.
+const FETCH_FROM: usize = 128 << 10;
+
 /// Operands of the blocked path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocked<'a> {
@@ -44,6 +48,23 @@ pub(super) struct Blocked<'a> {
     pub b: Source,
     /// The result, or the partial sums `[splits, batch, m, n]`.
     pub c: *mut f32,
+}
+
+/// One block along k of one task.
+#[derive(Clone, Debug)]
+struct Block {
+    batch: usize,
+    /// Row panels.
+    rows: Range<usize>,
+    /// Column panels.
+    columns: Range<usize>,
+    k: Range<usize>,
+    /// The block after this one.
+    next_k: Option<Range<usize>>,
+    /// Start of this product's result or partial sums.
+    c: *mut f32,
+    /// Whether earlier blocks are in C already.
+    accumulate: bool,
 }
 
 impl Blocked<'_> {
@@ -63,16 +84,20 @@ impl Blocked<'_> {
         let depths = part(blocks.depths, blocks.splits, split);
         let Extent { batch, m, n, .. } = blocks.extent;
         let (packed_a, packed_b) = local.split_at_mut(blocks.packed_a());
-        for b in group * blocks.group..batch.min((group + 1) * blocks.group) {
-            // SAFETY: within [splits, batch, m, n].
-            let c = unsafe { self.c.add((split * batch + b) * m * n) };
+        for batch in group * blocks.group..batch.min((group + 1) * blocks.group) {
             for block in depths.clone() {
-                let accumulate = block > depths.start;
+                let block = Block {
+                    batch,
+                    rows: rows.clone(),
+                    columns: columns.clone(),
+                    k: blocks.depth(block),
+                    next_k: (block + 1 < depths.end).then(|| blocks.depth(block + 1)),
+                    // SAFETY: within [splits, batch, m, n].
+                    c: unsafe { self.c.add((split * blocks.extent.batch + batch) * m * n) },
+                    accumulate: block > depths.start,
+                };
                 // SAFETY: forwarded from the caller.
-                unsafe {
-                    let k = blocks.depth(block);
-                    self.block(b, rows.clone(), columns.clone(), k, c, accumulate, packed_a, packed_b);
-                }
+                unsafe { self.block(block, packed_a, packed_b) };
             }
         }
     }
@@ -81,20 +106,11 @@ impl Blocked<'_> {
     ///
     /// # Safety
     /// As for [`Blocked::run`].
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn block(
-        self,
-        batch: usize,
-        row_panels: Range<usize>,
-        column_panels: Range<usize>,
-        k: Range<usize>,
-        c: *mut f32,
-        accumulate: bool,
-        packed_a: &mut [f32],
-        packed_b: &mut [f32],
-    ) {
+    unsafe fn block(self, block: Block, packed_a: &mut [f32], packed_b: &mut [f32]) {
+        let Block { batch, rows: row_panels, columns: column_panels, k, next_k, c, accumulate } = block;
         let Self { blocks, isa, a, b, .. } = self;
         let (n, depth, width) = (blocks.extent.n, k.len(), blocks.geometry.columns());
+        let fetch_c = blocks.extent.m * n > FETCH_FROM;
         let first_row = blocks.rows(row_panels.start).start;
         let packs_a = blocks.packs_a();
         if packs_a {
@@ -118,6 +134,17 @@ impl Blocked<'_> {
             let slot = |panel: usize| (panel - first) * depth * width;
             let is_full = |panel: usize| blocks.columns(panel).len() == width;
             self.pack_strip(batch, panels.clone(), in_place, &k, packed_b);
+            let mut ahead = Ahead::nothing();
+            if !in_place && b.words > FETCH_FROM {
+                if panels.end < column_panels.end {
+                    ahead = self.fetch(batch, panels.end..column_panels.end.min(panels.end + strip), &k);
+                } else if let Some(next) = &next_k {
+                    let panels = column_panels.start..column_panels.end.min(column_panels.start + strip);
+                    ahead = self.fetch(batch, panels, next);
+                }
+            }
+            let stretches = panels.len() * row_panels.len() * (depth / STRETCH).max(1);
+            let fetches = ahead.left().div_ceil(stretches);
             for panel in panels {
                 let columns = blocks.columns(panel);
                 let (b_at, b_k) = if in_place && is_full(panel) {
@@ -150,12 +177,25 @@ impl Blocked<'_> {
                             c_row: n,
                             columns: columns.len(),
                             accumulate,
+                            fetch_c,
+                            ahead,
+                            fetches,
                         };
-                        tile::run(isa, rows.len(), vectors, tile);
+                        ahead = tile::run(isa, rows.len(), vectors, tile);
                     }
                 }
             }
         }
+    }
+
+    /// The memory of a strip of B.
+    fn fetch(&self, batch: usize, panels: Range<usize>, k: &Range<usize>) -> Ahead {
+        let columns = self.blocks.columns(panels.start).start..self.blocks.columns(panels.end - 1).end;
+        // SAFETY: inside B.
+        let (at, _) = unsafe { self.b.at(batch, columns.start, k.start) };
+        let (runs, words) =
+            if self.b.k_contiguous { (columns.len(), k.len()) } else { (k.len(), columns.len()) };
+        Ahead::new(at, runs, words, self.b.row)
     }
 
     /// Packs the panels of a strip of B one behind the other, leaving out those that are read in place.

@@ -6,6 +6,7 @@
 //! covers up to 256 rows, so packing costs a hundredth of the arithmetic, no copy of a large B ever exists,
 //! and no barrier stands between packing and use.
 
+mod ahead;
 mod blocked;
 mod blocks;
 mod dot;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::buffer::Buffer;
+use crate::guard::Guarded;
 use crate::machine::{Lent, Machine, Space, SpaceId, Step, View};
 use crate::pool::Pool;
 use proptest::prelude::*;
@@ -16,8 +16,8 @@ fn words(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// Runs the product through a machine; each operand is a space of exactly its length, C and the workspace
-/// full of NaN before.
+/// Runs the product through a machine; each operand is a space of exactly its length that ends before a guard
+/// page, C and the workspace full of NaN before.
 fn product(isa: Isa, shape: MatMulShape, threads: usize, a: &[f32], b: &[f32]) -> Vec<f32> {
     let kernel = MatMul::new(isa, shape);
     let specs = kernel.operands();
@@ -27,15 +27,15 @@ fn product(isa: Isa, shape: MatMulShape, threads: usize, a: &[f32], b: &[f32]) -
         (0..).zip(&specs).map(|(i, s)| View { space: SpaceId(i), offset: 0, words: s.words }).collect();
     let step = Step { kernel: Box::new(kernel), views, label: "product".into() };
     let mut machine = Machine::new(isa, spaces, vec![step], None).unwrap();
-    let mut c = vec![f32::NAN; specs[2].words];
-    let mut work = Buffer::try_zeroed(specs.get(3).map_or(0, |s| s.words)).unwrap();
-    work.as_f32_mut().fill(f32::NAN);
-    let mut lent = vec![Lent::Read(a), Lent::Read(b), Lent::Write(&mut c)];
+    let (a, b) = (Guarded::new(a), Guarded::new(b));
+    let nan = |operand: usize| Guarded::new(&vec![f32::NAN; specs.get(operand).map_or(0, |s| s.words)]);
+    let (mut c, mut work) = (nan(2), nan(3));
+    let mut lent = vec![Lent::Read(&a), Lent::Read(&b), Lent::Write(&mut c)];
     if specs.len() > 3 {
-        lent.push(Lent::Write(work.as_f32_mut()));
+        lent.push(Lent::Write(&mut work));
     }
     machine.run(&Pool::new(threads).unwrap(), &mut lent).unwrap();
-    c
+    c.to_vec()
 }
 
 fn check(shape: MatMulShape) {

@@ -1,5 +1,6 @@
 //! The micro-kernel: one tile of the result kept in registers while it walks along k.
 
+use super::ahead::{Ahead, prefetch};
 use crate::isa::Isa;
 use crate::simd::{Simd, WithSimd, run_on};
 
@@ -61,10 +62,19 @@ pub(super) struct Tile {
     pub columns: usize,
     /// Whether to add to C rather than overwrite it.
     pub accumulate: bool,
+    /// Whether C is so large that its tile is fetched while the sums are formed.
+    pub fetch_c: bool,
+    /// What to fetch meanwhile.
+    pub ahead: Ahead,
+    /// Lines to fetch in each [`STRETCH`] of k.
+    pub fetches: usize,
 }
 
 /// The row stride that marks a packed panel of A (no real stride is 0: a broadcast is one of batches).
 pub(super) const PACKED: usize = 0;
+
+/// Steps along k between fetches.
+pub(super) const STRETCH: usize = 8;
 
 /// A tile with its size known to the compiler.
 struct Sized<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool>(Tile);
@@ -72,29 +82,42 @@ struct Sized<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool>(Tile
 impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
     for Sized<ROWS, VECTORS, IN_PLACE>
 {
-    type Output = ();
+    type Output = Ahead;
 
     #[inline(always)]
-    unsafe fn call<S: Simd>(self, s: S) {
-        let t = self.0;
+    unsafe fn call<S: Simd>(self, s: S) -> Ahead {
+        let mut t = self.0;
         // SAFETY: the contract of `Tile` makes every address below readable or writable: whole vectors of B,
         // ROWS words of A for each p, and of C only the first `columns` words of ROWS rows.
         unsafe {
             let mut acc = [[s.zero(); VECTORS]; ROWS];
             let (mut a, mut b) = (t.a, t.b);
-            for _ in 0..t.k {
-                let mut row = [s.zero(); VECTORS];
-                for (v, row) in row.iter_mut().enumerate() {
-                    *row = s.load(b.add(v * S::LANES));
-                }
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    let x = s.splat(*a.add(if IN_PLACE { i * t.a_row } else { i }));
-                    for (acc, &row) in acc.iter_mut().zip(&row) {
-                        *acc = s.mul_add(x, row, *acc);
+            if t.fetch_c {
+                for i in 0..ROWS {
+                    for v in 0..VECTORS {
+                        prefetch(t.c.wrapping_add(i * t.c_row + v * S::LANES));
                     }
                 }
-                a = a.add(if IN_PLACE { t.a_k } else { ROWS });
-                b = b.add(t.b_k);
+            }
+            let mut left = t.k;
+            while left > 0 {
+                t.ahead.fetch(t.fetches);
+                let steps = left.min(STRETCH);
+                left -= steps;
+                for _ in 0..steps {
+                    let mut row = [s.zero(); VECTORS];
+                    for (v, row) in row.iter_mut().enumerate() {
+                        *row = s.load(b.add(v * S::LANES));
+                    }
+                    for (i, acc) in acc.iter_mut().enumerate() {
+                        let x = s.splat(*a.add(if IN_PLACE { i * t.a_row } else { i }));
+                        for (acc, &row) in acc.iter_mut().zip(&row) {
+                            *acc = s.mul_add(x, row, *acc);
+                        }
+                    }
+                    a = a.add(if IN_PLACE { t.a_k } else { ROWS });
+                    b = b.add(t.b_k);
+                }
             }
             if t.columns == VECTORS * S::LANES {
                 for (i, acc) in acc.iter().enumerate() {
@@ -113,14 +136,15 @@ impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
                 }
             }
         }
+        t.ahead
     }
 }
 
-/// Runs one tile of `rows` x `vectors`.
+/// Runs one tile of `rows` x `vectors`; returns what is still to be fetched.
 ///
 /// # Safety
 /// The CPU supports `isa`, the sizes are within [`Geometry`], and the fields of `tile` mean what they say.
-pub(super) unsafe fn run(isa: Isa, rows: usize, vectors: usize, tile: Tile) {
+pub(super) unsafe fn run(isa: Isa, rows: usize, vectors: usize, tile: Tile) -> Ahead {
     debug_assert!(vectors * Geometry::of(isa).lanes < tile.columns + Geometry::of(isa).lanes);
     // SAFETY: forwarded from the caller.
     unsafe {
@@ -137,7 +161,7 @@ pub(super) unsafe fn run(isa: Isa, rows: usize, vectors: usize, tile: Tile) {
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn dispatch<const VECTORS: usize, const IN_PLACE: bool>(isa: Isa, rows: usize, tile: Tile) {
+unsafe fn dispatch<const VECTORS: usize, const IN_PLACE: bool>(isa: Isa, rows: usize, tile: Tile) -> Ahead {
     macro_rules! sizes {
         ($($n:literal)*) => {
             match rows {

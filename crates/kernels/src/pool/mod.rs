@@ -1,5 +1,6 @@
 //! A persistent pool of threads that run one parallel region at a time.
 
+mod placement;
 mod turnstile;
 
 #[cfg(test)]
@@ -8,10 +9,10 @@ mod tests;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use turnstile::{Patience, Turnstile};
+use turnstile::Turnstile;
 
 /// Why a pool could not be made, or a region did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +53,23 @@ type Body = *const (dyn Fn(&Worker<'_>) + Sync);
 #[repr(align(128))]
 struct Claims(AtomicUsize);
 
+/// The core a worker was last seen on.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Seat(AtomicU32);
+
+/// How often a waiter looks before it sleeps, some 50 microseconds in all. A stage takes 10 to 1000 and waking a
+/// sleeper costs some 50, so waiting awake wins where every worker has a core. Where it has not, each look
+/// steals time from the very worker that is waited for.
+const LOOKS: u32 = 2000;
+
 struct Shared {
     threads: usize,
-    patience: Patience,
+    /// [`LOOKS`], or 0 where there are more workers than cores.
+    looks: u32,
+    seats: Vec<Seat>,
+    /// Workers a core has where all cores have about the same number.
+    share: usize,
     /// Moves when a region starts or the pool stops.
     start: Turnstile,
     /// Moves when the last worker but the caller has left a region.
@@ -112,7 +127,9 @@ impl Pool {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let shared = Arc::new(Shared {
             threads,
-            patience: Patience::of(threads, cores),
+            looks: if threads <= cores { LOOKS } else { 0 },
+            share: threads.div_ceil(cores),
+            seats: (0..threads).map(|_| Seat(AtomicU32::new(placement::NOWHERE))).collect(),
             start: Turnstile::default(),
             end: Turnstile::default(),
             barrier: Turnstile::default(),
@@ -170,7 +187,7 @@ impl Pool {
             unsafe { *shared.body.get() = Some(erased) };
             shared.start.advance();
             shared.enter(0, body);
-            shared.end.wait_past(ended, shared.patience);
+            shared.wait(0, &shared.end, ended);
         } else {
             shared.enter(0, body);
         }
@@ -198,7 +215,7 @@ impl Shared {
         // The pool's first region may already have started, so the count that was never passed is 0.
         let mut seen = 0;
         loop {
-            self.start.wait_past(seen, self.patience);
+            self.wait(index, &self.start, seen);
             // One region at a time, and it ends only when this worker has left it: exactly one step.
             seen = seen.wrapping_add(1);
             if self.stop.load(Ordering::Acquire) {
@@ -215,9 +232,43 @@ impl Shared {
         }
     }
 
+    /// Waits as worker `index`.
+    fn wait(&self, index: usize, turnstile: &Turnstile, seen: u32) {
+        if turnstile.spin_past(seen, self.looks) {
+            return;
+        }
+        // A worker that is waited for may be unable to run because this one looks on.
+        if self.settle(index) && turnstile.spin_past(seen, self.looks) {
+            return;
+        }
+        turnstile.sleep_past(seen);
+        // Woken, perhaps, on the core of the waker, which is at work there.
+        self.settle(index);
+    }
+
+    /// Moves worker `index` if its core has more than its share of workers; whether it did.
+    fn settle(&self, index: usize) -> bool {
+        let here = self.sit(index);
+        let together = self.seats.iter().filter(|s| s.0.load(Ordering::Relaxed) == here).count();
+        let crowded = here != placement::NOWHERE && together > self.share;
+        if crowded {
+            placement::leave(here);
+            self.sit(index);
+        }
+        crowded
+    }
+
+    /// Notes the core of worker `index`.
+    fn sit(&self, index: usize) -> u32 {
+        let here = placement::core();
+        self.seats[index].0.store(here, Ordering::Relaxed);
+        here
+    }
+
     /// Runs the body as worker `index` and records its panic.
     fn enter(&self, index: usize, body: &(dyn Fn(&Worker<'_>) + Sync)) {
         let worker = Worker { index, shared: self, stage: Cell::new(0) };
+        self.sit(index);
         INSIDE.set(true);
         let outcome = catch_unwind(AssertUnwindSafe(|| body(&worker)));
         INSIDE.set(false);
@@ -272,6 +323,7 @@ impl Worker<'_> {
         if shared.threads == 1 {
             return;
         }
+        shared.sit(self.index);
         // Read before arriving: the count cannot move until this worker has arrived, unless by poison.
         let seen = shared.barrier.now();
         if shared.poisoned.load(Ordering::SeqCst) {
@@ -281,7 +333,7 @@ impl Worker<'_> {
             shared.arrived.store(0, Ordering::Relaxed);
             shared.barrier.advance();
         } else {
-            shared.barrier.wait_past(seen, shared.patience);
+            shared.wait(self.index, &shared.barrier, seen);
         }
         if shared.poisoned.load(Ordering::SeqCst) {
             resume_unwind(Box::new(Left));

@@ -1,23 +1,7 @@
-//! Waiting for a counter to move: spin briefly, then yield, then sleep.
+//! Waiting for a counter to move: spin briefly, then sleep.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
-
-/// How long a waiter stays awake.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    spins: u32,
-    yields: u32,
-}
-
-impl Patience {
-    /// For `threads` workers on `cores` cores. A stage is some 10 to 1000 microseconds long and waking a
-    /// sleeper costs about 50, so waiting some 50 awake wins where every worker has a core; where it has not,
-    /// each spin steals time from the very worker that is waited for.
-    pub(super) fn of(threads: usize, cores: usize) -> Self {
-        if threads <= cores { Self { spins: 2000, yields: 100 } } else { Self { spins: 0, yields: 4 } }
-    }
-}
 
 /// A counter that threads wait on.
 #[derive(Debug, Default)]
@@ -36,7 +20,7 @@ impl Turnstile {
 
     /// Moves the count on and lets all waiters go; what this thread wrote before is visible to them.
     pub(super) fn advance(&self) {
-        // Both this pair and the one in `wait_past` are sequentially consistent: either this thread sees the
+        // Both this pair and the one in `sleep_past` are sequentially consistent: either this thread sees the
         // sleeper, or the sleeper sees the new count.
         self.epoch.fetch_add(1, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
@@ -46,20 +30,19 @@ impl Turnstile {
         }
     }
 
-    /// Returns once the count is no longer `seen`.
-    pub(super) fn wait_past(&self, seen: u32, patience: Patience) {
-        for _ in 0..patience.spins {
+    /// Looks at the count `times` times; whether it is no longer `seen`.
+    pub(super) fn spin_past(&self, seen: u32, times: u32) -> bool {
+        for _ in 0..times {
             if self.now() != seen {
-                return;
+                return true;
             }
             std::hint::spin_loop();
         }
-        for _ in 0..patience.yields {
-            if self.now() != seen {
-                return;
-            }
-            std::thread::yield_now();
-        }
+        false
+    }
+
+    /// Sleeps until the count is no longer `seen`.
+    pub(super) fn sleep_past(&self, seen: u32) {
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         while self.epoch.load(Ordering::SeqCst) == seen {

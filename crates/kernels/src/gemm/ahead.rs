@@ -1,0 +1,64 @@
+//! Fetching the next strip of B into L2 while the present one is being used.
+//!
+//! Packing a large B is bound by memory and the tiles in between by arithmetic; spread over the tiles, the
+//! fetches make the two overlap. Hardware does not do it: the rows of a strip lie in different pages.
+
+/// Bytes of a cache line on every target the kernels are written for, in words.
+const LINE: usize = 16;
+
+/// The lines of a strip that are still to be fetched: `runs` stretches of `lines` lines, `stride` words apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ahead {
+    at: *const f32,
+    lines: usize,
+    stride: usize,
+    /// Position within the present stretch.
+    line: usize,
+    /// Lines left in all.
+    left: usize,
+}
+
+impl Ahead {
+    /// Nothing to fetch.
+    pub(super) fn nothing() -> Self {
+        Self { at: std::ptr::null(), lines: 1, stride: 0, line: 0, left: 0 }
+    }
+
+    /// `runs` stretches of `words` words, `stride` words apart.
+    pub(super) fn new(at: *const f32, runs: usize, words: usize, stride: usize) -> Self {
+        let lines = words.div_ceil(LINE).max(1);
+        Self { at, lines, stride, line: 0, left: runs * lines }
+    }
+
+    /// Lines left.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Fetches up to `count` lines. A hint: addresses need not be valid.
+    #[inline(always)]
+    pub(super) fn fetch(&mut self, count: usize) {
+        for _ in 0..count.min(self.left) {
+            prefetch(self.at.wrapping_add(self.line * LINE));
+            self.line += 1;
+            if self.line == self.lines {
+                self.line = 0;
+                self.at = self.at.wrapping_add(self.stride);
+            }
+            self.left -= 1;
+        }
+    }
+}
+
+/// Fetches the line of `at` into L2. A hint: the address need not be valid.
+#[inline(always)]
+pub(super) fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a hint that never faults, part of the x86-64 baseline.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
