@@ -1,1 +1,21 @@
-//! Placeholder while the crate is laid out.
+//! Runs graphs on the CPU: fuse, schedule, plan memory, execute.
+//!
+//! A [`Session`] owns named state in a [`StateStore`] and a list of compiled phases. A phase is a
+//! [`Function`](ganymede_graph::Function) lowered once: elementwise chains become passes, contractions kernels,
+//! intermediate values places in one arena that all phases share. Running it allocates nothing and looks nothing
+//! up; its updates reach the state together, last, and only if its gate is open.
+
+mod compile;
+mod error;
+mod executor;
+mod session;
+mod stats;
+mod store;
+
+pub use error::CpuError;
+pub use executor::{Executor, ExecutorOptions};
+pub use ganymede_kernels::isa::Isa;
+pub use ganymede_kernels::machine::RunReport;
+pub use session::{PhaseId, ProfileEntry, Session};
+pub use stats::{PhaseStats, plan};
+pub use store::StateStore;

@@ -10,6 +10,8 @@ use ganymede_kernels::pass::{
     BinaryOp, CompareOp, Instr, Lane, Load, MultiPass, MultiPassSpec, Pass, PassSpec, Reduce, ReduceOp,
     Store, UnaryOp, Variance, row_major,
 };
+use ganymede_kernels::random::PhiloxBits;
+use ganymede_kernels::select::{WindowArgMax, WindowGather, WindowGeometry, WindowScatter};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -196,6 +198,33 @@ fn main() {
     })
     .expect("a valid pass");
     measure("Adam, 38M words", &update, isa, threads);
+
+    let finite = MultiPass::new(MultiPassSpec {
+        segments: vec![3_200_000],
+        loads: 1,
+        scalars: 0,
+        code: vec![Instr::Load(0), Instr::Unary(UnaryOp::IsFinite, 0)],
+        stores: vec![],
+        reduces: vec![Reduce { value: 1, op: ReduceOp::Min, lane: Lane::U32 }],
+    })
+    .expect("a valid pass");
+    measure("all finite, 3.2M words", &finite, isa, threads);
+    let bits = PhiloxBits::new(128, 25_000, 0).expect("a valid stream");
+    measure("Philox, 3.2M words", &bits, isa, threads);
+    let windows = WindowGeometry {
+        n: 128,
+        size: [28, 28],
+        channels: 32,
+        kernel: [2, 2],
+        stride: [2, 2],
+        pad_low: [0, 0],
+        pad_high: [0, 0],
+    };
+    let argmax = WindowArgMax::new(windows).expect("windows");
+    measure("2x2 window maxima, [128,28,28,32]", &argmax, isa, threads);
+    let (n, pixels, channels, picks) = (128, 784, 32, 196);
+    measure("window gather", &WindowGather { n, pixels, channels, picks }, isa, threads);
+    measure("window scatter", &WindowScatter { n, pixels, channels, picks }, isa, threads);
 
     let strides = row_major(&image);
     let transpose = StridedCopy::gather(

@@ -169,7 +169,7 @@ impl Kernel for StridedCopy {
         }
     }
 
-    unsafe fn run(&self, _isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, _local: &mut [f32]) {
+    unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, _local: &mut [f32]) {
         let dst = self.pieces.len();
         match self.fill {
             Some(word) if stage == 0 => {
@@ -182,6 +182,7 @@ impl Kernel for StridedCopy {
                 // SAFETY: pieces lie inside their operands, and tasks write disjoint words.
                 unsafe {
                     self.pieces[piece].run(
+                        isa,
                         task - self.first_task[piece],
                         operands.ptr(piece).cast_const().cast(),
                         operands.ptr(dst).cast(),

@@ -1,9 +1,8 @@
 //! One source of a copy, normalised and cut into tasks.
 
 use super::{CopyError, CopySource, TASK};
-
-/// Side of a tile of a transposition: the lines of both sides stay in the first-level cache.
-const TILE: usize = 32;
+use crate::isa::Isa;
+use crate::simd::{SimdMath, TILE, WithSimdMath, run_math_on};
 
 /// Most words of a contiguous run in one unit of work.
 const RUN: usize = 8 * 1024;
@@ -125,7 +124,7 @@ impl Piece {
             (Shape::Strided, single)
         };
         let (high, high_chunk, wide_chunk) = match shape {
-            Shape::Transpose => (high, TILE, PLANE),
+            Shape::Transpose => (high, 2 * TILE, PLANE),
             // Short rows go many to a unit.
             Shape::Rows | Shape::Strided if wide.size < RUN => {
                 (joined.pop().unwrap_or(single), (RUN / wide.size.max(1)).max(1), RUN)
@@ -157,8 +156,8 @@ impl Piece {
     /// Runs one task.
     ///
     /// # Safety
-    /// `src` and `dst` are the operands that the copy was checked against; no other task runs with this index.
-    pub unsafe fn run(&self, task: usize, src: *const u32, dst: *mut u32) {
+    /// `src` and `dst` are the operands that the copy was checked against; the CPU supports `isa`; no other task runs with this index.
+    pub unsafe fn run(&self, isa: Isa, task: usize, src: *const u32, dst: *mut u32) {
         let wide_chunks = self.wide.size.div_ceil(self.wide_chunk);
         let high_chunks = self.high.size.div_ceil(self.high_chunk);
         let first = task * self.units_per_task;
@@ -185,7 +184,7 @@ impl Piece {
                             row(src.offset(j * self.high.src), dst.offset(j * self.high.dst), n);
                         }
                     }
-                    Shape::Transpose => self.transpose(src, dst, m, n),
+                    Shape::Transpose => self.transpose(isa, src, dst, m, n),
                     Shape::Strided => {
                         for j in 0..m as isize {
                             self.strided(src.offset(j * self.high.src), dst.offset(j * self.high.dst), n);
@@ -196,16 +195,27 @@ impl Piece {
         }
     }
 
-    /// A plane of `m` (contiguous in the source) by `n` (contiguous in the destination), tile by tile.
-    unsafe fn transpose(&self, src: *const u32, dst: *mut u32, m: usize, n: usize) {
-        for start in (0..n).step_by(TILE) {
-            for j in 0..m as isize {
-                for i in start as isize..(start + TILE).min(n) as isize {
-                    // SAFETY: as promised by the caller.
-                    unsafe {
-                        *dst.offset(j * self.high.dst + i * self.wide.dst) =
-                            *src.offset(j * self.high.src + i * self.wide.src);
-                    }
+    /// A plane of `m` (contiguous in the source) by `n` (contiguous in the destination): whole tiles, then the
+    /// edges word by word.
+    unsafe fn transpose(&self, isa: Isa, src: *const u32, dst: *mut u32, m: usize, n: usize) {
+        let tiled = self.high.src == 1 && self.wide.dst == 1;
+        let (across, down) = if tiled { (m / TILE, n / TILE) } else { (0, 0) };
+        let (src_stride, dst_stride) = (self.wide.src, self.high.dst);
+        // SAFETY: the tiles lie inside the plane; the caller promises the CPU feature.
+        unsafe {
+            run_math_on(
+                isa,
+                Tiles { src: src.cast(), src_stride, dst: dst.cast(), dst_stride, across, down },
+            );
+        }
+        for j in 0..m {
+            let done = if j < across * TILE { down * TILE } else { 0 };
+            for i in done..n {
+                let (i, j) = (i as isize, j as isize);
+                // SAFETY: as promised by the caller.
+                unsafe {
+                    *dst.offset(j * self.high.dst + i * self.wide.dst) =
+                        *src.offset(j * self.high.src + i * self.wide.src);
                 }
             }
         }
@@ -220,6 +230,37 @@ impl Piece {
             }
             for i in 0..n as isize {
                 *dst.offset(i * self.wide.dst) = *src.offset(i * self.wide.src);
+            }
+        }
+    }
+}
+
+/// `across` by `down` whole tiles. Every line of either side is touched once, in one go, so that lines whose
+/// addresses compete for the same places in the cache do no harm.
+struct Tiles {
+    src: *const f32,
+    src_stride: isize,
+    dst: *mut f32,
+    dst_stride: isize,
+    /// Tiles along the source's contiguous dimension, and along the destination's.
+    across: usize,
+    down: usize,
+}
+
+impl WithSimdMath for Tiles {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn call<S: SimdMath>(self, s: S) {
+        for i in 0..self.down {
+            for j in 0..self.across {
+                let (i, j) = ((i * TILE) as isize, (j * TILE) as isize);
+                // SAFETY: the tiles lie inside the unit, and the CPU has the feature.
+                unsafe {
+                    let src = self.src.offset(i * self.src_stride + j);
+                    let dst = self.dst.offset(j * self.dst_stride + i);
+                    s.transpose(src, self.src_stride, dst, self.dst_stride);
+                }
             }
         }
     }

@@ -119,8 +119,8 @@ impl WithSimdMath for Unary {
                 }
                 UnaryOp::FloatToInt => lanes!(s, dst, n, [x = a], s.float(s.to_int_saturating(x))),
                 UnaryOp::FloatToUint => lanes!(s, dst, n, [x = a], s.float(s.to_uint_saturating(x))),
-                UnaryOp::IntToFloat => lanes!(s, dst, n, [x = a], s.from_int(s.bits(x))),
-                UnaryOp::UintToFloat => lanes!(s, dst, n, [x = a], s.from_uint(s.bits(x))),
+                UnaryOp::IntToFloat => lanes!(s, dst, n, [x = a], s.int_to_float(s.bits(x))),
+                UnaryOp::UintToFloat => lanes!(s, dst, n, [x = a], s.uint_to_float(s.bits(x))),
                 UnaryOp::FloatToBool => {
                     lanes!(s, dst, n, [x = a], s.float(s.truth(s.not(s.eq(x, s.zero())))))
                 }

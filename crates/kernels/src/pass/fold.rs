@@ -20,6 +20,7 @@ impl Cell {
         Cell::of(op.identity(lane), lane)
     }
 
+    #[inline(always)]
     pub fn of(word: u32, lane: Lane) -> Cell {
         Cell(match lane {
             Lane::F32 => f64::from(f32::from_bits(word)).to_bits(),
@@ -73,16 +74,39 @@ pub(super) fn join_float(a: f64, b: f64, op: ReduceOp) -> f64 {
     }
 }
 
+/// Combines lanes. Integer sums wrap, which loses nothing of a result that is taken modulo 2^32.
 #[inline(always)]
-unsafe fn join_lanes<S: SimdMath>(s: S, op: ReduceOp, a: S::F, b: S::F) -> S::F {
+unsafe fn join_lanes<S: SimdMath>(s: S, op: ReduceOp, lane: Lane, a: S::F, b: S::F) -> S::F {
     // SAFETY: the caller promises the CPU feature.
     unsafe {
-        match op {
-            ReduceOp::Sum => s.add(a, b),
-            ReduceOp::Max => s.max(a, b),
-            ReduceOp::Min => s.min(a, b),
+        let (x, y) = (s.bits(a), s.bits(b));
+        match (op, lane) {
+            (ReduceOp::Sum, Lane::F32) => s.add(a, b),
+            (ReduceOp::Max, Lane::F32) => s.max(a, b),
+            (ReduceOp::Min, Lane::F32) => s.min(a, b),
+            (ReduceOp::Sum, Lane::I32 | Lane::U32) => s.float(s.int_add(x, y)),
+            (ReduceOp::Max, Lane::I32) => s.select(s.int_lt(y, x), a, b),
+            (ReduceOp::Min, Lane::I32) => s.select(s.int_lt(x, y), a, b),
+            (ReduceOp::Max, Lane::U32) => s.select(s.uint_lt(y, x), a, b),
+            (ReduceOp::Min, Lane::U32) => s.select(s.uint_lt(x, y), a, b),
         }
     }
+}
+
+/// Compiles a loop once for each operation and lane, so that the choice lies outside of it.
+macro_rules! each_kind {
+    ($op:expr, $lane:expr, $body:ident) => {
+        match ($op, $lane) {
+            (ReduceOp::Sum, Lane::F32) => $body!(ReduceOp::Sum, Lane::F32),
+            (ReduceOp::Max, Lane::F32) => $body!(ReduceOp::Max, Lane::F32),
+            (ReduceOp::Min, Lane::F32) => $body!(ReduceOp::Min, Lane::F32),
+            (ReduceOp::Sum, Lane::I32 | Lane::U32) => $body!(ReduceOp::Sum, Lane::U32),
+            (ReduceOp::Max, Lane::I32) => $body!(ReduceOp::Max, Lane::I32),
+            (ReduceOp::Min, Lane::I32) => $body!(ReduceOp::Min, Lane::I32),
+            (ReduceOp::Max, Lane::U32) => $body!(ReduceOp::Max, Lane::U32),
+            (ReduceOp::Min, Lane::U32) => $body!(ReduceOp::Min, Lane::U32),
+        }
+    };
 }
 
 /// Combines `rows` rows of `words` words into `words` cells, column by column.
@@ -104,51 +128,38 @@ impl WithSimdMath for Columns {
     #[inline(always)]
     unsafe fn call<S: SimdMath>(self, s: S) {
         let Columns { from, rows, words, op, lane, cells } = self;
-        // SAFETY: only words that the contract names are touched; the CPU feature is the caller's promise.
-        unsafe {
-            if lane != Lane::F32 {
-                for i in 0..rows * words {
-                    let cell = cells.add(i % words);
-                    *cell = (*cell).join(Cell::of((*from.ptr.add(i * from.step)).to_bits(), lane), op, lane);
-                }
-                return;
-            }
-            macro_rules! columns {
-                ($op:expr) => {{
-                    let mut lanes = [0.0f32; 16];
-                    let mut c = 0;
-                    while c < words {
-                        let n = (words - c).min(S::LANES);
-                        let row = |r: usize| {
-                            let p = from.ptr.add((r * words + c) * from.step);
-                            if n == S::LANES { s.load(p) } else { s.load_first(p, n) }
-                        };
-                        let mut sum = row(0);
-                        for r in 1..rows {
-                            sum = join_lanes(s, $op, sum, row(r));
-                        }
-                        s.store(lanes.as_mut_ptr(), sum);
-                        if n == S::LANES {
-                            for i in 0..S::LANES {
-                                let cell = cells.cast::<f64>().add(c + i);
-                                *cell = join_float(*cell, f64::from(lanes[i]), $op);
-                            }
-                        } else {
-                            for (i, lane) in lanes.iter().enumerate().take(n) {
-                                let cell = cells.cast::<f64>().add(c + i);
-                                *cell = join_float(*cell, f64::from(*lane), $op);
-                            }
-                        }
-                        c += S::LANES;
+        macro_rules! columns {
+            ($op:expr, $lane:expr) => {{
+                let mut c = 0;
+                while c < words {
+                    let n = (words - c).min(S::LANES);
+                    let row = |r: usize| {
+                        let p = from.ptr.add((r * words + c) * from.step);
+                        if n == S::LANES { s.load(p) } else { s.load_first(p, n) }
+                    };
+                    let mut all = row(0);
+                    for r in 1..rows {
+                        all = join_lanes(s, $op, $lane, all, row(r));
                     }
-                }};
-            }
-            match op {
-                ReduceOp::Sum => columns!(ReduceOp::Sum),
-                ReduceOp::Max => columns!(ReduceOp::Max),
-                ReduceOp::Min => columns!(ReduceOp::Min),
-            }
+                    let mut lanes = [0.0f32; 16];
+                    s.store(lanes.as_mut_ptr(), all);
+                    if n == S::LANES {
+                        for i in 0..S::LANES {
+                            let cell = cells.add(c + i);
+                            *cell = (*cell).join(Cell::of(lanes[i].to_bits(), $lane), $op, $lane);
+                        }
+                    } else {
+                        for (i, word) in lanes.iter().enumerate().take(n) {
+                            let cell = cells.add(c + i);
+                            *cell = (*cell).join(Cell::of(word.to_bits(), $lane), $op, $lane);
+                        }
+                    }
+                    c += S::LANES;
+                }
+            }};
         }
+        // SAFETY: only words that the contract names are touched; the CPU feature is the caller's promise.
+        unsafe { each_kind!(op, lane, columns) }
     }
 }
 
@@ -167,59 +178,54 @@ impl WithSimdMath for Row {
     #[inline(always)]
     unsafe fn call<S: SimdMath>(self, s: S) {
         let Row { from, words, op, lane, cell } = self;
-        // SAFETY: only words that the contract names are touched; the CPU feature is the caller's promise.
-        unsafe {
-            if lane != Lane::F32 {
-                for i in 0..words {
-                    *cell = (*cell).join(Cell::of((*from.ptr.add(i * from.step)).to_bits(), lane), op, lane);
-                }
-                return;
-            }
-            let load = |i: usize| s.load(from.ptr.add(i * from.step));
-            let mut total = f64::from_bits((*cell).0);
-            let mut i = 0;
-            if words >= 4 * S::LANES {
-                let mut sums = [load(0), load(S::LANES), load(2 * S::LANES), load(3 * S::LANES)];
-                i = 4 * S::LANES;
-                while i + 4 * S::LANES <= words {
-                    for (j, sum) in sums.iter_mut().enumerate() {
-                        *sum = join_lanes(s, op, *sum, load(i + j * S::LANES));
+        macro_rules! row {
+            ($op:expr, $lane:expr) => {{
+                let load = |i: usize| s.load(from.ptr.add(i * from.step));
+                let join = |a, b| join_lanes(s, $op, $lane, a, b);
+                let mut total = *cell;
+                let mut i = 0;
+                if words >= 4 * S::LANES {
+                    let mut four = [load(0), load(S::LANES), load(2 * S::LANES), load(3 * S::LANES)];
+                    i = 4 * S::LANES;
+                    while i + 4 * S::LANES <= words {
+                        for (j, lanes) in four.iter_mut().enumerate() {
+                            *lanes = join(*lanes, load(i + j * S::LANES));
+                        }
+                        i += 4 * S::LANES;
                     }
-                    i += 4 * S::LANES;
+                    let all = join(join(four[0], four[1]), join(four[2], four[3]));
+                    total = total.join(across(s, all, $op, $lane), $op, $lane);
                 }
-                let low = join_lanes(s, op, sums[0], sums[1]);
-                total = join_float(
-                    total,
-                    across(s, op, join_lanes(s, op, low, join_lanes(s, op, sums[2], sums[3]))),
-                    op,
-                );
-            }
-            while i + S::LANES <= words {
-                total = join_float(total, across(s, op, load(i)), op);
-                i += S::LANES;
-            }
-            while i < words {
-                total = join_float(total, f64::from(*from.ptr.add(i * from.step)), op);
-                i += 1;
-            }
-            *cell = Cell(total.to_bits());
+                while i + S::LANES <= words {
+                    total = total.join(across(s, load(i), $op, $lane), $op, $lane);
+                    i += S::LANES;
+                }
+                while i < words {
+                    let word = (*from.ptr.add(i * from.step)).to_bits();
+                    total = total.join(Cell::of(word, $lane), $op, $lane);
+                    i += 1;
+                }
+                *cell = total;
+            }};
         }
+        // SAFETY: only words that the contract names are touched; the CPU feature is the caller's promise.
+        unsafe { each_kind!(op, lane, row) }
     }
 }
 
-/// Combines the lanes of a vector in f64, pairwise.
+/// Combines the lanes of a vector, pairwise.
 #[inline(always)]
-unsafe fn across<S: SimdMath>(s: S, op: ReduceOp, v: S::F) -> f64 {
+unsafe fn across<S: SimdMath>(s: S, v: S::F, op: ReduceOp, lane: Lane) -> Cell {
     let mut lanes = [0.0f32; 16];
     // SAFETY: no vector has more than 16 lanes; the CPU feature is the caller's promise.
     unsafe { s.store(lanes.as_mut_ptr(), v) };
-    let mut wide = lanes.map(f64::from);
+    let mut cells = lanes.map(|x| Cell::of(x.to_bits(), lane));
     let mut n = S::LANES;
     while n > 1 {
         n /= 2;
         for i in 0..n {
-            wide[i] = join_float(wide[i], wide[i + n], op);
+            cells[i] = cells[i].join(cells[i + n], op, lane);
         }
     }
-    wide[0]
+    cells[0]
 }

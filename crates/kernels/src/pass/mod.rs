@@ -11,13 +11,14 @@
 mod blocks;
 mod code;
 mod combine;
+mod deviations;
 mod fold;
 mod kernel;
 mod multi;
 pub mod ops;
 mod plan;
 pub mod reference;
-mod special;
+pub(crate) mod special;
 mod tape;
 mod variance;
 

@@ -11,6 +11,9 @@ pub(super) const UNIFORM: usize = 16;
 /// Words that one task aims at.
 const TASK: usize = 16 * 1024;
 
+/// Tasks that balance well on any machine this is meant for.
+const MANY: usize = 64;
+
 /// Least rows of a task that yields a partial result for every column, so that partial results, of 8 bytes a
 /// column, stay few beside the 4-byte words read.
 const LEAST_ROWS: usize = 128;
@@ -155,12 +158,16 @@ impl Cut {
         let (columns, column_chunks) = if n > limit { chunks(n, limit / 2) } else { (n, 1) };
         let many_rows = column_chunks == 1 && n <= BLOCK / 2 && domain.rows() > 1;
         let body_words = domain.body.saturating_mul(columns).max(1);
-        let (groups, rows) = if body_words <= TASK {
-            ((TASK / body_words).clamp(1, domain.groups.max(1)), domain.body)
+        // Enough groups keep every thread busy without cutting them.
+        let whole = if domain.groups * column_chunks >= MANY { 8 * TASK } else { TASK };
+        let (groups, slices) = if body_words <= whole {
+            ((TASK / body_words).clamp(1, domain.groups.max(1)), 1)
         } else {
             let least = if domain.inner_kept { LEAST_ROWS } else { 1 };
-            (1, (TASK / columns.max(1)).max(least).min(domain.body))
+            let rows = (TASK / columns.max(1)).max(least);
+            (1, domain.body.div_ceil(rows).max(1))
         };
+        let rows = domain.body.div_ceil(slices);
         let slices = domain.body.div_ceil(rows.max(1)).max(1);
         Cut { columns, column_chunks, groups, rows, slices, many_rows }
     }

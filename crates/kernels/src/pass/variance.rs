@@ -1,15 +1,16 @@
 //! Population variance and mean in one kernel.
 
-use super::blocks::{Binary, Source};
+use super::blocks::Source;
 use super::code::{Load, PassError};
 use super::combine::Parts;
+use super::deviations::{ColumnDeviations, RowDeviations};
 use super::fold::{CELL, Cell};
 use super::kernel::fold_block;
-use super::ops::{BinaryOp, Lane, ReduceOp};
+use super::ops::{Lane, ReduceOp};
 use super::plan::{BLOCK, Block, Cut, Domain, Task, View, blocks};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, OperandSpec, Operands};
-use crate::simd::run_math_on;
+use crate::simd::run_on;
 
 /// Output words of one combining task.
 const OUTPUTS: usize = 256;
@@ -116,17 +117,38 @@ impl Variance {
         }
     }
 
-    /// The shift of every element of a block, laid out like it.
-    unsafe fn shifts(&self, block: Block, task: &Task, shift: &[f32], dst: *mut f32) {
-        for r in 0..block.rows {
-            let group = (block.row + r) / self.domain.body - task.group;
-            // SAFETY: dst has the block's words.
-            let row = unsafe { std::slice::from_raw_parts_mut(dst.add(r * block.words), block.words) };
-            if self.domain.inner_kept {
-                let at = group * task.columns.len() + block.column - task.columns.start;
-                row.copy_from_slice(&shift[at..at + block.words]);
-            } else {
-                row.fill(shift[group]);
+    /// Adds the deviations of a block from the shifts of its outputs to the cells of its task.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn deviations(
+        &self,
+        isa: Isa,
+        block: Block,
+        task: &Task,
+        x: *const f32,
+        shift: &[f32],
+        (sums, squares): (*mut Cell, *mut Cell),
+    ) {
+        let words = block.words;
+        let mut row = 0;
+        while row < block.rows {
+            let index = block.row + row;
+            let group = index / self.domain.body;
+            // SAFETY: rows of the block, of one group of the task if columns are kept.
+            unsafe {
+                let x = x.add(row * words);
+                if self.domain.inner_kept {
+                    let rows = ((group + 1) * self.domain.body - index).min(block.rows - row);
+                    let at = (group - task.group) * task.columns.len() + block.column - task.columns.start;
+                    let shift = shift[at..at + words].as_ptr();
+                    let (sums, squares) = (sums.add(at), squares.add(at));
+                    run_on(isa, ColumnDeviations { x, rows, words, shift, sums, squares });
+                    row += rows;
+                } else {
+                    let at = group - task.group;
+                    let (sum, square) = (sums.add(at), squares.add(at));
+                    run_on(isa, RowDeviations { x, words, shift: shift[at], sum, square });
+                    row += 1;
+                }
             }
         }
     }
@@ -134,12 +156,8 @@ impl Variance {
     unsafe fn run_task(&self, isa: Isa, index: usize, operands: &Operands<'_>, local: &mut [f32]) {
         let task = self.cut.task(&self.domain, index);
         let input = operands.ptr(0).cast_const();
-        let (blocks, rest) = local.split_at_mut(3 * BLOCK);
-        let (copy, rows, apart) = {
-            let p = blocks.as_mut_ptr();
-            // SAFETY: three blocks.
-            unsafe { (p, p.add(BLOCK), p.add(2 * BLOCK)) }
-        };
+        let (copy, rest) = local.split_at_mut(BLOCK);
+        let copy = copy.as_mut_ptr();
         let n = self.cells();
         let (cells, shift) = rest.split_at_mut(2 * n * CELL);
         let sums: *mut Cell = cells.as_mut_ptr().cast();
@@ -161,14 +179,7 @@ impl Variance {
                 *sums.add(c) = zero;
             }
             self.each_block(&task, input, copy, |block, x| {
-                self.shifts(block, &task, shift, rows);
-                let (n, dst) = (block.len(), apart);
-                let (a, b) = (Source { ptr: x, step: 1 }, Source { ptr: rows, step: 1 });
-                run_math_on(isa, Binary { op: BinaryOp::Sub, a, b, dst, n });
-                let from = Source { ptr: dst, step: 1 };
-                fold_block(isa, &self.domain, block, &task, kind, from, sums);
-                run_math_on(isa, Binary { op: BinaryOp::Mul, a: from, b: from, dst, n });
-                fold_block(isa, &self.domain, block, &task, kind, from, squares);
+                self.deviations(isa, block, &task, x, shift, (sums, squares));
             });
         }
         let columns = if self.domain.inner_kept { task.columns.clone() } else { 0..1 };
@@ -259,7 +270,7 @@ impl Kernel for Variance {
     }
 
     fn local_words(&self) -> usize {
-        3 * BLOCK + self.cells() * (2 * CELL + 1)
+        BLOCK + self.cells() * (2 * CELL + 1)
     }
 
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {

@@ -203,12 +203,13 @@ mod tests {
                     sums[at] += f32::from_bits(values[k * row_words + d]);
                 }
             }
-            let sums: Vec<u32> = sums.into_iter().map(f32::to_bits).collect();
+            let sums: Vec<Vec<u32>> = vec![sums.into_iter().map(f32::to_bits).collect()];
+            let picked = vec![picked];
             let gather = Gather { tables, rows, row_words, picks };
             let scatter = ScatterAdd { tables, rows, row_words, picks };
             for isa in Isa::available() {
-                assert_eq!(outputs(&gather, isa, &[table.clone(), indices.clone()]), [picked.clone()]);
-                assert_eq!(outputs(&scatter, isa, &[values.clone(), indices.clone()]), [sums.clone()]);
+                assert_eq!(outputs(&gather, isa, &[table.clone(), indices.clone()]), picked);
+                assert_eq!(outputs(&scatter, isa, &[values.clone(), indices.clone()]), sums);
             }
         }
     }

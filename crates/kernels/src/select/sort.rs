@@ -3,8 +3,9 @@
 use super::TASK;
 use crate::isa::Isa;
 use crate::kernel::{Kernel, OperandSpec, Operands};
+use crate::pass::Lane;
 
-/// Stable ascending order of f32 rows: input `[rows, row_words]`, output i32 of the same shape, the position in
+/// Stable ascending order of rows: input `[rows, row_words]`, output i32 of the same shape, the position in
 /// its row of the first, second, ... element. Zeros of either sign are equal; NaN comes last.
 #[derive(Clone, Debug)]
 pub struct ArgSort {
@@ -12,10 +13,20 @@ pub struct ArgSort {
     pub rows: usize,
     /// Elements of a row; below 2^31.
     pub row_words: usize,
+    /// How words are read.
+    pub lane: Lane,
 }
 
 /// A word whose unsigned order is the order of [`ArgSort`].
-fn key(x: f32) -> u32 {
+fn key(x: f32, lane: Lane) -> u32 {
+    match lane {
+        Lane::F32 => float_key(x),
+        Lane::I32 => x.to_bits() ^ 1 << 31,
+        Lane::U32 => x.to_bits(),
+    }
+}
+
+fn float_key(x: f32) -> u32 {
     if x.is_nan() {
         return u32::MAX;
     }
@@ -66,7 +77,7 @@ impl Kernel for ArgSort {
             let (x, out) = unsafe { (&operands.read(0)[range.clone()], operands.write(1, range)) };
             // The position in the low half breaks ties, which makes any sort a stable one.
             for (i, (slot, &x)) in keys.iter_mut().zip(x).enumerate() {
-                *slot = u64::from(key(x)) << 32 | i as u64;
+                *slot = u64::from(key(x, self.lane)) << 32 | i as u64;
             }
             keys.sort_unstable();
             for (out, key) in out.iter_mut().zip(&*keys) {
@@ -76,7 +87,7 @@ impl Kernel for ArgSort {
     }
 }
 
-/// Position of the maximum along an axis: f32 input `[outer, axis, inner]`, output i32 `[outer, inner]`. The
+/// Position of the maximum along an axis: input `[outer, axis, inner]`, output i32 `[outer, inner]`. The
 /// first of equal maxima wins; NaN counts as larger than any number, so the first NaN wins where there is one.
 /// 0 where the axis is empty.
 #[derive(Clone, Debug)]
@@ -87,6 +98,8 @@ pub struct ArgMax {
     pub axis: usize,
     /// Product of the dimensions after the axis.
     pub inner: usize,
+    /// How words are read.
+    pub lane: Lane,
 }
 
 impl ArgMax {
@@ -138,7 +151,11 @@ impl Kernel for ArgMax {
             for i in 0..self.axis {
                 let at = (outer * self.axis + i) * self.inner;
                 for ((best, out), &x) in best.iter_mut().zip(out.iter_mut()).zip(&x[at + start..at + end]) {
-                    if i == 0 || x > *best || x.is_nan() && !best.is_nan() {
+                    let better = match self.lane {
+                        Lane::F32 => x > *best || x.is_nan() && !best.is_nan(),
+                        Lane::I32 | Lane::U32 => key(x, self.lane) > key(*best, self.lane),
+                    };
+                    if i == 0 || better {
                         *best = x;
                         *out = f32::from_bits(i as u32);
                     }
@@ -176,7 +193,7 @@ mod tests {
                     order
                 })
                 .collect();
-            let kernel = ArgSort { rows, row_words };
+            let kernel = ArgSort { rows, row_words, lane: Lane::F32 };
             assert_eq!(outputs(&kernel, Isa::best(), std::slice::from_ref(&input)), [want]);
         }
     }
@@ -201,8 +218,19 @@ mod tests {
                     nan.or(largest).unwrap_or(0) as u32
                 })
                 .collect();
-            let kernel = ArgMax { outer, axis, inner };
+            let kernel = ArgMax { outer, axis, inner, lane: Lane::F32 };
             assert_eq!(outputs(&kernel, Isa::best(), std::slice::from_ref(&input)), [want]);
+        }
+    }
+
+    #[test]
+    fn integers_keep_their_order() {
+        let row = [3u32, u32::MAX, 0, 1 << 31, 3];
+        for (lane, order, top) in [(Lane::U32, [2, 0, 4, 3, 1], 1), (Lane::I32, [3, 1, 2, 0, 4], 0)] {
+            let sort = ArgSort { rows: 1, row_words: 5, lane };
+            assert_eq!(outputs(&sort, Isa::best(), &[row.to_vec()]), [order.to_vec()]);
+            let max = ArgMax { outer: 1, axis: 5, inner: 1, lane };
+            assert_eq!(outputs(&max, Isa::best(), &[row.to_vec()]), [vec![top]]);
         }
     }
 }

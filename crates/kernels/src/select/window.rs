@@ -430,14 +430,19 @@ mod tests {
                 picked.push(words[at]);
                 sums[at] += f32::from_bits(grads[i]);
             }
-            let sums: Vec<u32> = sums.into_iter().map(f32::to_bits).collect();
+            let sums: Vec<Vec<u32>> = vec![sums.into_iter().map(f32::to_bits).collect()];
+            let picked = vec![picked];
             let kernel = WindowArgMax::new(g).expect("windows");
             let gather = WindowGather { n, pixels, channels, picks };
             let scatter = WindowScatter { n, pixels, channels, picks };
             for isa in Isa::available() {
-                assert_eq!(outputs(&kernel, isa, std::slice::from_ref(&words)), [want.clone()], "{isa:?}");
-                assert_eq!(outputs(&gather, isa, &[words.clone(), want.clone()]), [picked.clone()]);
-                assert_eq!(outputs(&scatter, isa, &[grads.clone(), want.clone()]), [sums.clone()]);
+                assert_eq!(
+                    outputs(&kernel, isa, std::slice::from_ref(&words)),
+                    std::slice::from_ref(&want),
+                    "{isa:?}"
+                );
+                assert_eq!(outputs(&gather, isa, &[words.clone(), want.clone()]), picked);
+                assert_eq!(outputs(&scatter, isa, &[grads.clone(), want.clone()]), sums);
             }
         }
     }

@@ -96,7 +96,7 @@ unsafe fn log_parts<S: SimdMath>(s: S, u: S::F) -> (S::F, S::F) {
         let u = s.select(tiny, s.mul(u, s.splat(33_554_432.0)), u);
         let root = s.int(std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32);
         let above = s.int_sub(s.bits(u), root);
-        let k = s.from_int(s.sar(above, s.int(23)));
+        let k = s.int_to_float(s.sar(above, s.int(23)));
         let m = s.float(s.int_add(s.and(above, s.int(0x7f_ffff)), root));
         (s.sub(k, s.select(tiny, s.splat(25.0), s.zero())), m)
     }
@@ -228,7 +228,7 @@ pub unsafe fn erf<S: SimdMath>(s: S, x: S::F) -> S::F {
         -4.418_160_4,
         -0.923_750_9,
         -0.016_464_757,
-        0.003_570_837_9,
+        0.003_570_838,
         -0.000_733_231_25,
         0.000_135_348_44,
         -1.992_679_6e-5,

@@ -5,6 +5,9 @@ use super::{Avx2, Avx512};
 use super::{Portable, Simd};
 use crate::isa::Isa;
 
+/// Side of a tile of [`SimdMath::transpose`]: one cache line.
+pub const TILE: usize = 16;
+
 /// 32-bit integer lanes, masks, comparisons and conversions beside the f32 lanes of [`Simd`].
 ///
 /// # Safety
@@ -39,7 +42,7 @@ pub unsafe trait SimdMath: Simd {
     /// Truncation to i32 where the value fits; unspecified elsewhere.
     unsafe fn to_int(self, a: Self::F) -> Self::I;
     /// Nearest f32 of an i32.
-    unsafe fn from_int(self, a: Self::I) -> Self::F;
+    unsafe fn int_to_float(self, a: Self::I) -> Self::F;
     /// `(r, q)` with `x = r + pi/2 (q + 4k)`, `|r| <= pi/4`, `q` in 0..4, computed in f64; exact to f32 rounding
     /// for `|x| < 1.6e6`. Beyond, r keeps its bound but means less and less. NaN for infinities.
     unsafe fn half_pi(self, x: Self::F) -> (Self::F, Self::F);
@@ -80,6 +83,16 @@ pub unsafe trait SimdMath: Simd {
     /// 1 where the mask holds, else 0.
     unsafe fn truth(self, a: Self::M) -> Self::I;
 
+    /// Transposes a tile of [`TILE`] rows of [`TILE`] words; rows follow each other at the strides given.
+    #[inline(always)]
+    unsafe fn transpose(self, src: *const f32, src_stride: isize, dst: *mut f32, dst_stride: isize) {
+        for i in 0..TILE as isize {
+            for j in 0..TILE as isize {
+                // SAFETY: the caller promises the words of either tile.
+                unsafe { *dst.offset(j * dst_stride + i) = *src.offset(i * src_stride + j) };
+            }
+        }
+    }
     /// `a` where `m` holds, else `b`.
     #[inline(always)]
     unsafe fn int_select(self, m: Self::M, a: Self::I, b: Self::I) -> Self::I {
@@ -137,11 +150,11 @@ pub unsafe trait SimdMath: Simd {
     }
     /// Nearest f32 of a u32: both halves and the upper product are exact, so only the sum rounds.
     #[inline(always)]
-    unsafe fn from_uint(self, a: Self::I) -> Self::F {
+    unsafe fn uint_to_float(self, a: Self::I) -> Self::F {
         // SAFETY: the caller's promise.
         unsafe {
-            let high = self.from_int(self.shr(a, self.int(16)));
-            let low = self.from_int(self.and(a, self.int(0xffff)));
+            let high = self.int_to_float(self.shr(a, self.int(16)));
+            let low = self.int_to_float(self.and(a, self.int(0xffff)));
             self.add(self.mul(high, self.splat(65536.0)), low)
         }
     }

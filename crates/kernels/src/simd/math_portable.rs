@@ -11,7 +11,7 @@ type M = [bool; N];
 
 /// pi/2 to 33 bits, so that its product with an integer below 2^20 is exact in f64, and what is left of it.
 const HALF_PI_HIGH: f64 = 1.570_796_326_734_125_6;
-const HALF_PI_LOW: f64 = 6.077_100_506_506_192_6e-11;
+const HALF_PI_LOW: f64 = 6.077_100_506_506_192e-11;
 
 /// Methods applied lane by lane.
 macro_rules! lanes {
@@ -40,7 +40,7 @@ unsafe impl SimdMath for Portable {
         bits(a: F) -> I = i: a[i].to_bits() as i32;
         float(a: I) -> F = i: f32::from_bits(a[i] as u32);
         to_int(a: F) -> I = i: a[i] as i32;
-        from_int(a: I) -> F = i: a[i] as f32;
+        int_to_float(a: I) -> F = i: a[i] as f32;
         int_add(a: I, b: I) -> I = i: a[i].wrapping_add(b[i]);
         int_sub(a: I, b: I) -> I = i: a[i].wrapping_sub(b[i]);
         int_mul(a: I, b: I) -> I = i: a[i].wrapping_mul(b[i]);

@@ -1,12 +1,12 @@
 //! [`SimdMath`] for AVX2 and AVX-512.
 
-use super::{Avx2, Avx512, SimdMath};
+use super::{Avx2, Avx512, SimdMath, TILE};
 use std::arch::x86_64::*;
 use std::f64::consts::FRAC_2_PI;
 
 /// pi/2 to 33 bits, so that its product with an integer below 2^20 is exact in f64, and what is left of it.
 const HALF_PI_HIGH: f64 = 1.570_796_326_734_125_6;
-const HALF_PI_LOW: f64 = 6.077_100_506_506_192_6e-11;
+const HALF_PI_LOW: f64 = 6.077_100_506_506_192e-11;
 
 /// Methods that are one intrinsic or a short expression of them.
 macro_rules! methods {
@@ -47,7 +47,7 @@ unsafe impl SimdMath for Avx2 {
         bits(a: __m256) -> __m256i = _mm256_castps_si256(a);
         float(a: __m256i) -> __m256 = _mm256_castsi256_ps(a);
         to_int(a: __m256) -> __m256i = _mm256_cvttps_epi32(a);
-        from_int(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
+        int_to_float(a: __m256i) -> __m256 = _mm256_cvtepi32_ps(a);
         int(x: i32) -> __m256i = _mm256_set1_epi32(x);
         int_add(a: __m256i, b: __m256i) -> __m256i = _mm256_add_epi32(a, b);
         int_sub(a: __m256i, b: __m256i) -> __m256i = _mm256_sub_epi32(a, b);
@@ -66,6 +66,11 @@ unsafe impl SimdMath for Avx2 {
         truth(a: __m256i) -> __m256i = _mm256_srli_epi32::<31>(a);
     }
 
+    #[inline(always)]
+    unsafe fn transpose(self, src: *const f32, src_stride: isize, dst: *mut f32, dst_stride: isize) {
+        // SAFETY: the caller promises the CPU feature (AVX-512 comes with AVX2) and the tiles.
+        unsafe { transpose(src, src_stride, dst, dst_stride) }
+    }
     #[inline(always)]
     unsafe fn mul_wide(self, a: __m256i, b: __m256i) -> (__m256i, __m256i) {
         // SAFETY: the caller promises the CPU feature.
@@ -117,7 +122,7 @@ unsafe impl SimdMath for Avx512 {
         bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
         float(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
         to_int(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
-        from_int(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        int_to_float(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
         int(x: i32) -> __m512i = _mm512_set1_epi32(x);
         int_add(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
         int_sub(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32(a, b);
@@ -146,6 +151,11 @@ unsafe impl SimdMath for Avx512 {
         !a
     }
 
+    #[inline(always)]
+    unsafe fn transpose(self, src: *const f32, src_stride: isize, dst: *mut f32, dst_stride: isize) {
+        // SAFETY: the caller promises the CPU feature (AVX-512 comes with AVX2) and the tiles.
+        unsafe { transpose(src, src_stride, dst, dst_stride) }
+    }
     #[inline(always)]
     unsafe fn mul_wide(self, a: __m512i, b: __m512i) -> (__m512i, __m512i) {
         // SAFETY: the caller promises the CPU feature.
@@ -176,6 +186,42 @@ unsafe impl SimdMath for Avx512 {
             let (r1, q1) = part(_mm512_extractf32x8_ps::<1>(x));
             let join = |a, b| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(a), b);
             (join(r0, r1), join(q0, q1))
+        }
+    }
+}
+
+/// Transposes a tile as four squares of eight by eight, in three rounds each: neighbouring rows interleaved by
+/// words, by pairs, and by halves.
+#[inline(always)]
+unsafe fn transpose(src: *const f32, src_stride: isize, dst: *mut f32, dst_stride: isize) {
+    // SAFETY: the caller promises the CPU feature and the tiles.
+    unsafe {
+        for i in (0..TILE as isize).step_by(8) {
+            for j in (0..TILE as isize).step_by(8) {
+                let row = |k: isize| _mm256_loadu_ps(src.offset((i + k) * src_stride + j));
+                let r = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
+                let mut words = [_mm256_setzero_ps(); 8];
+                for k in 0..4 {
+                    words[2 * k] = _mm256_unpacklo_ps(r[2 * k], r[2 * k + 1]);
+                    words[2 * k + 1] = _mm256_unpackhi_ps(r[2 * k], r[2 * k + 1]);
+                }
+                // Element k of `pairs` holds column k of rows 0-3 (4-7 for k >= 4) and column k + 4 of the same.
+                let mut pairs = [_mm256_setzero_ps(); 8];
+                for half in [0, 4] {
+                    for k in 0..2 {
+                        let (a, b) = (words[half + k], words[half + k + 2]);
+                        pairs[half + 2 * k] = _mm256_shuffle_ps::<0b01_00_01_00>(a, b);
+                        pairs[half + 2 * k + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(a, b);
+                    }
+                }
+                for k in 0..4 {
+                    let low = _mm256_permute2f128_ps::<0x20>(pairs[k], pairs[k + 4]);
+                    let high = _mm256_permute2f128_ps::<0x31>(pairs[k], pairs[k + 4]);
+                    let k = k as isize;
+                    _mm256_storeu_ps(dst.offset((j + k) * dst_stride + i), low);
+                    _mm256_storeu_ps(dst.offset((j + k + 4) * dst_stride + i), high);
+                }
+            }
         }
     }
 }

@@ -9,6 +9,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod functions;
+#[cfg(test)]
+mod functions_tests;
 mod math;
 mod math_portable;
 #[cfg(target_arch = "x86_64")]
@@ -19,7 +21,7 @@ mod portable;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
-pub use math::{SimdMath, WithSimdMath, run_math_on};
+pub use math::{SimdMath, TILE, WithSimdMath, run_math_on};
 pub use portable::Portable;
 
 use crate::isa::Isa;

@@ -1,0 +1,253 @@
+//! Ops with a kernel of their own.
+
+use super::ir::{Slice, ValueId, Work};
+use super::lower::Lowering;
+use crate::error::CpuError;
+use ganymede_graph::ops::conv::{ConvGeometry, ConvKind};
+use ganymede_graph::ops::reduce::Reduction;
+use ganymede_graph::ops::window::{WindowGeometry, WindowKind};
+use ganymede_graph::types::strides;
+use ganymede_graph::{DType, Node, NodeId, Op};
+use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
+use ganymede_kernels::gemm::{MatMul, MatMulShape};
+use ganymede_kernels::kernel::Kernel;
+use ganymede_kernels::movement::{CopySource, StridedCopy};
+use ganymede_kernels::pass::{BinaryOp, Instr, Load, PassSpec, Store, UnaryOp, Variance, row_major};
+use ganymede_kernels::random::PhiloxBits;
+use ganymede_kernels::select::{
+    self, ArgMax, ArgSort, Gather, ScatterAdd, WindowArgMax, WindowGather, WindowScatter,
+};
+
+fn signed(list: Vec<usize>) -> Vec<isize> {
+    list.into_iter().map(|n| n as isize).collect()
+}
+
+/// The kernels' form of a convolution of `n` images.
+pub fn conv_shape(geometry: &ConvGeometry, n: usize, in_c: usize, out_c: usize) -> ConvShape {
+    let o = &geometry.options;
+    ConvShape {
+        batch: n,
+        in_h: geometry.input[0],
+        in_w: geometry.input[1],
+        in_c,
+        out_c,
+        kernel: geometry.kernel,
+        stride: o.stride,
+        pad_low: o.pad_low,
+        pad_high: o.pad_high,
+        dilation: o.dilation,
+        groups: o.groups,
+    }
+}
+
+fn pool_geometry(geometry: &WindowGeometry, n: usize, channels: usize) -> select::WindowGeometry {
+    select::WindowGeometry {
+        n,
+        size: geometry.input,
+        channels,
+        kernel: geometry.window,
+        stride: geometry.stride,
+        pad_low: geometry.pad_low,
+        pad_high: geometry.pad_high,
+    }
+}
+
+/// Sizes of the axes before, at and after position `axis`.
+fn around(shape: &[usize], axis: usize) -> [usize; 3] {
+    [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()]
+}
+
+impl Lowering<'_, '_> {
+    /// Lowers a root of the kernel family (or a reduction of nothing).
+    pub(super) fn kernel(&mut self, id: NodeId) -> Result<(), CpuError> {
+        let f = self.analysis.function;
+        let node = f.node(id);
+        let to = self.whole(id);
+        let empty = node.inputs.iter().any(|&x| f.ty(x).is_empty());
+        let concat = matches!(node.op, Op::Concat { .. });
+        if empty && !concat {
+            let word = match &node.op {
+                Op::Reduce { kind, .. } => {
+                    super::instr::reduce_op(*kind).identity(super::instr::lane(node.ty.dtype))
+                }
+                _ => 0,
+            };
+            self.fill(to, word, node);
+            return Ok(());
+        }
+        let mut operands: Vec<Slice<ValueId>> = node.inputs.iter().map(|&x| self.operand(x)).collect();
+        let kernel = self.build(node)?;
+        operands.push(to);
+        if let Op::Variance { .. } = &node.op {
+            // The kernel gives the mean too.
+            let words = node.ty.len();
+            operands.push(Slice { value: self.scratch(words), offset: 0, words });
+        }
+        self.call(Work::Kernel(kernel), operands, &self.label(node));
+        if node.ty.dtype == DType::Bf16 {
+            self.round(to, node);
+        }
+        Ok(())
+    }
+
+    /// Lowers a variance and the sum over the same elements, which is n times the mean that comes with it.
+    pub(super) fn variance_and_sum(&mut self, variance: NodeId, sum: NodeId) -> Result<(), CpuError> {
+        let f = self.analysis.function;
+        let node = f.node(variance);
+        let input = self.operand(node.inputs[0]);
+        let (to, words) = (self.whole(variance), node.ty.len());
+        let mean = Slice { value: self.scratch(words), offset: 0, words };
+        let kernel = self.build(node)?;
+        self.call(Work::Kernel(kernel), vec![input, to, mean], &self.label(node));
+        if node.ty.dtype == DType::Bf16 {
+            self.round(to, node);
+        }
+        let count = f.ty(node.inputs[0]).len() / words.max(1);
+        let total = self.whole(sum);
+        let mut code =
+            vec![Instr::Load(0), Instr::Const((count as f32).to_bits()), Instr::Binary(BinaryOp::Mul, 0, 1)];
+        if node.ty.dtype == DType::Bf16 {
+            code.push(Instr::Unary(UnaryOp::RoundBf16, 2));
+        }
+        let spec = PassSpec {
+            dims: vec![words],
+            loads: vec![Load::contiguous(&[words])],
+            stores: vec![Store { value: code.len() - 1, alias: None }],
+            code,
+            reduces: vec![],
+            keep: vec![],
+        };
+        self.call(Work::Pass(spec), vec![mean, total], &self.label(f.node(sum)));
+        Ok(())
+    }
+
+    fn build(&self, node: &Node) -> Result<Box<dyn Kernel>, CpuError> {
+        let f = self.analysis.function;
+        let fail =
+            |message: String| CpuError::Kernel { op: node.op.name(), path: node.path.to_string(), message };
+        let shape = |i: usize| &f.ty(node.inputs[i]).shape;
+        let dtype = |i: usize| f.ty(node.inputs[i]).dtype;
+        Ok(match &node.op {
+            Op::MatMul { trans_a, trans_b } => {
+                let (a, rank) = (shape(0), node.ty.rank());
+                let (m, n) = (node.ty.shape[rank - 2], node.ty.shape[rank - 1]);
+                let k = if *trans_a { a[rank - 2] } else { a[rank - 1] };
+                let shape = MatMulShape {
+                    batch: node.ty.shape[..rank - 2].iter().product(),
+                    m,
+                    n,
+                    k,
+                    trans_a: *trans_a,
+                    trans_b: *trans_b,
+                    a_batched: true,
+                    b_batched: true,
+                };
+                Box::new(MatMul::new(self.isa, shape))
+            }
+            Op::Conv(kind, geometry) => {
+                let (a, b, out) = (shape(0), shape(1), &node.ty.shape);
+                let n = a[0];
+                match kind {
+                    ConvKind::Forward => {
+                        let shape = conv_shape(geometry, n, a[3], out[3]);
+                        Box::new(ConvForward::new(self.isa, shape).map_err(|e| fail(e.to_string()))?)
+                    }
+                    ConvKind::InputGrad => {
+                        let shape = conv_shape(geometry, n, out[3], a[3]);
+                        Box::new(ConvInputGrad::new(self.isa, shape).map_err(|e| fail(e.to_string()))?)
+                    }
+                    ConvKind::WeightGrad => {
+                        let shape = conv_shape(geometry, n, a[3], b[3]);
+                        Box::new(ConvWeightGrad::new(self.isa, shape).map_err(|e| fail(e.to_string()))?)
+                    }
+                }
+            }
+            Op::Window(kind, geometry) => {
+                let (n, channels) = (shape(0)[0], shape(0)[3]);
+                let pixels = geometry.input[0] * geometry.input[1];
+                let outputs = geometry.output().map_err(&fail)?;
+                let picks = outputs[0] * outputs[1];
+                match kind {
+                    WindowKind::ArgMax => {
+                        let pool = pool_geometry(geometry, n, channels);
+                        Box::new(WindowArgMax::new(pool).map_err(|e| fail(e.to_string()))?)
+                    }
+                    WindowKind::Gather => Box::new(WindowGather { n, pixels, channels, picks }),
+                    WindowKind::Scatter => Box::new(WindowScatter { n, pixels, channels, picks }),
+                }
+            }
+            Op::Gather { batch } => {
+                let [tables, rows, row_words] = around(shape(0), *batch);
+                Box::new(Gather { tables, rows, row_words, picks: node.ty.shape[*batch] })
+            }
+            Op::ScatterAdd { batch, rows } => {
+                let [tables, picks, row_words] = around(shape(0), *batch);
+                Box::new(ScatterAdd { tables, rows: *rows, row_words, picks })
+            }
+            Op::ArgSort => {
+                let row_words = node.ty.shape[node.ty.rank() - 1];
+                let rows = node.ty.len() / row_words.max(1);
+                Box::new(ArgSort { rows, row_words, lane: super::instr::lane(dtype(0)) })
+            }
+            Op::ArgMax { axis } => {
+                let [outer, axis, inner] = around(shape(0), *axis);
+                Box::new(ArgMax { outer, axis, inner, lane: super::instr::lane(dtype(0)) })
+            }
+            Op::Variance { axes } => {
+                let keep: Vec<bool> = (0..shape(0).len()).map(|i| !axes.contains(&i)).collect();
+                Box::new(Variance::new(shape(0), &keep).map_err(|e| fail(e.to_string()))?)
+            }
+            Op::PhiloxBits { stream, rows, words } => Box::new(
+                PhiloxBits::new(*rows, *words, *stream)
+                    .ok_or_else(|| fail(format!("stream {stream} is reserved, or rows are too long")))?,
+            ),
+            Op::Pad { low, interior, .. } => {
+                let to = strides(&node.ty.shape);
+                let source = CopySource {
+                    dims: shape(0).clone(),
+                    src_words: f.ty(node.inputs[0]).len(),
+                    src_offset: 0,
+                    src_strides: row_major(shape(0)),
+                    dst_offset: low.iter().zip(&to).map(|(l, s)| l * s).sum(),
+                    dst_strides: signed(to.iter().zip(interior).map(|(s, i)| s * (i + 1)).collect()),
+                };
+                let copy = StridedCopy::new(node.ty.len(), Some(0), &[source]);
+                Box::new(copy.map_err(|e| fail(e.to_string()))?)
+            }
+            Op::Concat { axis } => {
+                let to = strides(&node.ty.shape);
+                let mut at = 0;
+                let mut sources = Vec::with_capacity(node.inputs.len());
+                for i in 0..node.inputs.len() {
+                    sources.push(CopySource {
+                        dims: shape(i).clone(),
+                        src_words: f.ty(node.inputs[i]).len(),
+                        src_offset: 0,
+                        src_strides: row_major(shape(i)),
+                        dst_offset: at * to[*axis],
+                        dst_strides: signed(to.clone()),
+                    });
+                    at += shape(i)[*axis];
+                }
+                Box::new(StridedCopy::new(node.ty.len(), None, &sources).map_err(|e| fail(e.to_string()))?)
+            }
+            Op::Input { .. }
+            | Op::Constant { .. }
+            | Op::Iota { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Convert(_)
+            | Op::Reshape(_)
+            | Op::Broadcast { .. }
+            | Op::Transpose(_)
+            | Op::Slice { .. }
+            | Op::Reverse(_)
+            | Op::StopGradient
+            | Op::Reduce { kind: Reduction::Sum | Reduction::Max | Reduction::Min, .. } => {
+                unreachable!("`{}` is computed in a pass", node.op.name())
+            }
+        })
+    }
+}

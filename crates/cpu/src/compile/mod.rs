@@ -1,0 +1,157 @@
+//! From a function to a program: analysis, grouping, passes, commit, memory.
+
+mod analysis;
+mod commit;
+mod family;
+mod group;
+mod instr;
+mod ir;
+mod kernels;
+mod lower;
+mod map;
+mod memory;
+mod tape;
+
+use crate::error::CpuError;
+use analysis::Analysis;
+use ganymede_graph::{Function, NodeId, TensorType, passes};
+use ganymede_kernels::isa::Isa;
+use ir::{Place, Slice, Value, ValueId};
+use lower::{Lowering, Stop};
+use memory::Finished;
+use std::collections::HashSet;
+use tape::Refusal;
+
+/// A state slot that a program binds.
+#[derive(Clone, Debug)]
+pub struct SlotRef {
+    /// Name in the store.
+    pub name: String,
+    /// Type it must have.
+    pub ty: TensorType,
+}
+
+/// A feed of a program.
+#[derive(Clone, Debug)]
+pub struct FeedRef {
+    /// Name of the input.
+    pub name: String,
+    /// Its type.
+    pub ty: TensorType,
+    /// First word among the feeds.
+    pub offset: usize,
+}
+
+/// A named result of a program.
+#[derive(Clone, Debug)]
+pub struct OutputRef {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: TensorType,
+    /// Its memory, among the outputs.
+    value: ValueId,
+}
+
+/// What a function compiles to: calls in order, with a place for every operand.
+#[derive(Debug)]
+pub struct Program {
+    pub isa: Isa,
+    pub calls: Vec<Finished>,
+    /// First call that runs only if the gate is open.
+    pub commit: usize,
+    /// One word, the gate.
+    pub gate: Option<Slice<ValueId>>,
+    values: Vec<Value>,
+    offset: Vec<usize>,
+    pub scratch_words: usize,
+    pub constants: Vec<u32>,
+    pub feed_words: usize,
+    pub output_words: usize,
+    pub slots: Vec<SlotRef>,
+    pub feeds: Vec<FeedRef>,
+    pub outputs: Vec<OutputRef>,
+    pub contraction_flops: u64,
+}
+
+impl Program {
+    /// Where an operand lies: its place, and its first word there (within the slot for state).
+    pub fn locate(&self, slice: &Slice<ValueId>) -> (Place, usize) {
+        let place = self.values[slice.value].place;
+        let start = match place {
+            Place::Scratch => self.offset[slice.value],
+            Place::State(_) => 0,
+            Place::Feed(at) | Place::Constant(at) | Place::Output(at) => at,
+        };
+        (place, start + slice.offset)
+    }
+
+    /// First word of a result among the outputs.
+    pub fn output_at(&self, output: &OutputRef) -> usize {
+        match self.values[output.value].place {
+            Place::Output(at) => at,
+            Place::Scratch | Place::State(_) | Place::Feed(_) | Place::Constant(_) => {
+                unreachable!("results lie among the outputs")
+            }
+        }
+    }
+}
+
+pub use ir::Place as Where;
+
+/// Compiles a function for an instruction set.
+pub fn compile(function: &Function, isa: Isa) -> Result<Program, CpuError> {
+    function.verify()?;
+    let function = passes::optimize(function)?;
+    let mut forced: HashSet<NodeId> = HashSet::new();
+    let mut apart: HashSet<NodeId> = HashSet::new();
+    loop {
+        let analysis = Analysis::new(&function, &forced);
+        let groups = group::group(&analysis, &apart);
+        let mut lowering = Lowering::new(&analysis, isa);
+        let commit = lowering.groups(&groups).and_then(|()| lowering.commit());
+        // Each refusal gives one more value memory or one more result a pass of its own, so this ends.
+        let progress = match commit {
+            Ok(commit) => return finish(lowering, commit, &function, isa),
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Refused(Refusal::Memory(id), _)) => forced.insert(id),
+            Err(Stop::Refused(Refusal::Apart, roots)) => {
+                let before = apart.len();
+                apart.extend(roots);
+                apart.len() > before
+            }
+        };
+        if !progress {
+            unreachable!("a pass of one result over operands in memory was refused");
+        }
+    }
+}
+
+fn finish(
+    lowering: Lowering<'_, '_>,
+    commit: usize,
+    function: &Function,
+    isa: Isa,
+) -> Result<Program, CpuError> {
+    let gate = function.gate.map(|id| lowering.operand(id));
+    let Lowering { calls, mut values, slots, feeds, outputs, constants, feed_words, output_words, .. } =
+        lowering;
+    let (calls, layout) = memory::finish(calls, &mut values, gate.map(|g| (commit, g.value)))
+        .map_err(|(path, e)| CpuError::Kernel { op: "pass".into(), path, message: e.to_string() })?;
+    Ok(Program {
+        isa,
+        calls,
+        commit,
+        gate,
+        values,
+        offset: layout.offset,
+        scratch_words: layout.words,
+        constants,
+        feed_words,
+        output_words,
+        slots,
+        feeds,
+        outputs,
+        contraction_flops: function.contraction_flops(),
+    })
+}

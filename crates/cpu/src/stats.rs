@@ -1,0 +1,56 @@
+//! What a phase costs, known before it runs.
+
+use crate::compile::{Program, compile};
+use crate::error::CpuError;
+use ganymede_graph::Function;
+use ganymede_kernels::isa::Isa;
+use ganymede_kernels::kernel::WORD;
+use std::collections::BTreeMap;
+
+/// Cost of one run of a phase. Bytes are of memory held, not of traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PhaseStats {
+    /// Floating-point operations of matrix products and convolutions; a multiply-add is two.
+    pub contraction_flops: u64,
+    /// Number of calls of each kernel, by name.
+    pub kernels: Vec<(String, usize)>,
+    /// Arena for intermediate values; phases of a session share the largest.
+    pub scratch_bytes: usize,
+    /// Constants.
+    pub constant_bytes: usize,
+    /// Feeds.
+    pub feed_bytes: usize,
+    /// Named results.
+    pub output_bytes: usize,
+    /// State slots that the phase reads or writes.
+    pub state_bytes_bound: usize,
+    /// Kernel calls.
+    pub steps: usize,
+}
+
+impl PhaseStats {
+    pub(crate) fn of(program: &Program) -> PhaseStats {
+        let mut kernels: BTreeMap<&str, usize> = BTreeMap::new();
+        for call in &program.calls {
+            *kernels.entry(call.kernel.name()).or_default() += 1;
+        }
+        PhaseStats {
+            contraction_flops: program.contraction_flops,
+            kernels: kernels.into_iter().map(|(name, n)| (name.to_string(), n)).collect(),
+            scratch_bytes: program.scratch_words * WORD,
+            constant_bytes: program.constants.len() * WORD,
+            feed_bytes: program.feed_words * WORD,
+            output_bytes: program.output_words * WORD,
+            state_bytes_bound: program.slots.iter().map(|s| s.ty.len() * WORD).sum(),
+            steps: program.calls.len(),
+        }
+    }
+}
+
+/// Compiles a function without allocating its memory, to learn what it costs.
+///
+/// # Errors
+/// As for [`Session::add_phase`](crate::Session::add_phase), state aside.
+pub fn plan(function: &Function, isa: Isa) -> Result<PhaseStats, CpuError> {
+    Ok(PhaseStats::of(&compile(function, isa)?))
+}
