@@ -251,7 +251,7 @@ impl Trainer {
         ];
         for (name, value) in values {
             // An optimizer may not use every one of them.
-            if self.session.has_feed(phase, name) {
+            if self.session.feed_index(phase, name).is_ok() {
                 self.session.feed_mut(phase, name)?[0] = value as f32;
             }
         }

@@ -1,7 +1,6 @@
 //! SIMD kernels and the machinery that runs them. All `unsafe` of Ganymede lives in this crate.
 //!
 //! * [`isa`]: instruction sets, detected or forced;
-//! * [`kernel`]: what a kernel is;
 //! * [`simd`]: one source for every instruction set;
 //! * [`kernel`]: what a kernel is;
 //! * [`buffer`]: aligned memory;
@@ -13,12 +12,6 @@
 //! * [`movement`]: copies between strided layouts;
 //! * [`select`]: kernels that choose by index;
 //! * [`random`]: counter-based random bits.
-//! * [`gemm`]: matrix products.
-//! * [`movement`]: copies between strided layouts;
-//! * [`pass`]: fused elementwise passes and reductions;
-//! * [`random`]: counter-based random bits;
-//! * [`select`]: kernels that choose by index;
-//! * [`simd`]: one source for every instruction set.
 
 pub mod buffer;
 pub mod conv;

@@ -1,7 +1,9 @@
 use crate::args::Doctor;
 use crate::human;
 use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore};
-use ganymede_graph::{Array, ConvOptions, Function, Graph, GraphError, Precision, TensorType, grad, interpret};
+use ganymede_graph::{
+    Array, ConvOptions, Function, Graph, GraphError, Precision, TensorType, grad, interpret,
+};
 use ganymede_kernels::isa::Isa;
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -24,7 +26,9 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
     if options.json {
         let tests: Vec<_> = checks
             .iter()
-            .map(|(isa, e)| serde_json::json!({"isa": isa.name(), "relative_error": e, "ok": *e <= TOLERANCE}))
+            .map(
+                |(isa, e)| serde_json::json!({"isa": isa.name(), "relative_error": e, "ok": *e <= TOLERANCE}),
+            )
             .collect();
         let line = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"), "cpu": cpu_name(), "cores": cores, "threads": threads,
@@ -50,11 +54,16 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
         println!("matrix product   {speed:.0} GFLOP/s (1024 x 1024 x 1024, f32)");
         for (isa, error) in &checks {
             let verdict = if *error <= TOLERANCE { "ok" } else { "WRONG" };
-            println!("self-test        {:<9} {verdict}: relative error {error:.1e} of a network and its second derivatives", isa.name());
+            println!(
+                "self-test        {:<9} {verdict}: relative error {error:.1e} of a network and its second derivatives",
+                isa.name()
+            );
         }
     }
     if !sound {
-        anyhow::bail!("a kernel disagrees with its definition on this machine: please report the lines above");
+        anyhow::bail!(
+            "a kernel disagrees with its definition on this machine: please report the lines above"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

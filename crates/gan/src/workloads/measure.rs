@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::step::{Objective, feed};
-use ganymede_cpu::{Executor, PhaseId, Session};
+use ganymede_cpu::{Executor, PhaseId, ProfileEntry, Session};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -171,7 +171,7 @@ fn kernel_times(steps: &mut Steps) -> Result<Vec<KernelTime>, Error> {
     for _ in 0..STEPS {
         steps.step()?;
         for phase in [steps.critic, steps.generator] {
-            for (label, kernel, nanoseconds, flops) in steps.session.profile(phase) {
+            for ProfileEntry { label, kernel, nanoseconds, flops } in steps.session.profile(phase) {
                 let key = format!("{kernel} {label}");
                 match sums.iter_mut().find(|s| s.0 == key) {
                     Some(sum) => {
