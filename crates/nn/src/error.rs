@@ -19,19 +19,24 @@ impl ParseError {
     }
 }
 
-/// The known word that is closest to `word` in Damerau-Levenshtein distance, if it is close enough to be meant.
+/// The known word that is closest to `word`, if it is close enough to be meant: by Damerau-Levenshtein distance, the
+/// beginning of a word (three letters and more) counting as one letter away.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
+    let distance = |known: &str| {
+        let begins = lower.len() >= 3 && known.starts_with(&lower);
+        if begins { 1 } else { strsim::damerau_levenshtein(&lower, known) }
+    };
     known
         .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(&lower, k), k))
+        .map(|k| (distance(k), k))
         // Beyond a third of the letters a suggestion would be a guess.
         .filter(|(distance, k)| *distance <= 1 + k.len().max(word.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k)
 }
 
-/// `; did you mean ...?` with the nearest known word, or the list of what is known.
+/// `did you mean ...?` with the nearest known word, or the list of what is known.
 pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(word, known.iter().copied()) {

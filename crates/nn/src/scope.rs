@@ -19,7 +19,7 @@ pub struct RandomSource {
 }
 
 impl RandomSource {
-    /// From a key (u32[2]) and the 64-bit global index of the batch's first sample (u32[2], low word first). Clones
+    /// From a key (`u32[2]`) and the 64-bit global index of the batch's first sample (`u32[2]`, low word first). Clones
     /// share the count of uses.
     pub fn new(key: &Tensor, first: &Tensor) -> Self {
         Self { key: key.clone(), first: first.clone(), uses: Rc::default() }

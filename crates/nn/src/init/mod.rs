@@ -276,3 +276,27 @@ impl fmt::Display for Init {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // Vectors of the reference implementation.
+        assert_eq!(hash_name(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash_name("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(hash_name("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn words_come_from_the_documented_counter() {
+        let stream = Stream::new([3, 4], "a");
+        let mut drawn = Vec::new();
+        stream.uniforms(6, |u| drawn.push(u));
+        let words: Vec<u32> =
+            (0..2).flat_map(|block| philox4x32([block, 0, 0x8601_ec8c, 0xaf63_dc4c], [3, 4])).collect();
+        let expected: Vec<f64> = words[..6].iter().map(|&w| unit(w)).collect();
+        assert_eq!(drawn, expected);
+    }
+}

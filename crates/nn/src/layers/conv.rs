@@ -90,7 +90,7 @@ pub(super) fn reach(kernel: usize, dilation: usize) -> usize {
 }
 
 /// Convolution of images [N, H, W, C] to [N, H', W', channels], H' = (H + before + after - reach) / stride + 1 rounded
-/// down, reach = (kernel - 1) dilation + 1; with `weight` [KH, KW, C / groups, channels] and `bias` [channels].
+/// down, reach = (kernel - 1) dilation + 1; with `weight` [KH, KW, C / groups, channels] and `bias` `[channels]`.
 #[track_caller]
 pub fn conv(scope: &Scope, x: &Tensor, layer: ConvLayer) -> Tensor {
     let _in = scope.enter();

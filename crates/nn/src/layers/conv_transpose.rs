@@ -100,7 +100,7 @@ impl ConvTransposeLayer {
 /// Transposed convolution of images [N, H, W, C] to [N, H', W', channels], the input gradient of the convolution that
 /// maps [H', W', channels] to [H, W, C]:
 /// H' = (H - 1) stride - 2 pad + kernel + output_pad (PyTorch's formula), or H stride with `Padding::Same`.
-/// Parameters are `weight` [KH, KW, channels / groups, C], stored as that convolution's, and `bias` [channels].
+/// Parameters are `weight` [KH, KW, channels / groups, C], stored as that convolution's, and `bias` `[channels]`.
 #[track_caller]
 pub fn conv_transpose(scope: &Scope, x: &Tensor, layer: ConvTransposeLayer) -> Tensor {
     let _in = scope.enter();

@@ -33,7 +33,7 @@ impl DenseLayer {
     }
 }
 
-/// y = x W + b: [N, C] to [N, units], with `weight` [C, units] and `bias` [units].
+/// y = x W + b: [N, C] to [N, units], with `weight` [C, units] and `bias` `[units]`.
 #[track_caller]
 pub fn dense(scope: &Scope, x: &Tensor, layer: DenseLayer) -> Tensor {
     let _in = scope.enter();

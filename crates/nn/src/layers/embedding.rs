@@ -4,7 +4,7 @@ use crate::init::Init;
 use crate::scope::Scope;
 use ganymede_graph::{DType, Tensor};
 
-/// Rows of a learned table `weight` [count, width] at `index` [N] (i32): [N, width]. An index outside the table is
+/// Rows of a learned table `weight` [count, width] at `index` `[N]` (i32): [N, width]. An index outside the table is
 /// clamped into it; check labels where they are read.
 #[track_caller]
 pub fn embedding(scope: &Scope, index: &Tensor, count: usize, width: usize, init: Init) -> Tensor {

@@ -111,6 +111,9 @@ impl Optimizer for Adam {
         set(self.name(), &mut changed.fields(), name, value)?;
         Ok(Box::new(changed))
     }
+    fn boxed(&self) -> Box<dyn Optimizer> {
+        Box::new(*self)
+    }
     fn slots(&self) -> Vec<Slot> {
         vec![Slot { name: "m", initial: 0.0 }, Slot { name: "v", initial: 0.0 }]
     }
@@ -161,6 +164,9 @@ impl Optimizer for AdamW {
         let mut changed = *self;
         set(self.name(), &mut changed.fields(), name, value)?;
         Ok(Box::new(changed))
+    }
+    fn boxed(&self) -> Box<dyn Optimizer> {
+        Box::new(*self)
     }
     fn slots(&self) -> Vec<Slot> {
         self.moments().slots()

@@ -160,6 +160,15 @@ pub fn apply(
             return graph.fail("apply", message);
         }
     }
+    let bounds =
+        [("clip_norm", plan.clip_norm), ("clip_value", plan.clip_value), ("clip_weights", plan.clip_weights)];
+    for (name, bound) in bounds {
+        if let Some(bound) = bound
+            && !(bound > 0.0 && bound.is_finite())
+        {
+            return graph.fail("apply", format!("{name} must be a finite number above 0, got {bound}"));
+        }
+    }
     let _in = graph.scope(&plan.prefix);
     let squares = sum_of_squares(graph, grads);
     let mut finite = squares.is_finite().and(&hyper.lr.is_finite());

@@ -91,7 +91,7 @@ pub struct Common {
 }
 
 /// A rule that turns gradients into new parameters.
-pub trait Optimizer: Sync + std::fmt::Debug {
+pub trait Optimizer: Send + Sync + std::fmt::Debug {
     /// Lower-case name, as in recipes.
     fn name(&self) -> &'static str;
     /// What it does, in a sentence.
@@ -105,6 +105,8 @@ pub trait Optimizer: Sync + std::fmt::Debug {
     /// # Errors
     /// If there is none of this name (the nearest is named) or the value is out of range.
     fn with_setting(&self, name: &str, value: f64) -> Result<Box<dyn Optimizer>, ParseError>;
+    /// A copy of its own.
+    fn boxed(&self) -> Box<dyn Optimizer>;
     /// State beside each parameter, of its shape.
     fn slots(&self) -> Vec<Slot>;
     /// Scalar state kept once.
@@ -134,6 +136,21 @@ pub fn by_name(name: &str) -> Result<&'static dyn Optimizer, ParseError> {
     OPTIMIZERS.iter().copied().find(|o| o.name() == name).ok_or_else(|| {
         ParseError::new("an optimizer", name, suggestion(name, OPTIMIZERS.iter().map(|o| o.name())))
     })
+}
+
+/// The optimizer of this name with these hyper-parameters, as a recipe gives them.
+///
+/// # Errors
+/// If the name or a setting is unknown (the nearest is named) or a value is out of range.
+pub fn configure<'a>(
+    name: &str,
+    settings: impl IntoIterator<Item = (&'a str, f64)>,
+) -> Result<Box<dyn Optimizer>, ParseError> {
+    let mut optimizer = by_name(name)?.boxed();
+    for (setting, value) in settings {
+        optimizer = optimizer.with_setting(setting, value)?;
+    }
+    Ok(optimizer)
 }
 
 /// The closed-open range of a decay rate.
@@ -179,4 +196,10 @@ fn decay(graph: &Graph, scheduled: Option<&Tensor>, own: f64) -> (Tensor, Tensor
         Some(beta) => (beta.clone(), 1.0 - beta),
         None => (graph.scalar(own), graph.scalar(1.0 - own)),
     }
+}
+
+/// Poison, with an error, if a beta is scheduled that this optimizer does not have.
+#[track_caller]
+fn refuse_beta(graph: &Graph, optimizer: &str, beta: Option<&Tensor>, which: &str) -> Option<Tensor> {
+    beta.map(|_| graph.fail(optimizer, format!("has no {which} to schedule")))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Common, DECAY, Hyper, NOT_NEGATIVE, Optimizer, POSITIVE, ParseError, Range, Setting, Slot, Updated,
-    decay, set,
+    decay, refuse_beta, set,
 };
 use ganymede_graph::{Graph, Tensor};
 
@@ -61,6 +61,9 @@ impl Optimizer for RmsProp {
         set(self.name(), &mut changed.fields(), name, value)?;
         Ok(Box::new(changed))
     }
+    fn boxed(&self) -> Box<dyn Optimizer> {
+        Box::new(*self)
+    }
     fn slots(&self) -> Vec<Slot> {
         let mut slots = vec![Slot { name: "v", initial: 0.0 }];
         if self.momentum != 0.0 {
@@ -72,7 +75,10 @@ impl Optimizer for RmsProp {
         Vec::new()
     }
     fn advance(&self, graph: &Graph, hyper: &Hyper, _: &[Tensor]) -> Common {
-        let (beta, one_minus_beta) = decay(graph, hyper.beta2.as_ref(), self.decay);
+        let (mut beta, one_minus_beta) = decay(graph, hyper.beta2.as_ref(), self.decay);
+        if let Some(refused) = refuse_beta(graph, self.name(), hyper.beta1.as_ref(), "beta1") {
+            beta = refused;
+        }
         Common { slots: Vec::new(), coefficients: vec![beta, one_minus_beta] }
     }
     fn step(

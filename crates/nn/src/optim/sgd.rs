@@ -1,6 +1,9 @@
 //! Stochastic gradient descent.
 
-use super::{Common, DECAY, Hyper, NOT_NEGATIVE, Optimizer, ParseError, Range, Setting, Slot, Updated, set};
+use super::{
+    Common, DECAY, Hyper, NOT_NEGATIVE, Optimizer, ParseError, Range, Setting, Slot, Updated, refuse_beta,
+    set,
+};
 use ganymede_graph::{Graph, Tensor};
 
 /// Gradient descent with momentum in PyTorch's form, in which the learning rate scales the whole step:
@@ -64,6 +67,9 @@ impl Optimizer for Sgd {
         changed.nesterov = f64::from(u8::from(changed.nesterov >= 0.5));
         Ok(Box::new(changed))
     }
+    fn boxed(&self) -> Box<dyn Optimizer> {
+        Box::new(*self)
+    }
     fn slots(&self) -> Vec<Slot> {
         if self.momentum == 0.0 { Vec::new() } else { vec![Slot { name: "momentum", initial: 0.0 }] }
     }
@@ -71,7 +77,15 @@ impl Optimizer for Sgd {
         Vec::new()
     }
     fn advance(&self, graph: &Graph, hyper: &Hyper, _: &[Tensor]) -> Common {
-        let momentum = hyper.beta1.clone().unwrap_or_else(|| graph.scalar(self.momentum));
+        // Without momentum there is no slot that a scheduled one could use.
+        let unused = if self.momentum == 0.0 { hyper.beta1.as_ref() } else { None };
+        let refused = refuse_beta(graph, self.name(), hyper.beta2.as_ref(), "beta2").or(refuse_beta(
+            graph,
+            self.name(),
+            unused,
+            "momentum",
+        ));
+        let momentum = refused.or(hyper.beta1.clone()).unwrap_or_else(|| graph.scalar(self.momentum));
         Common { slots: Vec::new(), coefficients: vec![momentum] }
     }
     fn step(
