@@ -102,18 +102,9 @@ impl Net {
 /// The optimizer of a recipe. Its decays are fed at every step, as they may be scheduled.
 pub fn optimizer(spec: &OptimizerSpec) -> Result<Box<dyn Optimizer>, String> {
     let found = ganymede_nn::optim::by_name(&spec.kind).map_err(|e| e.to_string())?;
-    let mut optimizer: Box<dyn Optimizer> = found.with_setting("eps", spec.eps).or_else(|e| {
-        // Plain gradient descent divides by nothing; any eps is as good as none.
-        if found.settings().iter().any(|s| s.name == "eps") { Err(e.to_string()) } else { rebuild(found) }
-    })?;
-    if spec.weight_decay > 0.0 {
-        optimizer = optimizer.with_setting("weight_decay", spec.weight_decay).map_err(|e| e.to_string())?;
-    }
-    Ok(optimizer)
-}
-
-/// An owned copy of a registered optimizer: one of its settings set to the value it has.
-fn rebuild(found: &dyn Optimizer) -> Result<Box<dyn Optimizer>, String> {
-    let setting = found.settings().first().copied().ok_or("has no settings")?;
-    found.with_setting(setting.name, setting.value).map_err(|e| e.to_string())
+    // Plain gradient descent divides by nothing, so an eps means nothing to it.
+    let divides = found.settings().iter().any(|s| s.name == "eps");
+    let eps = divides.then_some(("eps", spec.eps));
+    let decay = (spec.weight_decay > 0.0).then_some(("weight_decay", spec.weight_decay));
+    ganymede_nn::optim::configure(&spec.kind, eps.into_iter().chain(decay)).map_err(|e| e.to_string())
 }

@@ -249,7 +249,9 @@ fn clipping_by_norm_keeps_the_direction_and_by_value_the_bound() {
 
 #[test]
 fn weight_clipping_bounds_the_new_weights() {
-    let plan = Plan { clip_weights: Some(0.01), ..Plan::new(&RMSPROP, "opt/D") };
+    let clip: &'static dyn Fn(&Tensor) -> Tensor =
+        &|w| w.maximum(&w.full_like(-0.01)).minimum(&w.full_like(0.01));
+    let plan = Plan { constrain: Some(Constraint(clip)), ..Plan::new(&RMSPROP, "opt/D") };
     let mut trainer = Trainer::new(|graph| (plan, Hyper::feed(graph, "lr")));
     trainer.step([&[1.0; N], &[-1.0; N]], &[("lr", 5.0)]);
     assert_eq!(trainer.value("G/a"), [-0.01; N]);

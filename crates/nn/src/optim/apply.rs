@@ -160,8 +160,7 @@ pub fn apply(
             return graph.fail("apply", message);
         }
     }
-    let bounds =
-        [("clip_norm", plan.clip_norm), ("clip_value", plan.clip_value), ("clip_weights", plan.clip_weights)];
+    let bounds = [("clip_norm", plan.clip_norm), ("clip_value", plan.clip_value)];
     for (name, bound) in bounds {
         if let Some(bound) = bound
             && !(bound > 0.0 && bound.is_finite())
