@@ -327,7 +327,7 @@ impl Graph {
     }
 
     /// Random words `[rows, ...]`: row r depends on the key, the stream and the 64-bit index `first + r` alone, so a
-    /// sample does not depend on the batch it is drawn in. `key` and `first` are u32[2], low word first.
+    /// sample does not depend on the batch it is drawn in. `key` and `first` are `u32[2]`, low word first.
     /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011) on the counter (element / 4, index low, index high, stream).
     #[track_caller]
     pub fn random_bits(&self, key: &Tensor, first: &Tensor, stream: u32, shape: &[usize]) -> Tensor {

@@ -101,7 +101,7 @@ impl Growth {
     }
 
     fn smooth(&mut self, x: &Tensor) -> Option<Tensor> {
-        Some(match self.values.below(12) {
+        Some(match self.values.below(13) {
             0 => x.tanh(),
             1 => x.sigmoid(),
             2 => x.softplus(),
@@ -113,16 +113,20 @@ impl Growth {
             8 => x.square().log1p(),
             9 => (x.square() + 1.0).rsqrt(),
             10 => (x.tanh() * 0.5).erfinv(),
+            11 => (x.square() + 0.5).log(),
             _ => x.tanh().expm1(),
         })
     }
 
     fn kinked(&mut self, x: &Tensor) -> Option<Tensor> {
-        Some(match self.values.below(5) {
+        Some(match self.values.below(8) {
             0 => x.leaky_relu(0.2),
             1 => x.abs(),
             2 => x.maximum(&x.full_like(0.15)),
             3 => x.lt(&x.full_like(0.3)).select(&x.square().tanh(), x),
+            4 => x.ge(&x.full_like(-0.7)).select(x, &x.sin()),
+            5 => x.le(&x.full_like(0.9)).select(x, &(x * 0.5)),
+            6 => x.ne(&x.full_like(0.123)).and(&x.is_finite()).not().select(&x.zeros_like(), x),
             _ => x * x.gt(&x.full_like(-0.4)).convert(DType::F32),
         })
     }
@@ -135,13 +139,14 @@ impl Growth {
         };
         let partners: Vec<Tensor> = self.pool.iter().filter(|t| fits(t)).cloned().collect();
         let y = &partners[self.values.below(partners.len())];
-        Some(match self.values.below(7) {
+        Some(match self.values.below(8) {
             0 => x + y,
             1 => x - y,
             2 => x * y.tanh(),
             3 => x.tanh() * y,
             4 => x / (y.square() + 1.0),
             5 => x.maximum(&(y - 0.1)),
+            6 => x.minimum(&(y + 0.1)),
             _ => (x.square() * 0.25 + 0.5).pow(&y.tanh()),
         })
     }
@@ -302,10 +307,11 @@ impl Growth {
 
     fn index(&mut self, x: &Tensor) -> Option<Tensor> {
         let rows = *x.shape().first()?;
-        Some(match self.values.below(4) {
+        Some(match self.values.below(5) {
             0 => x.gather(&self.index, 0),
             1 => x.gather(&self.index, 0).scatter_add(&self.index, 0, rows) * 0.3,
             2 if x.shape().len() == 1 => x.gather(&x.argsort(), 0),
+            3 if x.shape().len() == 2 => x.gather(&x.argmax(1), 0),
             _ => x.gather(&self.graph.iota(&[2 * rows], 0), 0),
         })
     }

@@ -16,11 +16,12 @@ fn literal(array: Array) -> Literal {
 }
 
 /// The scalar that a node repeats: a scalar constant, or its broadcast.
-fn repeated(new: &Rewriter, id: NodeId) -> Option<Array> {
-    let node = new.node(id);
-    match &node.op {
+fn repeated(new: &Rewriter, mut id: NodeId) -> Option<Array> {
+    while let Op::Broadcast { .. } = new.node(id).op {
+        id = new.node(id).inputs[0];
+    }
+    match &new.node(id).op {
         Op::Constant { ty, literal } if ty.rank() == 0 => Some(Array::literal(ty, literal)),
-        Op::Broadcast { .. } => repeated(new, node.inputs[0]),
         _ => None,
     }
 }
