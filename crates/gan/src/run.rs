@@ -9,6 +9,7 @@ use crate::step::Objective;
 use crate::trainer::{StepReport, Trainer};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
+use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ const TICKS: u64 = 40;
 pub const GRID: usize = 64;
 /// Points in a scatter plot.
 const POINTS: usize = 2000;
+/// Samples that are scored against a known mixture at the end of a run.
+pub const SCORED: usize = 10_000;
 /// Steps with values that are not finite, one after the other, before rolling back.
 const MAX_SKIPS: u32 = 5;
 /// Rollbacks before giving up.
@@ -173,6 +176,8 @@ pub struct Finished {
     pub images: u64,
     /// Seconds of training.
     pub seconds: f64,
+    /// For points of a known mixture: how [`SCORED`] samples compare with it.
+    pub mixture: Option<MixtureScore>,
 }
 
 /// A run in its folder.
@@ -385,8 +390,10 @@ impl Run {
             observer.tick(&tick, &path);
         }
         let checkpoint = self.save()?;
+        let mixture = self.score_mixture()?;
         let progress = self.trainer.progress();
         Ok(Finished {
+            mixture,
             root: self.folder.root.clone(),
             samples: path,
             checkpoint,
@@ -395,6 +402,15 @@ impl Run {
             images: progress.images,
             seconds: progress.seconds,
         })
+    }
+
+    /// Scores samples against the mixture that the data are drawn from, if they are.
+    fn score_mixture(&mut self) -> Result<Option<MixtureScore>, Error> {
+        let Some(spec) = self.dataset.mixture() else { return Ok(None) };
+        let mixture = Mixture2d::new(spec.centres.clone(), Sigma::Common(spec.sigma), spec.weights.clone())?;
+        let (objective, session) = self.trainer.parts_mut();
+        let samples = self.sampler.draw(objective, session, 0, SCORED)?;
+        Ok(Some(mixture.score(&original_points(&samples, &self.dataset))?))
     }
 
     fn checkpoint_due(&self) -> bool {
@@ -467,6 +483,12 @@ impl Run {
     }
 }
 
+/// Points as the networks see them, in the units of the data.
+pub fn original_points(values: &[f32], dataset: &Dataset) -> Vec<[f64; 2]> {
+    let scale = dataset.scale();
+    values.chunks_exact(2).map(|p| [f64::from(p[0]) * scale, f64::from(p[1]) * scale]).collect()
+}
+
 /// Draws samples as the data's kind asks: a grid of images, or points over real ones.
 pub fn write_picture(path: &Path, samples: &[f32], shape: &[usize], dataset: &Dataset) -> Result<(), Error> {
     if shape.len() == 3 {
@@ -476,13 +498,7 @@ pub fn write_picture(path: &Path, samples: &[f32], shape: &[usize], dataset: &Da
     let indices: Vec<u64> = (0..POINTS as u64).collect();
     let mut real = vec![0.0; POINTS * 2];
     dataset.fill(&indices, &mut real, None)?;
-    let points = |values: &[f32]| -> Vec<[f64; 2]> {
-        values
-            .chunks_exact(2)
-            .map(|p| [f64::from(p[0]) * dataset.scale(), f64::from(p[1]) * dataset.scale()])
-            .collect()
-    };
-    picture::write_scatter(path, &points(&real), &points(samples))?;
+    picture::write_scatter(path, &original_points(&real, dataset), &original_points(samples, dataset))?;
     Ok(())
 }
 

@@ -145,16 +145,33 @@ fn finish(options: &Train, mut run: Run) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::new(options.json);
     let ended = run.train(&stop, &mut progress);
     progress.finish();
-    let Finished { root, samples, checkpoint, interrupted, step, images, seconds } = ended?;
+    let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture } = ended?;
     if options.json {
         let line = serde_json::json!({
             "event": if interrupted { "interrupted" } else { "finished" }, "run": root, "samples": samples,
             "checkpoint": checkpoint, "step": step, "images": images, "seconds": seconds,
+            "mixture": mixture.as_ref().map(|m| serde_json::json!({
+                "samples": m.samples, "modes": m.modes, "total_modes": m.total_modes,
+                "high_quality": m.high_quality, "reverse_kl": m.reverse_kl,
+                "reverse_kl_floor": m.reverse_kl_floor, "spread": m.spread,
+            })),
         });
         println!("{line}");
     } else {
         let what = if interrupted { "Stopped" } else { "Done" };
         println!("{what} after {images} images ({step} steps) in {}.", human::duration(seconds));
+        if let Some(m) = &mixture {
+            let kl = m.reverse_kl.map_or("-".into(), |kl| format!("{kl:.4}"));
+            let spread = m.spread_range().map_or("-".into(), |(low, high)| format!("{low:.2} to {high:.2}"));
+            println!(
+                "{} samples: {} of {} modes, {:.1} % within 3 sigma (perfect 98.9), reverse KL {kl}, spread inside \
+                 modes {spread} sigma (perfect 0.97).",
+                m.samples,
+                m.modes,
+                m.total_modes,
+                100.0 * m.high_quality
+            );
+        }
         println!("Last samples: {}", samples.display());
         if interrupted {
             println!("Go on with: ganymede train --resume {}", root.display());
