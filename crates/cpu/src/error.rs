@@ -82,7 +82,7 @@ pub enum CpuError {
         /// Name of the phase.
         phase: String,
         /// What is wrong.
-        source: PlanError,
+        source: Box<PlanError>,
     },
     /// A run failed.
     #[error("phase `{phase}`: {source}")]
@@ -90,7 +90,7 @@ pub enum CpuError {
         /// Name of the phase.
         phase: String,
         /// What happened.
-        source: RunError,
+        source: Box<RunError>,
     },
 }
 

@@ -127,10 +127,10 @@ impl Session {
         let (scratch_words, state_words) = (program.scratch_words, self.store.used());
         let feed_list = program.feeds.clone();
         let mut machine = bind(program, &slots, state_words)
-            .map_err(|source| CpuError::Plan { phase: name.to_string(), source })?;
+            .map_err(|source| CpuError::Plan { phase: name.to_string(), source: Box::new(source) })?;
         machine
             .prepare(self.executor.threads())
-            .map_err(|source| CpuError::Run { phase: name.to_string(), source })?;
+            .map_err(|source| CpuError::Run { phase: name.to_string(), source: Box::new(source) })?;
         machine.set_profile(self.profiling);
         self.phases.push(Phase {
             name: name.to_string(),
@@ -268,7 +268,7 @@ impl Session {
         ];
         p.machine
             .run(&self.executor.pool, &mut lent)
-            .map_err(|source| CpuError::Run { phase: p.name.clone(), source })
+            .map_err(|source| CpuError::Run { phase: p.name.clone(), source: Box::new(source) })
     }
 
     fn find_output(&self, phase: PhaseId, name: &str) -> Option<(&Phase, &Output)> {
