@@ -260,7 +260,6 @@ impl WithSimdMath for Tiles {
                     let src = self.src.offset(i * self.src_stride + j);
                     let dst = self.dst.offset(j * self.dst_stride + i);
                     SimdMath::transpose(s, src, self.src_stride, dst, self.dst_stride);
-                    crate::simd::SimdMath::transpose(s, src, self.src_stride, dst, self.dst_stride);
                 }
             }
         }
