@@ -196,7 +196,9 @@ impl Case {
             tolerance: self.tolerance,
         }];
         if let Smoothness::Step(_) = self.smoothness {
-            let derivative = gradcheck::derivatives(self);
+            let mut derivative = gradcheck::derivatives(self);
+            // The two scalars are sums of terms of either sign, which f32 may lose to cancellation.
+            derivative.function.outputs.retain(|(name, _)| name != "L" && name != "S");
             programs.push(Program {
                 name: format!("{}: gradients", self.name),
                 function: derivative.function,
