@@ -80,7 +80,7 @@ fn explain(at: &str, text: &str, error: &toml::de::Error) -> RecipeError {
 }
 
 /// Every path to a leaf of the table, e.g. `generator.optimizer.lr`, `regularizers.0.strength`.
-fn leaves(prefix: &str, value: &toml::Value, out: &mut Vec<String>) {
+pub(super) fn leaves(prefix: &str, value: &toml::Value, out: &mut Vec<String>) {
     let join = |key: &str| if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
     match value {
         toml::Value::Table(table) => table.iter().for_each(|(k, v)| leaves(&join(k), v, out)),
@@ -113,8 +113,11 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<(), RecipeError> {
     }
     leaves("", &toml::Value::Table(table.clone()), &mut paths);
     let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);
-    let hits: Vec<String> =
-        paths.iter().filter(|p| *p == wanted || p.ends_with(&format!(".{wanted}"))).cloned().collect();
+    // A whole path means itself alone: `name` is not `loss.name`.
+    let hits: Vec<String> = match paths.iter().find(|p| *p == wanted) {
+        Some(whole) => vec![whole.clone()],
+        None => paths.iter().filter(|p| p.ends_with(&format!(".{wanted}"))).cloned().collect(),
+    };
     // Options of named models are open: the model itself checks them.
     let option = wanted.starts_with("generator.options.") || wanted.starts_with("discriminator.options.");
     if hits.is_empty() && !option {
