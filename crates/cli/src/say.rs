@@ -6,6 +6,7 @@ macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
         writeln!(std::io::stdout(), $($text)*)
+            .map_err(|e| std::io::Error::new(e.kind(), format!("cannot write to standard output: {e}")))
     }};
 }
 
