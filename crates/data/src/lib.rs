@@ -1,1 +1,42 @@
-//! Placeholder while the crate is laid out.
+//! Training data: source -> [`Dataset`] -> [`Loader`] -> [`Batch`].
+//!
+//! * [`source`]: what a data specification can name, and [`open`];
+//! * [`dataset`]: a set of items, finite or infinite, addressed by index;
+//! * [`loader`]: shuffled batches, prepared on another thread, a pure function of seed and cursor;
+//! * [`mod@inspect`]: what is in a set, in one table;
+//! * [`glyph`]: the embedded handwritten-like digits;
+//! * [`mixture`]: the two-dimensional Gaussian mixtures;
+//! * [`idx`]: the file format of MNIST and Fashion-MNIST.
+//!
+//! ```
+//! use ganymede_data::{Loader, OpenOptions, open};
+//! use std::sync::Arc;
+//!
+//! let set = Arc::new(open("glyphs", &OpenOptions::default())?);
+//! let mut loader = Loader::new(set, 64, 7, 0)?;
+//! let batch = loader.next_batch()?;
+//! assert_eq!(batch.data.len(), 64 * 28 * 28);
+//! assert_eq!(batch.cursor_after, 64);
+//! # Ok::<(), ganymede_data::DataError>(())
+//! ```
+
+pub mod dataset;
+pub mod error;
+pub mod glyph;
+pub mod idx;
+pub mod inspect;
+pub mod loader;
+pub mod mixture;
+mod nearest;
+mod query;
+mod random;
+mod shuffle;
+pub mod source;
+mod sources;
+
+pub use dataset::{ContentHash, Dataset, Items};
+pub use error::DataError;
+pub use inspect::{Summary, inspect};
+pub use loader::{Batch, Loader};
+pub use mixture::MixtureSpec;
+pub use source::{OpenOptions, SOURCES, Source, Split, open};

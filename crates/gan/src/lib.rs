@@ -1,1 +1,26 @@
-//! Placeholder while the crate is laid out.
+//! Ganymede trains, judges and samples generative adversarial networks.
+//!
+//! A [`recipe`] names two networks, a loss ([`losses`]) and [`regularizers`]; [`step`] turns it into graph functions,
+//! [`trainer`] advances them over a stream of real samples, [`run`] does so in a folder with checkpoints, sample
+//! pictures and a log, and [`sampler`] draws from what was trained.
+
+pub mod checkpoint;
+pub mod cost;
+pub mod error;
+pub mod judge;
+pub mod losses;
+pub mod models;
+pub mod networks;
+pub mod picture;
+pub mod recipe;
+pub mod regularizers;
+pub mod run;
+pub mod sampler;
+pub mod step;
+pub mod trainer;
+pub mod workloads;
+
+pub use error::Error;
+pub use recipe::Recipe;
+pub use step::Objective;
+pub use trainer::Trainer;

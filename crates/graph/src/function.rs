@@ -120,8 +120,15 @@ impl Function {
                 return whole(format!("two inputs are named `{}`", input.name));
             }
             match self.nodes.get(input.node.index()).map(|n| &n.op) {
-                Some(Op::Input { index, .. }) if *index == k => {}
+                Some(Op::Input { index, ty }) if *index == k && *ty == input.ty => {}
                 _ => return whole(format!("input `{}` does not name its own node", input.name)),
+            }
+        }
+        for (i, node) in self.nodes.iter().enumerate() {
+            if let Op::Input { index, .. } = &node.op
+                && self.inputs.get(*index).is_none_or(|input| input.node.index() != i)
+            {
+                return fail(node, format!("node %{i} is no declared input"));
             }
         }
         let mut names = std::collections::HashSet::new();
@@ -148,10 +155,14 @@ impl Function {
                 return whole(format!("the update of `{}` has another type than the slot", input.name));
             }
         }
-        if let Some(gate) = self.gate
-            && *self.ty(gate) != TensorType::new(crate::DType::Bool, [])
-        {
-            return whole(format!("the gate must be bool[], got {}", self.ty(gate)));
+        if let Some(gate) = self.gate {
+            match self.nodes.get(gate.index()) {
+                None => return whole("the gate names a node that does not exist".into()),
+                Some(node) if node.ty != TensorType::new(crate::DType::Bool, []) => {
+                    return whole(format!("the gate must be bool[], got {}", node.ty));
+                }
+                Some(_) => {}
+            }
         }
         Ok(())
     }

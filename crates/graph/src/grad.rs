@@ -91,6 +91,14 @@ pub fn grad_with(seeds: &[(&Tensor, &Tensor)], variables: &[&Tensor]) -> Vec<Ten
             return variables.iter().map(|_| poisoned.clone()).collect();
         }
     }
+    if variables.iter().any(|v| !v.graph().same(&graph))
+        || seeds
+            .iter()
+            .any(|(value, cotangent)| !value.graph().same(&graph) || !cotangent.graph().same(&graph))
+    {
+        let poisoned = graph.fail("grad", "a value, cotangent or variable belongs to another graph");
+        return variables.iter().map(|_| poisoned.clone()).collect();
+    }
     let ids: Vec<NodeId> = variables.iter().filter_map(|v| v.id()).collect();
     let top = seeds.iter().filter_map(|s| s.0.id()).map(|id| id.index()).max().unwrap_or(0);
 

@@ -327,7 +327,7 @@ impl Graph {
     }
 
     /// Random words `[rows, ...]`: row r depends on the key, the stream and the 64-bit index `first + r` alone, so a
-    /// sample does not depend on the batch it is drawn in. `key` and `first` are u32[2], low word first.
+    /// sample does not depend on the batch it is drawn in. `key` and `first` are `u32[2]`, low word first.
     /// Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011) on the counter (element / 4, index low, index high, stream).
     #[track_caller]
     pub fn random_bits(&self, key: &Tensor, first: &Tensor, stream: u32, shape: &[usize]) -> Tensor {
@@ -336,12 +336,13 @@ impl Graph {
         self.push(Op::PhiloxBits { stream, rows, words }, &[key, first]).reshape(shape)
     }
 
-    /// Uniform on the open interval (0, 1), in steps of 2^-24 centred on the step: bit-identical on every executor.
+    /// Uniform on the open interval (0, 1): (k + 1/2) 2^-23 for k of 23 bits, bit-identical on every executor.
     #[track_caller]
     pub fn random_uniform(&self, key: &Tensor, first: &Tensor, stream: u32, shape: &[usize]) -> Tensor {
-        let bits = self.random_bits(key, first, stream, shape).shr(8);
-        // Bits of 24 and the half step are exact in f32, so rounding is the same everywhere.
-        (bits.convert(DType::F32) + 0.5) * (1.0 / 16_777_216.0)
+        let bits = self.random_bits(key, first, stream, shape).shr(9);
+        // 23 bits and the half step fill the 24 of an f32, so nothing is rounded. With one bit more the largest
+        // value would round to 1, whose normal is infinite.
+        (bits.convert(DType::F32) + 0.5) * (1.0 / 8_388_608.0)
     }
 
     /// Standard normal by inversion, sqrt(2) erfinv(2u - 1); |x| < 5.5.

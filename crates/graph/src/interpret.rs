@@ -35,7 +35,7 @@ fn round(array: &mut Array, precision: Precision) {
         for v in values {
             *v = match array.ty.dtype {
                 DType::Bf16 => scalar::round_bf16(*v),
-                _ => f64::from(*v as f32),
+                DType::F32 | DType::I32 | DType::U32 | DType::Bool => f64::from(*v as f32),
             };
         }
     }

@@ -1,11 +1,13 @@
 //! The staged tensor graph: types, ops, gradients of any order, passes and the reference interpreter.
 //!
-//! Nothing here runs fast. A [`Graph`] is built by calling methods on [`Tensor`] handles, [`grad`] appends the
+//! Nothing here runs fast. A [`Graph`] is built by calling methods on [`Tensor`] handles, [`grad()`] appends the
 //! nodes of a derivative to the same graph, [`Graph::finish`] turns it into a plain [`Function`], the
-//! [`passes`] rewrite that, and an executor (the `ganymede-cpu` crate) lowers it. [`interpret`] evaluates any
+//! [`passes`] rewrite that, and an executor (the `ganymede-cpu` crate) lowers it. [`interpret()`] evaluates any
 //! function in f64 or f32 by definition, and every executor is tested against it.
 
 pub mod array;
+#[cfg(feature = "cases")]
+pub mod cases;
 pub mod dump;
 pub mod error;
 pub mod function;

@@ -1,18 +1,17 @@
 //! SIMD kernels and the machinery that runs them. All `unsafe` of Ganymede lives in this crate.
 //!
-//! * [`conv`]: the convolution triad;
 //! * [`isa`]: instruction sets, detected or forced;
-//! * [`kernel`]: what a kernel is;
 //! * [`simd`]: one source for every instruction set;
+//! * [`kernel`]: what a kernel is;
 //! * [`buffer`]: aligned memory;
 //! * [`pool`]: the threads;
 //! * [`machine`]: a checked list of kernel calls, run as one parallel region;
-//! * [`gemm`]: matrix products.
-//! * [`movement`]: copies between strided layouts;
+//! * [`conv`]: the convolution triad;
+//! * [`gemm`]: matrix products;
 //! * [`pass`]: fused elementwise passes and reductions;
-//! * [`random`]: counter-based random bits;
+//! * [`movement`]: copies between strided layouts;
 //! * [`select`]: kernels that choose by index;
-//! * [`simd`]: one source for every instruction set.
+//! * [`random`]: counter-based random bits.
 
 pub mod buffer;
 pub mod conv;

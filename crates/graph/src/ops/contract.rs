@@ -64,7 +64,7 @@ pub(super) fn evaluate(trans_a: bool, trans_b: bool, inputs: &[&Array], ty: &Ten
                         let y = if trans_b { b[j * k + p] } else { b[p * n + j] };
                         x * y
                     })
-                    .sum();
+                    .fold(0.0, |a, b| a + b);
             }
         }
     }

@@ -193,16 +193,21 @@ pub(super) fn differentiate(kind: ConvKind, geometry: &ConvGeometry, rule: &mut 
     let (a, b, c) = (rule.input(0), rule.input(1), rule.cotangent());
     let conv = |kind, x: &crate::Tensor, y: &crate::Tensor| x.conv_triad(kind, *geometry, y);
     // Operands stand in the order of F(x, w, g) with the op's own argument left out; the cotangent takes its place.
-    let (first, second) = match kind {
-        ConvKind::Forward => (conv(ConvKind::InputGrad, &c, &b), conv(ConvKind::WeightGrad, &a, &c)),
-        ConvKind::InputGrad => (conv(ConvKind::Forward, &c, &b), conv(ConvKind::WeightGrad, &c, &a)),
-        ConvKind::WeightGrad => (conv(ConvKind::InputGrad, &b, &c), conv(ConvKind::Forward, &a, &c)),
-    };
     if rule.needs(0) {
-        rule.give(0, first);
+        let given = match kind {
+            ConvKind::Forward => conv(ConvKind::InputGrad, &c, &b),
+            ConvKind::InputGrad => conv(ConvKind::Forward, &c, &b),
+            ConvKind::WeightGrad => conv(ConvKind::InputGrad, &b, &c),
+        };
+        rule.give(0, given);
     }
     if rule.needs(1) {
-        rule.give(1, second);
+        let given = match kind {
+            ConvKind::Forward => conv(ConvKind::WeightGrad, &a, &c),
+            ConvKind::InputGrad => conv(ConvKind::WeightGrad, &c, &a),
+            ConvKind::WeightGrad => conv(ConvKind::Forward, &a, &c),
+        };
+        rule.give(1, given);
     }
 }
 

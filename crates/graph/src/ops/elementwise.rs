@@ -471,11 +471,12 @@ fn binary_gradient(op: Binary, rule: &mut Rule) {
             give(1, need_b, &|| first.select(&zero, &tie.select(&half, &c)));
         }
         Binary::Pow => {
-            // d/da = b a^(b-1), and 0 where b = 0 even at a = 0; d/db = a^b log a, and 0 at a = 0, its limit for
+            // d/da = b a^(b-1), and 0 for b = 0 even at a = 0; d/db = a^b log a, and 0 at a = 0, its limit for
             // b > 0. Bases and exponents are replaced before the power or logarithm, so that no derivative of the
-            // rule meets 0 * inf.
+            // rule meets 0 * inf. For b = 0 at another a nothing is replaced: the product is 0 by itself, and its
+            // derivative by b, 1/a, is not.
             give(0, need_a, &|| {
-                let flat = b.eq(&b.zeros_like());
+                let flat = b.eq(&b.zeros_like()).and(&a.eq(&a.zeros_like()));
                 let safe = flat.select(&b.ones_like(), &b);
                 flat.select(&c.zeros_like(), &(&c * &safe * a.pow(&(&safe - 1.0))))
             });

@@ -43,7 +43,7 @@ pub enum Op {
         /// Axis counted along.
         axis: usize,
     },
-    /// Random words u32[rows, words] of (key u32[2], first u32[2]); see [`Graph::random_bits`](crate::Graph::random_bits).
+    /// Random words `u32[rows, words]` of (key `u32[2]`, first `u32[2]`); see [`Graph::random_bits`](crate::Graph::random_bits).
     PhiloxBits {
         /// Separates uses of the same key.
         stream: u32,

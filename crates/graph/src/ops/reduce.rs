@@ -118,7 +118,8 @@ pub(super) fn evaluate(op: &Op, inputs: &[&Array], ty: &TensorType) -> Array {
                         .map(|g| {
                             let values = g.iter().map(|&i| v[i]);
                             match kind {
-                                Reduction::Sum => values.sum(),
+                                // Folded from +0: the iterator's own sum of nothing is -0.
+                                Reduction::Sum => values.fold(0.0, |a, b| a + b),
                                 Reduction::Max => values.fold(f64::NEG_INFINITY, scalar::maximum),
                                 Reduction::Min => values.fold(f64::INFINITY, scalar::minimum),
                             }

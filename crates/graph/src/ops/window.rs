@@ -6,7 +6,8 @@ use crate::array::{Array, Data};
 use crate::grad::Rule;
 use crate::types::{DType, TensorType};
 
-/// The members of the family. Indices count pixels of the input plane, h * W + w.
+/// The members of the family. Indices count pixels of the input plane, h * W + w; gather and scatter clamp them into
+/// 0..H * W.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WindowKind {
     /// x [N, H, W, C] to i32 [N, OH, OW, C]: the first maximum of each window; padding never wins, NaN does.
@@ -142,6 +143,7 @@ pub(super) fn evaluate(
     let [in_h, in_w] = geometry.input;
     let c = ty.shape[3];
     let plane = in_h * in_w * c;
+    let pixel = |index: i32| (index.max(0) as usize).min(in_h * in_w - 1);
     match kind {
         WindowKind::ArgMax => {
             let x = inputs[0].floats();
@@ -171,7 +173,7 @@ pub(super) fn evaluate(
         WindowKind::Gather => {
             let index = inputs[1].i32s();
             let per_image = out_h * out_w * c;
-            let from = |at: usize| at / per_image * plane + index[at] as usize * c + at % c;
+            let from = |at: usize| at / per_image * plane + pixel(index[at]) * c + at % c;
             Array::new(ty.clone(), inputs[0].data.gather((0..ty.len()).map(from)))
         }
         WindowKind::Scatter => {
@@ -179,7 +181,7 @@ pub(super) fn evaluate(
             let per_image = out_h * out_w * c;
             let mut out = vec![0.0; ty.len()];
             for (at, &value) in g.iter().enumerate() {
-                out[at / per_image * plane + index[at] as usize * c + at % c] += value;
+                out[at / per_image * plane + pixel(index[at]) * c + at % c] += value;
             }
             Array::new(ty.clone(), Data::Float(out))
         }

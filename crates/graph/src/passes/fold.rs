@@ -16,11 +16,12 @@ fn literal(array: Array) -> Literal {
 }
 
 /// The scalar that a node repeats: a scalar constant, or its broadcast.
-fn repeated(new: &Rewriter, id: NodeId) -> Option<Array> {
-    let node = new.node(id);
-    match &node.op {
+fn repeated(new: &Rewriter, mut id: NodeId) -> Option<Array> {
+    while let Op::Broadcast { .. } = new.node(id).op {
+        id = new.node(id).inputs[0];
+    }
+    match &new.node(id).op {
         Op::Constant { ty, literal } if ty.rank() == 0 => Some(Array::literal(ty, literal)),
-        Op::Broadcast { .. } => repeated(new, node.inputs[0]),
         _ => None,
     }
 }
@@ -31,7 +32,7 @@ fn is_elementwise(op: &Op) -> bool {
 
 /// Evaluates ops on constants. Folding never enlarges a constant: an elementwise op on repeated scalars becomes a
 /// repeated scalar, and an op on constant tensors is evaluated only where the result is no larger than its operands.
-/// Floats fold in f64 and are rounded where they are used, except that conversions to bf16 wait for run time.
+/// Floats fold in f64 and are rounded where they are used, except that whatever touches bf16 waits for run time.
 pub fn fold(function: &Function) -> Function {
     rewrite(
         function,
@@ -40,6 +41,7 @@ pub fn fold(function: &Function) -> Function {
             if node.inputs.is_empty()
                 || matches!(node.op, Op::Convert(DType::Bf16))
                 || node.ty.dtype == DType::Bf16
+                || node.inputs.iter().any(|&i| new.function.ty(i).dtype == DType::Bf16)
             {
                 return new.push_typed(node);
             }

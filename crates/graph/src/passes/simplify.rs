@@ -7,11 +7,12 @@ use crate::ops::elementwise::{Binary, Unary};
 use crate::types::Literal;
 
 /// The float that a node repeats everywhere.
-fn constant(new: &Rewriter, id: NodeId) -> Option<f64> {
-    let node = new.node(id);
-    match &node.op {
+fn constant(new: &Rewriter, mut id: NodeId) -> Option<f64> {
+    while let Op::Broadcast { .. } = new.node(id).op {
+        id = new.node(id).inputs[0];
+    }
+    match &new.node(id).op {
         Op::Constant { ty, literal: Literal::Float(v) } if ty.len() == 1 => Some(v[0]),
-        Op::Broadcast { .. } => constant(new, node.inputs[0]),
         _ => None,
     }
 }

@@ -36,8 +36,10 @@ impl Tensor {
     #[track_caller]
     pub fn elu(&self) -> Tensor {
         let zero = self.zeros_like();
-        // The exponential sees no positive argument, so that it cannot overflow in the branch not taken.
-        self.gt(&zero).select(self, &self.minimum(&zero).expm1())
+        let positive = self.gt(&zero);
+        // The exponential sees no positive argument, so that it cannot overflow in the branch not taken. A minimum
+        // would do the same but halve the derivative at 0, where the function is smooth.
+        positive.select(self, &positive.select(&zero, self).expm1())
     }
 
     /// The square.

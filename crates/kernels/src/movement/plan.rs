@@ -259,7 +259,7 @@ impl WithSimdMath for Tiles {
                 unsafe {
                     let src = self.src.offset(i * self.src_stride + j);
                     let dst = self.dst.offset(j * self.dst_stride + i);
-                    crate::simd::SimdMath::transpose(s, src, self.src_stride, dst, self.dst_stride);
+                    SimdMath::transpose(s, src, self.src_stride, dst, self.dst_stride);
                 }
             }
         }

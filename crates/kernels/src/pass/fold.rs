@@ -1,11 +1,14 @@
 //! Combining the elements of blocks: f32 lanes over one block, f64 (or i64) cells across blocks.
 //!
-//! A lane adds at most 512 / 16 rows of one block before its sum goes to an f64 cell, so the relative error of a
+//! A lane adds at most 32 elements before its sum goes to an f64 cell, so the relative error of a
 //! sum of terms of one sign stays near 1e-7 whatever its length.
 
 use super::blocks::Source;
 use super::ops::{Lane, ReduceOp};
 use crate::simd::{SimdMath, WithSimdMath};
+
+/// Most rows that [`Columns`] is given at a time, which bounds the error of its f32 sums.
+pub(super) const ROWS: usize = 32;
 
 /// Words of a cell in scratch and workspaces.
 pub(super) const CELL: usize = 2;

@@ -3,7 +3,7 @@
 use super::blocks::Source;
 use super::code::{Instr, Load, PassError, Reduce, Store, check_code};
 use super::combine::Parts;
-use super::fold::{CELL, Cell, Columns, Row};
+use super::fold::{CELL, Cell, Columns, ROWS, Row};
 use super::plan::{Block, Cut, Domain, UNIFORM, View, blocks};
 use super::tape::{Feed, Frame, Tape, put};
 use crate::isa::Isa;
@@ -212,7 +212,7 @@ pub(super) unsafe fn fold_block(
             let from = Source { ptr: from.ptr.add(row * block.words * from.step), step: from.step };
             if domain.inner_kept {
                 let group = index / domain.body;
-                let rows = ((group + 1) * domain.body - index).min(block.rows - row);
+                let rows = ((group + 1) * domain.body - index).min(block.rows - row).min(ROWS);
                 let first = (group - task.group) * task.columns.len() + block.column - task.columns.start;
                 let cells = cells.add(first);
                 run_math_on(isa, Columns { from, rows, words: block.words, op, lane, cells });

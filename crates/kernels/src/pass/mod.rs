@@ -1,11 +1,11 @@
 //! Fused elementwise passes and reductions, interpreted as bytecode block by block in the first-level cache.
 //!
-//! A [`Pass`] walks a domain once: each block of at most 512 elements goes through all instructions before the
+//! A [`Pass`] walks a domain once: each block of at most 1024 elements goes through all instructions before the
 //! next block begins, so that values between instructions never reach memory. Broadcasts, transposes, slices
 //! and reversals are strides of its loads. [`MultiPass`] runs the same code over many flat segments (an
 //! optimizer's update of every parameter), [`Variance`] is the two-moment reduction.
 //!
-//! Sums run in f32 over at most 512 elements, in f64 beyond. Tasks are cut by shape only and their partial
+//! Sums run in f32 over at most 32 elements a lane, in f64 beyond. Tasks are cut by shape only and their partial
 //! results combined in a fixed order, so results are bit-identical for any number of threads.
 
 mod blocks;

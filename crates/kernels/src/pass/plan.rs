@@ -2,8 +2,9 @@
 
 use super::code::{Load, row_major};
 
-/// Words of a block: a few live values and the blocks of operands fit the first-level cache.
-pub(super) const BLOCK: usize = 512;
+/// Words of a block: a few live values and the blocks of operands stay near the first-level cache.
+/// Measured on Zen 4: 15 to 20 % faster than 512, as fast as 2048.
+pub(super) const BLOCK: usize = 1024;
 
 /// Words of a uniform value: as many as the widest vector, so that any vector load of it is valid.
 pub(super) const UNIFORM: usize = 16;

@@ -138,11 +138,7 @@ impl Tape {
                 continue;
             }
             let instr = code[k];
-            let input = match instr {
-                Instr::Load(_) | Instr::Iota(_) => view_of(instr),
-                _ => None,
-            };
-            if let Some((view, feed)) = input {
+            if let Some((view, feed)) = view_of(instr) {
                 tape.uniform[k] = feed.is_uniform();
                 tape.place[k] = Place::Input(tape.inputs.len());
                 let scratch = match feed {
@@ -213,11 +209,8 @@ impl<'a> Frame<'a> {
                 // SAFETY: the place lies inside the scratch.
                 let ptr = unsafe { scratch.add(at) };
                 values[k] = Source { ptr, step: usize::from(!tape.uniform[k]) };
-                let word = match tape.code[k] {
-                    Instr::Const(word) => word,
-                    // What is left of indices are those along dimensions of size 1.
-                    _ => 0,
-                };
+                // What is left of indices are those along dimensions of size 1, which are 0.
+                let word = if let Instr::Const(word) = tape.code[k] { word } else { 0 };
                 if tape.uniform[k] {
                     // SAFETY: uniform values have `UNIFORM` words.
                     unsafe { splat(ptr, f32::from_bits(word), UNIFORM) };

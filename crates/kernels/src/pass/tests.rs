@@ -301,7 +301,13 @@ fn long_sums_are_accurate() {
     let exact: f64 = input.iter().map(|&w| f64::from(f32::from_bits(w))).sum();
     let inputs = [input];
     for isa in Isa::available() {
-        for (dims, keep) in [(vec![n], vec![false]), (vec![n / 32, 32], vec![false, true])] {
+        let masks = [
+            (vec![n], vec![false]),
+            (vec![n / 32, 32], vec![false, true]),
+            (vec![n / 2, 2], vec![false, true]),
+            (vec![n / 5, 5], vec![true, false]),
+        ];
+        for (dims, keep) in masks {
             let got = outputs(&pass(reduction(&dims, &keep, &[ReduceOp::Sum])), isa, &inputs);
             let total: f64 = got[0].iter().map(|&w| f64::from(f32::from_bits(w))).sum();
             assert!((total / exact - 1.0).abs() < 1e-7, "{isa:?} {dims:?}: {total} for {exact}");

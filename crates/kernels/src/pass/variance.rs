@@ -4,7 +4,7 @@ use super::blocks::Source;
 use super::code::{Load, PassError};
 use super::combine::Parts;
 use super::deviations::{ColumnDeviations, RowDeviations};
-use super::fold::{CELL, Cell};
+use super::fold::{CELL, Cell, ROWS};
 use super::kernel::fold_block;
 use super::ops::{Lane, ReduceOp};
 use super::plan::{BLOCK, Block, Cut, Domain, Task, View, blocks};
@@ -118,7 +118,6 @@ impl Variance {
     }
 
     /// Adds the deviations of a block from the shifts of its outputs to the cells of its task.
-    #[allow(clippy::too_many_arguments)]
     unsafe fn deviations(
         &self,
         isa: Isa,
@@ -137,7 +136,7 @@ impl Variance {
             unsafe {
                 let x = x.add(row * words);
                 if self.domain.inner_kept {
-                    let rows = ((group + 1) * self.domain.body - index).min(block.rows - row);
+                    let rows = ((group + 1) * self.domain.body - index).min(block.rows - row).min(ROWS);
                     let at = (group - task.group) * task.columns.len() + block.column - task.columns.start;
                     let shift = shift[at..at + words].as_ptr();
                     let (sums, squares) = (sums.add(at), squares.add(at));

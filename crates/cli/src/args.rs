@@ -1,0 +1,215 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Train, judge and sample generative adversarial networks.
+///
+/// Without any data: `ganymede train` trains on an embedded set of drawn digits and shows what it made. With your own:
+/// `ganymede train FOLDER --recipe r3-28`. A recipe is a TOML file; `ganymede recipes` lists those that come with the
+/// program.
+#[derive(Debug, Parser)]
+#[command(name = "ganymede", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a pair of networks and write samples, a log and checkpoints to a run folder.
+    Train(Box<Train>),
+    /// Draw samples from a trained run.
+    Sample(Sample),
+    /// Ask a run's discriminator about images: its logit for each, beside those of real and generated samples.
+    Judge(Judge),
+    /// List the recipes that come with the program, or print one as TOML.
+    Recipes(Recipes),
+    /// Look at a data set: count, shape, labels and range of values.
+    Data(Data),
+    /// Time whole training steps of fixed workloads.
+    Bench(Bench),
+    /// Report CPU features, threads and memory, and check the kernels against their definitions.
+    Doctor(Doctor),
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(v) if v.is_finite() && v > 0.0 => Ok(v),
+        _ => Err("expected a number above 0, e.g. 5".into()),
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => {
+            Err("0 threads cannot work: give at least 1, or leave --threads out to use all cores".into())
+        }
+        Ok(n) if n <= 1024 => Ok(n),
+        _ => Err("expected a whole number from 1 to 1024".into()),
+    }
+}
+
+/// Options of `train`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede train                                        embedded digits, default recipe
+  ganymede train mnist/ --recipe dcgan28 --minutes 5    IDX files, as MNIST and Fashion-MNIST come
+  ganymede train synthetic:ring8                        a mixture of eight Gaussians
+  ganymede train mnist/ --set lr=1e-4 --set batch=32    change a recipe without a file
+  ganymede train mnist/ --recipe r3-28 --dry-run        networks, memory and work, without training
+  ganymede train --resume runs/r3-28-1                  go on where a run stopped
+
+The losses of a GAN need not fall, since its networks compete. Look at the pictures in the run folder.")]
+pub struct Train {
+    /// A folder or file of IDX images, `glyphs`, `synthetic:ring8` or `synthetic:grid25` (parameters after `?`).
+    /// Without it, the recipe's own default.
+    pub data: Option<String>,
+    /// A recipe by name, or a file ending in .toml. Without it, one that fits the data.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub recipe: Option<String>,
+    /// The run folder to make [default: runs/RECIPE-N].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Length of the run in passes over the data.
+    #[arg(long, value_name = "N", value_parser = positive, group = "length")]
+    pub epochs: Option<f64>,
+    /// Length in real images shown to the discriminator.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "length")]
+    pub images: Option<u64>,
+    /// Length in generator steps.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "length")]
+    pub steps: Option<u64>,
+    /// Length in minutes; the speed is measured first and the number of images fixed from it.
+    #[arg(long, value_name = "M", value_parser = positive, group = "length")]
+    pub minutes: Option<f64>,
+    /// Seed of weights, latents and the order of samples: the same seed gives the same run.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Change a key of the recipe; an ending such as `lr` changes every key with it. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on with a run (its folder, or one of its checkpoints), bit for bit as if it had not stopped.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["out"])]
+    pub resume: Option<PathBuf>,
+    /// Print the resolved recipe, the networks, memory and work of a step, and stop.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Arithmetic of the contractions.
+    #[arg(long, value_name = "P", default_value = "f32", value_parser = ["f32"])]
+    pub precision: String,
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// One JSON object a line on standard output instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `sample`.
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// A run folder, or a checkpoint file.
+    pub run: PathBuf,
+    /// How many samples.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub n: u64,
+    /// Seed of the latents: sample i of a seed is always the same.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// A .png file for one picture of all, or a folder for one file each (points: a .png or .csv file).
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: PathBuf,
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// One JSON object on standard output instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `judge`.
+#[derive(Debug, Args)]
+pub struct Judge {
+    /// A run folder, or a checkpoint file.
+    pub run: PathBuf,
+    /// Image files of the run's size.
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Real samples to compare with [default: the run's own data].
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// One JSON object a line on standard output instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `recipes`.
+#[derive(Debug, Args)]
+pub struct Recipes {
+    /// The recipe to print.
+    pub name: Option<String>,
+    /// One JSON object on standard output instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `data`.
+#[derive(Debug, Args)]
+pub struct Data {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+/// Verbs of `data`.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Print count, shape, labels and range of values.
+    Inspect {
+        /// A folder or file of IDX images, `glyphs`, or `synthetic:..`.
+        data: String,
+        /// Seed of embedded sets.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+    },
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Workloads; all of them if none is named.
+    pub workloads: Vec<String>,
+    /// One JSON object a line: workload, batch, ms_min, ms_med, gflops, rss_mb.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the time of each kernel.
+    #[arg(long)]
+    pub profile: bool,
+    /// Arithmetic of the contractions.
+    #[arg(long, value_name = "P", default_value = "f32", value_parser = ["f32"])]
+    pub precision: String,
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Run the one named workload in this process (used by `bench` itself).
+    #[arg(long, hide = true)]
+    pub here: bool,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// One JSON object on standard output instead of text.
+    #[arg(long)]
+    pub json: bool,
+}

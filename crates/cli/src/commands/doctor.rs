@@ -1,0 +1,163 @@
+use crate::args::Doctor;
+use crate::human;
+use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore};
+use ganymede_graph::{
+    Array, ConvOptions, Function, Graph, GraphError, Precision, TensorType, grad, interpret,
+};
+use ganymede_kernels::isa::Isa;
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Relative error above which a kernel is wrong rather than rounded.
+const TOLERANCE: f64 = 1e-5;
+
+pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
+    let chosen = Isa::from_env()?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = options.threads.unwrap_or(cores);
+    let mut checks = Vec::new();
+    for isa in Isa::available() {
+        checks.push((isa, self_test(isa, threads)?));
+    }
+    let speed = matmul_speed(chosen, threads)?;
+    let sound = checks.iter().all(|(_, error)| *error <= TOLERANCE);
+    let (total, free) = memory();
+    if options.json {
+        let tests: Vec<_> = checks
+            .iter()
+            .map(
+                |(isa, e)| serde_json::json!({"isa": isa.name(), "relative_error": e, "ok": *e <= TOLERANCE}),
+            )
+            .collect();
+        let line = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"), "cpu": cpu_name(), "cores": cores, "threads": threads,
+            "isa": chosen.name(), "memory_bytes": total, "memory_free_bytes": free, "matmul_gflops": speed,
+            "self_test": tests, "ok": sound,
+        });
+        println!("{line}");
+    } else {
+        println!("ganymede {}", env!("CARGO_PKG_VERSION"));
+        println!("CPU              {}", cpu_name());
+        println!("threads          {threads} of {cores} cores");
+        for isa in Isa::ALL {
+            let state = match (isa == chosen, isa.supported()) {
+                (true, _) => "in use",
+                (false, true) => "available (force it with GANYMEDE_ISA)",
+                (false, false) => "not on this CPU",
+            };
+            println!("{:<16} {state}", isa.name());
+        }
+        if total > 0 {
+            println!("memory           {} of {} free", human::bytes(free), human::bytes(total));
+        }
+        println!("matrix product   {speed:.0} GFLOP/s (1024 x 1024 x 1024, f32)");
+        for (isa, error) in &checks {
+            let verdict = if *error <= TOLERANCE { "ok" } else { "WRONG" };
+            println!(
+                "self-test        {:<9} {verdict}: relative error {error:.1e} of a network and its second derivatives",
+                isa.name()
+            );
+        }
+    }
+    if !sound {
+        anyhow::bail!(
+            "a kernel disagrees with its definition on this machine: please report the lines above"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A network of convolution, pooling and dense layers with a gradient penalty: its loss and gradients touch every
+/// contraction and the second derivatives.
+fn subject() -> Result<Function, GraphError> {
+    let g = Graph::new();
+    let x = g.feed("x", TensorType::f32([4, 9, 9, 3]));
+    let w1 = g.feed("w1", TensorType::f32([3, 3, 3, 20]));
+    let w2 = g.feed("w2", TensorType::f32([4, 4, 8, 20]));
+    let w3 = g.feed("w3", TensorType::f32([392, 1]));
+    let h = x.conv2d(&w1, ConvOptions::default().stride(2).pad(1)).leaky_relu(0.2);
+    let up = h.conv2d_transposed(&w2, ConvOptions::default().stride(2).pad(0), [12, 12]).tanh();
+    let pooled = up.slice(1, 0, 7).slice(2, 0, 7);
+    let logits = pooled.reshape(&[4, 392]).matmul(&w3);
+    let slope = &grad(&logits.sum_all(), &[&x])[0];
+    let loss = logits.softplus().mean_all() + slope.square().sum_all() * 0.5;
+    for (name, value) in ["gx", "g1", "g2", "g3"].iter().zip(grad(&loss, &[&x, &w1, &w2, &w3])) {
+        g.output(name, &value);
+    }
+    g.output("loss", &loss);
+    g.finish()
+}
+
+fn values(n: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..n).map(next).collect()
+}
+
+/// Largest relative error (in L2 norm) of the executor against the reference interpreter over all results.
+fn self_test(isa: Isa, threads: usize) -> anyhow::Result<f64> {
+    let function = subject()?;
+    let executor = Executor::new(ExecutorOptions { threads: Some(threads), isa: Some(isa) })?;
+    let mut session = Session::new(executor, StateStore::new());
+    let phase = session.add_phase("self-test", &function)?;
+    let mut arrays = HashMap::new();
+    for (i, input) in function.inputs.iter().enumerate() {
+        let given = values(input.ty.len(), 7 + i as u32);
+        session.feed_mut(phase, &input.name)?.copy_from_slice(&given);
+        arrays.insert(input.name.clone(), Array::from_f32(&input.ty.shape, &given));
+    }
+    session.run(phase)?;
+    let expected = interpret(&function, &arrays, Precision::F64)?;
+    let mut worst = 0.0f64;
+    for (name, array) in &expected.outputs {
+        let got = session.output(phase, name).unwrap_or(&[]);
+        let (mut error, mut norm) = (0.0, 1e-30);
+        for (g, e) in got.iter().zip(array.floats()) {
+            error += (f64::from(*g) - e).powi(2);
+            norm += e * e;
+        }
+        let relative = if got.len() == array.floats().len() { (error / norm).sqrt() } else { f64::INFINITY };
+        worst = if relative.is_nan() { f64::INFINITY } else { worst.max(relative) };
+    }
+    Ok(worst)
+}
+
+fn matmul_speed(isa: Isa, threads: usize) -> anyhow::Result<f64> {
+    const N: usize = 1024;
+    let g = Graph::new();
+    let (a, b) = (g.feed("a", TensorType::f32([N, N])), g.feed("b", TensorType::f32([N, N])));
+    g.output("c", &a.matmul(&b));
+    let executor = Executor::new(ExecutorOptions { threads: Some(threads), isa: Some(isa) })?;
+    let mut session = Session::new(executor, StateStore::new());
+    let phase = session.add_phase("matmul", &g.finish()?)?;
+    for (i, name) in ["a", "b"].iter().enumerate() {
+        session.feed_mut(phase, name)?.copy_from_slice(&values(N * N, 3 + i as u32));
+    }
+    let mut best = f64::INFINITY;
+    for _ in 0..6 {
+        let began = Instant::now();
+        session.run(phase)?;
+        best = best.min(began.elapsed().as_secs_f64());
+    }
+    Ok(2.0 * (N * N * N) as f64 / best / 1e9)
+}
+
+fn cpu_name() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split_once(": "));
+    name.map_or_else(|| std::env::consts::ARCH.to_string(), |(_, name)| name.trim().to_string())
+}
+
+/// Total and available memory in bytes; 0 where the system does not say.
+fn memory() -> (u64, u64) {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let read = |key: &str| {
+        let line = info.lines().find_map(|l| l.strip_prefix(key));
+        line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kb| kb * 1024)
+    };
+    (read("MemTotal:"), read("MemAvailable:"))
+}

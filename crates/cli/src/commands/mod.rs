@@ -1,0 +1,57 @@
+//! One file a verb.
+
+mod bench;
+mod data;
+mod doctor;
+mod judge;
+mod recipes;
+mod sample;
+mod train;
+
+use crate::args::Command;
+use ganymede::checkpoint::{self, Checkpoint};
+use ganymede::{Objective, Recipe};
+use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Runs a verb.
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Train(options) => train::run(&options),
+        Command::Sample(options) => sample::run(&options),
+        Command::Judge(options) => judge::run(&options),
+        Command::Recipes(options) => recipes::run(&options),
+        Command::Data(options) => data::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
+    }
+}
+
+fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {
+    Ok(Executor::new(ExecutorOptions { threads, isa: None })?)
+}
+
+/// A trained run, loaded for use.
+struct Loaded {
+    objective: Objective,
+    session: Session,
+    checkpoint: std::path::PathBuf,
+    step: u64,
+    images: u64,
+}
+
+/// Loads a run folder or checkpoint; what had to be passed over is said on standard error.
+fn load(path: &Path, threads: Option<usize>) -> anyhow::Result<Loaded> {
+    let (checkpoint, warnings) = checkpoint::open(path)?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let Checkpoint { path, progress, mut store } = checkpoint;
+    let recipe = Recipe::parse(&format!("recipe in {}", path.display()), &progress.recipe, &[])?;
+    let objective = Objective::new(recipe)?;
+    let session = Session::new(executor(threads)?, std::mem::take(&mut store));
+    let _: &StateStore = session.store();
+    Ok(Loaded { objective, session, checkpoint: path, step: progress.step, images: progress.images })
+}

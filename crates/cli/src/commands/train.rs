@@ -1,0 +1,280 @@
+use super::executor;
+use crate::args::Train;
+use crate::human;
+use crate::progress::Progress;
+use anyhow::{Context, bail};
+use ganymede::checkpoint;
+use ganymede::networks::Side;
+use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
+use ganymede::{Objective, Recipe};
+use ganymede_cpu::Executor;
+use ganymede_data::{Dataset, OpenOptions, open};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Recipe where neither data nor command names one.
+const DEFAULT_RECIPE: &str = "r3-28";
+
+pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &options.resume {
+        return resume(options, path);
+    }
+    let dataset_for = |spec: &str| open(spec, &OpenOptions { seed: options.seed, ..OpenOptions::default() });
+    let (recipe, dataset) = match (&options.recipe, &options.data) {
+        (Some(name), data) => {
+            let recipe = Recipe::load(name, &options.set)?;
+            let dataset = dataset_for(data.as_deref().unwrap_or(&recipe.data.default))?;
+            (recipe, dataset)
+        }
+        (None, Some(data)) => {
+            let dataset = dataset_for(data)?;
+            (Recipe::load(fitting(&dataset)?, &options.set)?, dataset)
+        }
+        (None, None) => {
+            let recipe = Recipe::load(DEFAULT_RECIPE, &options.set)?;
+            let dataset = dataset_for(&recipe.data.default)?;
+            (recipe, dataset)
+        }
+    };
+    let dataset = Arc::new(dataset);
+    let length = length(options).unwrap_or(Length::Images(recipe.train.images));
+    let executor = executor(options.threads)?;
+    let objective = Objective::new(recipe.clone())?;
+    if options.dry_run {
+        return dry_run(options, &objective, &dataset, length, &executor);
+    }
+    let root = options.out.clone().unwrap_or_else(|| RunFolder::unused(&recipe.name));
+    // Refuses what cannot train before it makes a folder.
+    planned_images(length, &recipe, &dataset)?;
+    check_fit(&objective, &dataset)?;
+    let folder = RunFolder::create(&root)?;
+    announce(options, &objective, &dataset, &executor, &root);
+    let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
+    finish(options, run)
+}
+
+fn length(options: &Train) -> Option<Length> {
+    options
+        .images
+        .map(Length::Images)
+        .or(options.steps.map(Length::Steps))
+        .or(options.epochs.map(Length::Epochs))
+        .or(options.minutes.map(Length::Minutes))
+}
+
+/// A recipe for data that came without one.
+fn fitting(dataset: &Dataset) -> anyhow::Result<&'static str> {
+    match dataset.shape() {
+        [28, 28, 1] => Ok(DEFAULT_RECIPE),
+        [2] => Ok("mlp2d"),
+        other => bail!(
+            "{}: no recipe comes with the program for samples of shape {other:?}; write one and name it with --recipe \
+             (`ganymede recipes r3-28` prints one to start from)",
+            dataset.spec()
+        ),
+    }
+}
+
+fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
+    let recipe = &objective.recipe;
+    if dataset.shape() != recipe.data.shape {
+        bail!(
+            "{}: its samples have shape {:?}, recipe `{}` expects {:?}: choose another recipe, or change data.shape \
+             and the networks",
+            dataset.spec(),
+            dataset.shape(),
+            recipe.name,
+            recipe.data.shape
+        );
+    }
+    if let Some(items) = dataset.len()
+        && (recipe.train.batch as u64) > items
+    {
+        bail!(
+            "{}: a batch of {} needs that many samples, the set has {items}: use --set batch={items} or less",
+            dataset.spec(),
+            recipe.train.batch
+        );
+    }
+    Ok(())
+}
+
+fn announce(options: &Train, objective: &Objective, dataset: &Dataset, executor: &Executor, root: &Path) {
+    if options.json {
+        return;
+    }
+    let parameters = |side| objective.params(side).count_trainable() as u64;
+    let (g, d) = (parameters(Side::Generator), parameters(Side::Discriminator));
+    println!(
+        "Training {} on {} with seed {}, {} threads, {}.",
+        objective.recipe.name,
+        dataset.spec(),
+        options.seed,
+        executor.threads(),
+        executor.isa().name()
+    );
+    println!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
+    // Weights, two moments, and for the generator an average.
+    let checkpoint = 4 * (3 * (g + d) + g);
+    if checkpoint > 200 << 20 {
+        println!("Each checkpoint takes {} (two are kept).", human::bytes(checkpoint));
+    }
+    println!(
+        "The losses of a GAN need not fall, since its networks compete. Look at the samples: {}",
+        root.join("samples").display()
+    );
+}
+
+fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; the run can be resumed (once more to quit at once)");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+fn finish(options: &Train, mut run: Run) -> anyhow::Result<ExitCode> {
+    let stop = interrupts()?;
+    let mut progress = Progress::new(options.json);
+    let ended = run.train(&stop, &mut progress);
+    progress.finish();
+    let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture } = ended?;
+    if options.json {
+        let line = serde_json::json!({
+            "event": if interrupted { "interrupted" } else { "finished" }, "run": root, "samples": samples,
+            "checkpoint": checkpoint, "step": step, "images": images, "seconds": seconds,
+            "mixture": mixture.as_ref().map(|m| serde_json::json!({
+                "samples": m.samples, "modes": m.modes, "total_modes": m.total_modes,
+                "high_quality": m.high_quality, "reverse_kl": m.reverse_kl,
+                "reverse_kl_floor": m.reverse_kl_floor, "spread": m.spread,
+            })),
+        });
+        println!("{line}");
+    } else {
+        let what = if interrupted { "Stopped" } else { "Done" };
+        println!("{what} after {images} images ({step} steps) in {}.", human::duration(seconds));
+        if let Some(m) = &mixture {
+            let kl = m.reverse_kl.map_or("-".into(), |kl| format!("{kl:.4}"));
+            let spread = m.spread_range().map_or("-".into(), |(low, high)| format!("{low:.2} to {high:.2}"));
+            println!(
+                "{} samples: {} of {} modes, {:.1} % within 3 sigma (perfect 98.9), reverse KL {kl}, spread inside \
+                 modes {spread} sigma (perfect 0.97).",
+                m.samples,
+                m.modes,
+                m.total_modes,
+                100.0 * m.high_quality
+            );
+        }
+        println!("Last samples: {}", samples.display());
+        if interrupted {
+            println!("Go on with: ganymede train --resume {}", root.display());
+        } else {
+            println!("More samples: ganymede sample {} --n 100 --out samples.png", root.display());
+        }
+        println!("Run folder: {}", root.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
+    let (checkpoint, warnings) = checkpoint::open(path)?;
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    let stored =
+        Recipe::parse(&format!("recipe in {}", checkpoint.path.display()), &checkpoint.progress.recipe, &[])?;
+    let Some(begun) = stored.run.clone() else {
+        bail!("{}: the checkpoint names no run to go on with", checkpoint.path.display());
+    };
+    // A recipe given beside --resume must describe the same state; the library lists what differs.
+    let mut recipe = match (&options.recipe, options.set.is_empty()) {
+        (None, true) => stored,
+        (None, false) => Recipe::parse("recipe of the run", &checkpoint.progress.recipe, &options.set)?,
+        (Some(name), _) => Recipe::load(name, &options.set)?,
+    };
+    let spec = options.data.clone().unwrap_or(begun.data.clone());
+    let dataset = Arc::new(open(&spec, &OpenOptions { seed: begun.seed, ..OpenOptions::default() })?);
+    let longer = match length(options) {
+        None => None,
+        Some(Length::Minutes(_)) => {
+            bail!("--minutes cannot lengthen a run: give --images, --steps or --epochs")
+        }
+        Some(length) => planned_images(length, &recipe, &dataset)?,
+    };
+    recipe.run = Some(ganymede::recipe::RunSpec {
+        data: spec,
+        images: longer.unwrap_or(begun.images),
+        ..begun.clone()
+    });
+    let root = match checkpoint.path.parent() {
+        Some(folder) if folder.ends_with("checkpoints") => folder.parent().unwrap_or(folder).to_path_buf(),
+        _ => bail!(
+            "{}: this checkpoint lies outside a run folder, so there is nowhere to go on: resume the folder",
+            checkpoint.path.display()
+        ),
+    };
+    let executor = executor(options.threads)?;
+    let objective = Objective::new(recipe.clone())?;
+    check_fit(&objective, &dataset)?;
+    let step = checkpoint.progress.step;
+    announce(options, &objective, &dataset, &executor, &root);
+    let run = Run::resume(RunFolder { root }, recipe, checkpoint, dataset, executor, begun.seed, longer)?;
+    if !options.json {
+        println!("Resumed at step {step}.");
+    }
+    finish(options, run)
+}
+
+fn dry_run(
+    options: &Train,
+    objective: &Objective,
+    dataset: &Dataset,
+    length: Length,
+    executor: &Executor,
+) -> anyhow::Result<ExitCode> {
+    check_fit(objective, dataset)?;
+    let cost = ganymede::cost::of_step(objective, executor.isa())?;
+    let images = planned_images(length, &objective.recipe, dataset)?;
+    if options.json {
+        let line = serde_json::json!({
+            "recipe": objective.recipe, "data": dataset.spec(), "images": images,
+            "generator_parameters": objective.params(Side::Generator).count_trainable(),
+            "discriminator_parameters": objective.params(Side::Discriminator).count_trainable(),
+            "gflop_per_step": cost.flops as f64 / 1e9, "peak_bytes": cost.peak_bytes, "state_bytes": cost.state_bytes,
+        });
+        println!("{line}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    print!("{}", objective.recipe.to_toml());
+    let batch = objective.recipe.train.batch;
+    for side in [Side::Generator, Side::Discriminator] {
+        let (params, layers) = objective.describe(side);
+        let title = match side {
+            Side::Generator => "Generator",
+            Side::Discriminator => "Discriminator",
+        };
+        println!("\n{title}\n{}", ganymede_nn::summary::table(&layers, &params));
+    }
+    println!("data             {} of shape {:?}", dataset.spec(), dataset.shape());
+    if let Some(images) = images {
+        println!(
+            "length           {images} images, {} steps",
+            images.div_ceil((batch * objective.recipe.train.critic_steps) as u64)
+        );
+    }
+    println!("work             {:.2} GFLOP a step of {batch} samples", cost.flops as f64 / 1e9);
+    println!(
+        "memory           {} at the peak, {} of it state",
+        human::bytes(cost.peak_bytes),
+        human::bytes(cost.state_bytes)
+    );
+    println!("checkpoint       {}", human::bytes(cost.state_bytes));
+    Ok(ExitCode::SUCCESS)
+}

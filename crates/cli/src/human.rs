@@ -1,0 +1,41 @@
+//! Numbers for people.
+
+/// 1234567 as `1.23 M`; counts below 10,000 as they are.
+pub fn count(n: u64) -> String {
+    match n {
+        0..10_000 => n.to_string(),
+        10_000..1_000_000 => format!("{:.1} k", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} M", n as f64 / 1e6),
+        _ => format!("{:.2} G", n as f64 / 1e9),
+    }
+}
+
+/// Bytes in binary megabytes or gigabytes.
+pub fn bytes(n: u64) -> String {
+    let mb = n as f64 / (1 << 20) as f64;
+    if mb < 1024.0 { format!("{mb:.1} MiB") } else { format!("{:.2} GiB", mb / 1024.0) }
+}
+
+/// Seconds as `4m 07s`.
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m {:02}s", s / 60, s % 60),
+        _ => format!("{}h {:02}m", s / 3600, s / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(9_999), "9999");
+        assert_eq!(count(12_345), "12.3 k");
+        assert_eq!(count(37_752_321), "37.75 M");
+        assert_eq!(bytes(453 << 20), "453.0 MiB");
+        assert_eq!(duration(247.2), "4m 07s");
+    }
+}

@@ -1,0 +1,98 @@
+//! What a person sees while a run trains.
+
+use crate::human;
+use ganymede::run::{Observer, Tick};
+use ganymede::trainer::{StepReport, Trainer};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A live line on a terminal, a line a tick elsewhere, or JSON.
+pub struct Progress {
+    json: bool,
+    bar: Option<ProgressBar>,
+    shown: Instant,
+}
+
+impl Progress {
+    /// Text or JSON.
+    pub fn new(json: bool) -> Self {
+        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(0);
+            if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { json, bar, shown: Instant::now() - Duration::from_secs(1) }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None if self.json => eprintln!("{line}"),
+            None => println!("{line}"),
+        }
+    }
+
+    /// Clears the live line.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn left(images: u64, total: u64, rate: f64) -> String {
+    if total == u64::MAX || rate <= 0.0 {
+        return "measuring".into();
+    }
+    format!("{} left", human::duration(total.saturating_sub(images) as f64 / rate))
+}
+
+impl Observer for Progress {
+    fn step(&mut self, trainer: &Trainer, report: &StepReport, rate: f64) {
+        let Some(bar) = &self.bar else { return };
+        if self.shown.elapsed() < Duration::from_millis(200) {
+            return;
+        }
+        self.shown = Instant::now();
+        let p = trainer.progress();
+        if p.total_images != u64::MAX {
+            bar.set_length(p.total_images);
+        }
+        bar.set_position(p.images);
+        bar.set_message(format!(
+            "{} images  {rate:.0}/s  D real {:+.2}  D fake {:+.2}  G loss {:.3}  {}",
+            human::count(p.images),
+            report.d_real,
+            report.d_fake,
+            report.g_loss,
+            left(p.images, p.total_images, rate)
+        ));
+    }
+
+    fn tick(&mut self, tick: &Tick, samples: &Path) {
+        if self.json {
+            if let Ok(line) = serde_json::to_string(tick) {
+                println!("{line}");
+            }
+            return;
+        }
+        self.say(&format!(
+            "{:>9} images  {:>5.0}/s  D real {:+.2}  D fake {:+.2}  G loss {:.3}  {}  {}",
+            tick.images,
+            tick.images_per_second,
+            tick.d_real,
+            tick.d_fake,
+            tick.g_loss,
+            left(tick.images, tick.total_images, tick.images_per_second),
+            samples.display()
+        ));
+    }
+
+    fn note(&mut self, message: &str) {
+        self.say(&format!("note: {message}"));
+    }
+}

@@ -1,0 +1,154 @@
+//! A set of items addressed by index: images or points, finite or infinite, with labels or without.
+
+use crate::{error::DataError, mixture::MixtureSpec};
+use std::fmt;
+
+/// The BLAKE3 hash that identifies a set in run folders.
+///
+/// Finite sets: of shape, item bytes and labels. Infinite sets: of their parameters and version, that is, of the
+/// law; the seed that chose the draw is kept beside it by whoever opened the set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash(pub [u8; 32]);
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHash({self})")
+    }
+}
+
+/// Where the items of a [`Dataset`] come from.
+///
+/// [`Dataset::fill`] checks indices and buffer sizes before it calls, so an implementation can rely on them.
+pub trait Items: Send + Sync {
+    /// The number of items, or `None` when every `u64` is an index.
+    fn count(&self) -> Option<u64>;
+
+    /// Writes item `indices[i]` to `out[i * elements..][..elements]` and its class to `labels[i]`. Must be a pure
+    /// function of the indices.
+    fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>);
+}
+
+/// A set of items, opened and checked.
+pub struct Dataset {
+    spec: String,
+    shape: Vec<usize>,
+    classes: Option<Vec<String>>,
+    mixture: Option<MixtureSpec>,
+    hash: ContentHash,
+    items: Box<dyn Items>,
+}
+
+impl Dataset {
+    /// A set of unlabelled items of `shape` (images: `[height, width, channels]` in [-1, 1]; points: `[2]`).
+    pub fn new(spec: impl Into<String>, shape: &[usize], hash: ContentHash, items: Box<dyn Items>) -> Self {
+        Self { spec: spec.into(), shape: shape.to_vec(), classes: None, mixture: None, hash, items }
+    }
+
+    /// The same set with labels: label `k` means `names[k]`.
+    pub fn with_classes(mut self, names: Vec<String>) -> Self {
+        self.classes = Some(names);
+        self
+    }
+
+    /// The same set, known to be drawn from `mixture` (given in original units).
+    pub fn with_mixture(mut self, mixture: MixtureSpec) -> Self {
+        self.mixture = Some(mixture);
+        self
+    }
+
+    /// What it was opened from.
+    pub fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    /// The shape of one item: `[height, width, channels]` or `[2]`.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of elements of one item.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The number of items; `None` for a set that never ends.
+    pub fn len(&self) -> Option<u64> {
+        self.items.count()
+    }
+
+    /// Whether a finite set has no items.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// The class names, when the set is labelled.
+    pub fn classes(&self) -> Option<&[String]> {
+        self.classes.as_deref()
+    }
+
+    /// What identifies this set in a run folder.
+    pub fn hash(&self) -> ContentHash {
+        self.hash
+    }
+
+    /// The mixture that points are drawn from, in original units.
+    pub fn mixture(&self) -> Option<&MixtureSpec> {
+        self.mixture.as_ref()
+    }
+
+    /// The factor from items back to original units: `original = item * scale`. 1 for images.
+    pub fn scale(&self) -> f64 {
+        self.mixture.as_ref().map_or(1.0, MixtureSpec::scale)
+    }
+
+    /// Writes item `indices[i]` to `out[i * elements..][..elements]` and its class to `labels[i]`.
+    ///
+    /// # Errors
+    /// An index outside a finite set, a buffer of another size, labels asked of a set without.
+    pub fn fill(
+        &self,
+        indices: &[u64],
+        out: &mut [f32],
+        labels: Option<&mut [i32]>,
+    ) -> Result<(), DataError> {
+        if let Some(items) = self.len()
+            && let Some(&index) = indices.iter().find(|&&index| index >= items)
+        {
+            return Err(DataError::Index { spec: self.spec.clone(), index, items });
+        }
+        self.check_buffer("data", indices.len() * self.elements(), out.len())?;
+        if let Some(labels) = &labels {
+            self.check_buffer("label", indices.len(), labels.len())?;
+            if self.classes.is_none() {
+                return Err(DataError::Unlabelled { spec: self.spec.clone() });
+            }
+        }
+        self.items.fill(indices, out, labels);
+        Ok(())
+    }
+
+    fn check_buffer(&self, what: &'static str, expected: usize, got: usize) -> Result<(), DataError> {
+        if expected == got {
+            return Ok(());
+        }
+        Err(DataError::Buffer { spec: self.spec.clone(), what, expected, got })
+    }
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataset")
+            .field("spec", &self.spec)
+            .field("shape", &self.shape)
+            .field("len", &self.len())
+            .field("classes", &self.classes)
+            .field("hash", &self.hash)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,366 @@
+//! Checkpoints: one safetensors file with ALL state of a run, written so that a crash at any moment leaves the last
+//! good one.
+//!
+//! The tensors are the slots of the state store under their own names; what else a run needs (counters, seed,
+//! recipe) is in the file's metadata, together with a BLAKE3 sum over everything.
+
+use ganymede_cpu::StateStore;
+use ganymede_graph::{DType, TensorType};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Version of the checkpoint layout; a file of another is refused by name.
+pub const FORMAT: &str = "1";
+
+/// Why a checkpoint cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refused.
+    #[error("{path}: cannot {action} the checkpoint: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The file is not what was written.
+    #[error("{path}: the checkpoint is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The file is sound but belongs to something else.
+    #[error("{path}: the checkpoint does not fit: {reason}")]
+    Mismatch {
+        /// The file.
+        path: String,
+        /// Missing, unexpected and mismatched tensors, or the version.
+        reason: String,
+    },
+    /// There is none.
+    #[error(
+        "{path}: no checkpoint here; expected a run folder with checkpoints/step-N.safetensors, or such a file"
+    )]
+    None {
+        /// Where one was looked for.
+        path: String,
+    },
+}
+
+/// Counters and texts beside the tensors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// Generator steps done.
+    pub step: u64,
+    /// Real samples shown to the discriminator.
+    pub images: u64,
+    /// Position in the stream of real samples.
+    pub cursor: u64,
+    /// Discriminator steps done (lazy regularization counts them).
+    pub critic_steps: u64,
+    /// Length of the run in images; schedules depend on it.
+    pub total_images: u64,
+    /// Factor on the learning rates, lowered after a rollback.
+    pub lr_scale: f64,
+    /// Rollbacks so far.
+    pub rollbacks: u32,
+    /// Steps skipped because a value was not finite.
+    pub skipped: u64,
+    /// Seconds of training so far, over all sessions of the run.
+    pub seconds: f64,
+    /// The resolved recipe.
+    pub recipe: String,
+}
+
+/// A loaded checkpoint.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Where it came from.
+    pub path: PathBuf,
+    /// Counters and recipe.
+    pub progress: Progress,
+    /// The tensors.
+    pub store: StateStore,
+}
+
+const CHECKSUM: &str = "blake3";
+
+fn dtype(ty: DType) -> Dtype {
+    match ty {
+        // bf16 state is stored as the f32 words it is held in.
+        DType::F32 | DType::Bf16 => Dtype::F32,
+        DType::I32 => Dtype::I32,
+        DType::U32 | DType::Bool => Dtype::U32,
+    }
+}
+
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+/// Sum over names, types, shapes, bytes and metadata, in sorted order: the order within the file does not matter.
+fn checksum<'a>(
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
+    metadata: &HashMap<String, String>,
+) -> String {
+    let mut hash = blake3::Hasher::new();
+    let mut feed = |part: &[u8]| {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    };
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort_by_key(|t| t.0);
+    for (name, dtype, shape, data) in tensors {
+        feed(name.as_bytes());
+        feed(format!("{dtype:?}{shape:?}").as_bytes());
+        feed(data);
+    }
+    let mut keys: Vec<&String> = metadata.keys().filter(|k| *k != CHECKSUM).collect();
+    keys.sort();
+    for key in keys {
+        feed(key.as_bytes());
+        feed(metadata[key].as_bytes());
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+impl Progress {
+    fn metadata(&self) -> HashMap<String, String> {
+        let pairs = [
+            ("format", FORMAT.to_string()),
+            ("program", concat!("ganymede ", env!("CARGO_PKG_VERSION")).to_string()),
+            ("step", self.step.to_string()),
+            ("images", self.images.to_string()),
+            ("cursor", self.cursor.to_string()),
+            ("critic_steps", self.critic_steps.to_string()),
+            ("total_images", self.total_images.to_string()),
+            // Bits, so that resuming multiplies by the same number.
+            ("lr_scale", format!("{:016x}", self.lr_scale.to_bits())),
+            ("rollbacks", self.rollbacks.to_string()),
+            ("skipped", self.skipped.to_string()),
+            ("seconds", self.seconds.to_string()),
+            ("recipe", self.recipe.clone()),
+        ];
+        pairs.into_iter().map(|(k, v)| (k.to_string(), v)).collect()
+    }
+
+    fn from_metadata(metadata: &HashMap<String, String>) -> Result<Self, String> {
+        fn get<T: std::str::FromStr>(metadata: &HashMap<String, String>, key: &str) -> Result<T, String> {
+            let text = metadata.get(key).ok_or(format!("the metadata lacks `{key}`"))?;
+            text.parse().map_err(|_| format!("`{key}` is `{text}`"))
+        }
+        let scale: String = get(metadata, "lr_scale")?;
+        let scale = u64::from_str_radix(&scale, 16).map_err(|_| format!("`lr_scale` is `{scale}`"))?;
+        Ok(Self {
+            step: get(metadata, "step")?,
+            images: get(metadata, "images")?,
+            cursor: get(metadata, "cursor")?,
+            critic_steps: get(metadata, "critic_steps")?,
+            total_images: get(metadata, "total_images")?,
+            lr_scale: f64::from_bits(scale),
+            rollbacks: get(metadata, "rollbacks")?,
+            skipped: get(metadata, "skipped")?,
+            seconds: get(metadata, "seconds")?,
+            recipe: get(metadata, "recipe")?,
+        })
+    }
+}
+
+/// Syncs a folder, so that a rename inside it survives a power cut.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// Writes `bytes` to a sibling, syncs it, renames it to `path` and syncs the folder. On failure the sibling is
+/// removed and whatever `path` held stays.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".tmp-{}", std::process::id()));
+    let temporary = folder.join(name);
+    let written = (|| {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        sync_folder(folder)
+    })();
+    if written.is_err() {
+        // The error that matters is the first; a leftover sibling is never taken for a checkpoint.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Writes all slots of `store` and the progress to `path`, atomically.
+pub fn save(path: &Path, store: &StateStore, progress: &Progress) -> Result<(), CheckpointError> {
+    let io = |source: std::io::Error| CheckpointError::Io {
+        path: path.display().to_string(),
+        action: "write",
+        source,
+    };
+    let names: Vec<String> = store.names().map(str::to_string).collect();
+    let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::with_capacity(names.len());
+    for name in names {
+        let (Some(ty), Some(words)) = (store.ty(&name), store.words(&name)) else { continue };
+        parts.push((name.clone(), dtype(ty.dtype), ty.shape.clone(), bytes(words)));
+    }
+    let mut metadata = progress.metadata();
+    let sum =
+        checksum(parts.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), b.as_slice())), &metadata);
+    metadata.insert(CHECKSUM.into(), sum);
+    let views: Vec<(&str, TensorView<'_>)> = parts
+        .iter()
+        .map(|(name, dtype, shape, data)| {
+            TensorView::new(*dtype, shape.clone(), data)
+                .map(|view| (name.as_str(), view))
+                .map_err(|e| io(std::io::Error::other(e.to_string())))
+        })
+        .collect::<Result<_, _>>()?;
+    let file = safetensors::serialize(views, Some(metadata))
+        .map_err(|e| io(std::io::Error::other(e.to_string())))?;
+    write_atomically(path, &file).map_err(io)
+}
+
+/// Reads and checks one checkpoint file.
+pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
+    let shown = path.display().to_string();
+    let damaged = |reason: String| CheckpointError::Damaged { path: shown.clone(), reason };
+    let file = std::fs::read(path).map_err(|source| CheckpointError::Io {
+        path: shown.clone(),
+        action: "read",
+        source,
+    })?;
+    let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| damaged(e.to_string()))?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    let tensors = SafeTensors::deserialize(&file).map_err(|e| damaged(e.to_string()))?;
+    let Some(recorded) = metadata.get(CHECKSUM) else {
+        return Err(CheckpointError::Mismatch {
+            path: shown,
+            reason: "it has no checksum: this safetensors file was not written by ganymede train".into(),
+        });
+    };
+    let listed = tensors.tensors();
+    let sum = checksum(listed.iter().map(|(n, t)| (n.as_str(), t.dtype(), t.shape(), t.data())), &metadata);
+    if sum != *recorded {
+        return Err(damaged(format!("its checksum is {sum}, recorded is {recorded}")));
+    }
+    match metadata.get("format").map(String::as_str) {
+        Some(FORMAT) => {}
+        other => {
+            let found = other.unwrap_or("none");
+            let reason = format!("its layout is version {found}, this program reads version {FORMAT}");
+            return Err(CheckpointError::Mismatch { path: shown, reason });
+        }
+    }
+    let progress = Progress::from_metadata(&metadata).map_err(damaged)?;
+    let mut store = StateStore::new();
+    for (name, tensor) in &listed {
+        let dtype = match tensor.dtype() {
+            Dtype::F32 => DType::F32,
+            Dtype::I32 => DType::I32,
+            Dtype::U32 => DType::U32,
+            other => return Err(damaged(format!("tensor `{name}` has type {other:?}"))),
+        };
+        let words: Vec<u32> =
+            tensor.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        store
+            .insert_words(name, TensorType::new(dtype, tensor.shape()), &words)
+            .map_err(|e| damaged(e.to_string()))?;
+    }
+    Ok(Checkpoint { path: path.to_path_buf(), progress, store })
+}
+
+/// The step in a name such as `step-1200.safetensors`.
+fn step_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()
+}
+
+/// Checkpoints of a run's `checkpoints` folder, newest first.
+pub fn list(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<(u64, PathBuf)> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter_map(|path| step_of(&path).map(|step| (step, path)))
+        .collect();
+    found.sort_by_key(|(step, _)| std::cmp::Reverse(*step));
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Loads a checkpoint file, or the newest sound one of a run folder. Damaged newer ones are passed over; what was
+/// passed over is returned as warnings.
+pub fn open(path: &Path) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
+    if path.is_file() {
+        return load(path).map(|c| (c, Vec::new()));
+    }
+    let none = || CheckpointError::None { path: path.display().to_string() };
+    let folder =
+        if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_path_buf() };
+    let mut warnings = Vec::new();
+    let mut last = None;
+    for candidate in list(&folder) {
+        match load(&candidate) {
+            Ok(checkpoint) => {
+                if !warnings.is_empty() {
+                    warnings.push(format!("fell back to {}", checkpoint.path.display()));
+                }
+                return Ok((checkpoint, warnings));
+            }
+            Err(error) => {
+                warnings.push(error.to_string());
+                last = Some(error);
+            }
+        }
+    }
+    Err(last.unwrap_or_else(none))
+}
+
+/// Removes all but the newest `keep` checkpoints, and temporary files of writers that were killed.
+pub fn prune(folder: &Path, keep: usize) -> std::io::Result<()> {
+    for old in list(folder).into_iter().skip(keep) {
+        std::fs::remove_file(old)?;
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("step-") && name.contains(".safetensors.tmp-") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is missing, unexpected or of another type in `found` against `expected`; `None` if they agree.
+pub fn differences(expected: &StateStore, found: &StateStore) -> Option<String> {
+    let mut lines = Vec::new();
+    for name in expected.names() {
+        match (expected.ty(name), found.ty(name)) {
+            (Some(want), Some(got)) if want != got => {
+                lines.push(format!("{name}: expected {want}, got {got}"))
+            }
+            (Some(want), None) => lines.push(format!("{name}: missing (expected {want})")),
+            _ => {}
+        }
+    }
+    for name in found.names().filter(|n| !expected.contains(n)) {
+        lines.push(format!("{name}: unexpected"));
+    }
+    if lines.is_empty() {
+        return None;
+    }
+    let more = if lines.len() > 12 { format!("\n  and {} more", lines.len() - 12) } else { String::new() };
+    let shown: Vec<&str> = lines.iter().take(12).map(String::as_str).collect();
+    Some(format!("{} tensors differ:\n  {}{more}", lines.len(), shown.join("\n  ")))
+}

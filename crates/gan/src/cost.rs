@@ -1,0 +1,69 @@
+//! What a step costs, without running it: the figures of `--dry-run` and of the committed cost snapshots.
+
+use crate::error::Error;
+use crate::networks::Side;
+use crate::step::Objective;
+use ganymede_cpu::{PhaseStats, plan};
+use ganymede_kernels::isa::Isa;
+use ganymede_nn::{LayerRow, Params};
+
+/// Work and memory of a training step.
+#[derive(Clone, Debug)]
+pub struct Cost {
+    /// Floating-point operations of the contractions in one generator step and its discriminator steps, averaged over
+    /// lazy regularization.
+    pub flops: u64,
+    /// State, scratch, constants and feeds together.
+    pub peak_bytes: u64,
+    /// Parameters, moments, averages and statistics: the size of a checkpoint.
+    pub state_bytes: u64,
+    /// The phases by name.
+    pub phases: Vec<(String, PhaseStats)>,
+}
+
+impl Objective {
+    /// Parameters and layer table of one network.
+    pub fn describe(&self, side: Side) -> (Params, Vec<LayerRow>) {
+        let sample = &self.recipe.data.shape;
+        match side {
+            Side::Generator => self.generator.describe(&[self.recipe.latent.dim], sample, side),
+            Side::Discriminator => self.discriminator.describe(sample, sample, side),
+        }
+    }
+
+    /// Bytes of the whole state.
+    pub fn state_bytes(&self) -> u64 {
+        let mut words = 0;
+        for side in [Side::Generator, Side::Discriminator] {
+            let params = self.params(side);
+            words += params.iter().map(|s| s.ty.len()).sum::<usize>();
+            words += self.extra_state(side, &params).iter().map(|s| s.ty.len()).sum::<usize>();
+        }
+        4 * words as u64
+    }
+}
+
+/// Plans every phase of a step and adds up.
+pub fn of_step(objective: &Objective, isa: Isa) -> Result<Cost, Error> {
+    let mut phases = Vec::new();
+    for due in objective.due_sets() {
+        let name = format!("discriminator {due:?}");
+        phases.push((name, plan(&objective.discriminator_phase(&due)?, isa)?));
+    }
+    let critic_sets = phases.len();
+    phases.push(("generator".into(), plan(&objective.generator_phase()?, isa)?));
+    let steps = 64u64;
+    let critic: u64 = (0..steps)
+        .map(|n| {
+            let due = objective.due(n);
+            let at = objective.due_sets().iter().position(|d| *d == due).unwrap_or(0);
+            phases[at.min(critic_sets - 1)].1.contraction_flops
+        })
+        .sum::<u64>()
+        / steps;
+    let flops = critic * objective.recipe.train.critic_steps as u64 + phases[critic_sets].1.contraction_flops;
+    let state_bytes = objective.state_bytes();
+    let scratch = phases.iter().map(|p| p.1.scratch_bytes).max().unwrap_or(0);
+    let other: usize = phases.iter().map(|p| p.1.constant_bytes + p.1.feed_bytes).sum();
+    Ok(Cost { flops, peak_bytes: state_bytes + (scratch + other) as u64, state_bytes, phases })
+}

@@ -1,0 +1,116 @@
+//! Named models: one file and one line in [`MODELS`] each.
+
+mod residual;
+
+use crate::recipe::unknown;
+use ganymede_graph::Tensor;
+use ganymede_nn::Scope;
+
+/// An option of a model: a list of whole numbers.
+pub struct OptionSpec {
+    /// Key in the recipe's `options` table.
+    pub key: &'static str,
+    /// What it means.
+    pub about: &'static str,
+    /// Used where the recipe says nothing.
+    pub default: &'static [usize],
+}
+
+/// A pair of networks with options.
+pub trait Model: Sync {
+    /// Name in recipes.
+    fn name(&self) -> &'static str;
+    /// One sentence for people choosing.
+    fn about(&self) -> &'static str;
+    /// Authors, year, section.
+    fn paper(&self) -> &'static str;
+    /// Its options.
+    fn options(&self) -> &'static [OptionSpec];
+    /// What is wrong with the options, if anything.
+    fn check(&self, options: &Options) -> Result<(), String>;
+    /// Latents [batch, dim] to samples [batch, ...sample].
+    fn generator(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor;
+    /// Samples to logits [batch, 1].
+    fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor;
+    /// Whether the discriminator's output for one sample depends on others in the batch.
+    fn mixes_samples(&self) -> bool {
+        false
+    }
+}
+
+/// Every named model.
+pub const MODELS: &[&dyn Model] = &[&residual::Residual];
+
+/// The model of that name.
+pub fn find(name: &str) -> Option<&'static dyn Model> {
+    MODELS.iter().copied().find(|m| m.name() == name)
+}
+
+/// Checked options of a model.
+#[derive(Clone, Debug)]
+pub struct Options {
+    values: Vec<(&'static str, Vec<usize>)>,
+}
+
+impl Options {
+    /// Fills in defaults; unknown keys and wrong values are errors.
+    pub fn resolve(model: &dyn Model, table: &toml::Table) -> Result<Options, String> {
+        let specs = model.options();
+        let known: Vec<&str> = specs.iter().map(|s| s.key).collect();
+        if let Some(key) = table.keys().find(|k| !known.contains(&k.as_str())) {
+            return Err(unknown(&format!("option of model `{}`", model.name()), key, &known));
+        }
+        let mut values = Vec::new();
+        for spec in specs {
+            let value = match table.get(spec.key) {
+                None => spec.default.to_vec(),
+                Some(value) => {
+                    let items = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+                    let numbers: Option<Vec<usize>> = items
+                        .iter()
+                        .map(|v| {
+                            v.as_integer().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= 1 << 16)
+                        })
+                        .collect();
+                    numbers.ok_or(format!(
+                        "option `{}` of model `{}` takes whole numbers up to 65536, got {value}",
+                        spec.key,
+                        model.name()
+                    ))?
+                }
+            };
+            values.push((spec.key, value));
+        }
+        let options = Options { values };
+        model.check(&options)?;
+        Ok(options)
+    }
+
+    /// The numbers of an option.
+    pub fn list(&self, key: &str) -> &[usize] {
+        self.values.iter().find(|(k, _)| *k == key).map_or(&[], |(_, v)| v)
+    }
+
+    /// The first number of an option, or 0.
+    pub fn number(&self, key: &str) -> usize {
+        self.list(key).first().copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_is_sound() {
+        let mut names = std::collections::HashSet::new();
+        for model in MODELS {
+            assert!(names.insert(model.name()), "two models are named {}", model.name());
+            assert!(model.about().len() > 20 && model.paper().contains("20"), "{} lacks docs", model.name());
+            Options::resolve(*model, &toml::Table::new()).unwrap();
+            let mut table = toml::Table::new();
+            table.insert("no-such-option".into(), toml::Value::Integer(1));
+            assert!(Options::resolve(*model, &table).is_err());
+        }
+    }
+}

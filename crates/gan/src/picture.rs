@@ -1,0 +1,159 @@
+//! Pictures of samples: grids of images and scatter plots of points, as PNG.
+
+use crate::checkpoint::write_atomically;
+use image::{ImageFormat, RgbImage};
+use std::io::Cursor;
+use std::path::Path;
+
+/// Why a picture cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: cannot write the picture: {reason}")]
+pub struct PictureError {
+    path: String,
+    reason: String,
+}
+
+/// A value of [-1, 1] as a byte.
+pub fn byte(value: f32) -> u8 {
+    // NaN becomes 0 by the saturating cast.
+    ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
+}
+
+fn encode(picture: &RgbImage, path: &Path) -> Result<(), PictureError> {
+    let fail = |reason: String| PictureError { path: path.display().to_string(), reason };
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| fail(e.to_string()))?;
+    write_atomically(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
+}
+
+fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
+    let channel = |c: usize| byte(sample[at * channels + c]);
+    match channels {
+        1 | 2 => [channel(0); 3],
+        _ => [channel(0), channel(1), channel(2)],
+    }
+}
+
+/// One image [height, width, channels] in [-1, 1] at its own size.
+pub fn write_image(path: &Path, sample: &[f32], shape: &[usize]) -> Result<(), PictureError> {
+    let (height, width, channels) = (shape[0], shape[1], shape[2]);
+    let picture = RgbImage::from_fn(width as u32, height as u32, |x, y| {
+        image::Rgb(pixel(sample, y as usize * width + x as usize, channels))
+    });
+    if channels <= 2 {
+        let grey = image::DynamicImage::ImageRgb8(picture).to_luma8();
+        let fail = |reason: String| PictureError { path: path.display().to_string(), reason };
+        let mut bytes = Cursor::new(Vec::new());
+        grey.write_to(&mut bytes, ImageFormat::Png).map_err(|e| fail(e.to_string()))?;
+        return write_atomically(path, bytes.get_ref()).map_err(|e| fail(e.to_string()));
+    }
+    encode(&picture, path)
+}
+
+/// Images [n, height, width, channels] in [-1, 1] side by side, `columns` in a row, enlarged so that small images can
+/// be looked at.
+pub fn write_grid(path: &Path, samples: &[f32], shape: &[usize], columns: usize) -> Result<(), PictureError> {
+    let (height, width, channels) = (shape[0], shape[1], shape[2]);
+    let size = height * width * channels;
+    let count = samples.len() / size;
+    let scale = (64 / height.max(width)).max(1);
+    let gap = 2;
+    let columns = columns.clamp(1, count.max(1));
+    let rows = count.div_ceil(columns);
+    let (cell_w, cell_h) = (width * scale + gap, height * scale + gap);
+    let mut picture = RgbImage::from_pixel(
+        (columns * cell_w + gap) as u32,
+        (rows.max(1) * cell_h + gap) as u32,
+        image::Rgb([40, 40, 48]),
+    );
+    for (i, sample) in samples.chunks_exact(size).enumerate() {
+        let (left, top) = (gap + i % columns * cell_w, gap + i / columns * cell_h);
+        for y in 0..height * scale {
+            for x in 0..width * scale {
+                let color = pixel(sample, y / scale * width + x / scale, channels);
+                picture.put_pixel((left + x) as u32, (top + y) as u32, image::Rgb(color));
+            }
+        }
+    }
+    encode(&picture, path)
+}
+
+/// Points in the plane: real ones grey, generated ones orange on top, on a square that holds all real ones with a
+/// margin. Generated points outside it are drawn on its edge.
+pub fn write_scatter(path: &Path, real: &[[f64; 2]], generated: &[[f64; 2]]) -> Result<(), PictureError> {
+    const SIDE: u32 = 640;
+    let reach = real.iter().chain(if real.is_empty() { generated } else { &[] }).flatten();
+    let reach = reach.fold(0.0f64, |m, v| if v.is_finite() { m.max(v.abs()) } else { m }).max(1e-6) * 1.15;
+    let mut picture = RgbImage::from_pixel(SIDE, SIDE, image::Rgb([250, 250, 248]));
+    let at = |v: f64| (((v / reach + 1.0) * 0.5).clamp(0.0, 1.0) * f64::from(SIDE - 2)) as u32;
+    let mut draw = |points: &[[f64; 2]], color: [u8; 3], strength: f64| {
+        for p in points.iter().filter(|p| p[0].is_finite() && p[1].is_finite()) {
+            let (x, y) = (at(p[0]), at(-p[1]));
+            for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                let old = picture.get_pixel(x + dx, y + dy).0;
+                let mix =
+                    |c: usize| (f64::from(old[c]) * (1.0 - strength) + f64::from(color[c]) * strength) as u8;
+                picture.put_pixel(x + dx, y + dy, image::Rgb([mix(0), mix(1), mix(2)]));
+            }
+        }
+    };
+    draw(real, [120, 130, 145], 0.35);
+    draw(generated, [226, 88, 34], 0.6);
+    encode(&picture, path)
+}
+
+/// An image file as [height, width, channels] values in [-1, 1], converted to the channels wanted. Another size is an
+/// error: resizing silently would change what is judged.
+pub fn read_image(path: &Path, shape: &[usize]) -> Result<Vec<f32>, String> {
+    let reader =
+        image::ImageReader::open(path).map_err(|e| format!("{}: cannot read: {e}", path.display()))?;
+    let mut reader =
+        reader.with_guessed_format().map_err(|e| format!("{}: cannot read: {e}", path.display()))?;
+    reader.limits({
+        let mut limits = image::Limits::default();
+        limits.max_alloc = Some(256 << 20);
+        limits
+    });
+    let decoded = reader.decode().map_err(|e| format!("{}: not a readable image: {e}", path.display()))?;
+    let (height, width, channels) = (shape[0], shape[1], shape[2]);
+    if (decoded.height() as usize, decoded.width() as usize) != (height, width) {
+        return Err(format!(
+            "{}: is {}x{} pixels, the run's samples are {width}x{height}; resize it first",
+            path.display(),
+            decoded.width(),
+            decoded.height()
+        ));
+    }
+    let unit = |b: &u8| f32::from(*b) / 127.5 - 1.0;
+    Ok(match channels {
+        1 => decoded.to_luma8().as_raw().iter().map(unit).collect(),
+        3 => decoded.to_rgb8().as_raw().iter().map(unit).collect(),
+        4 => decoded.to_rgba8().as_raw().iter().map(unit).collect(),
+        other => {
+            return Err(format!("{}: samples of {other} channels cannot come from an image", path.display()));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_round_and_saturate() {
+        assert_eq!(
+            [byte(-1.0), byte(1.0), byte(0.0), byte(-7.0), byte(9.0), byte(f32::NAN)],
+            [0, 255, 128, 0, 255, 0]
+        );
+    }
+
+    #[test]
+    fn an_image_survives_writing_and_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let values: Vec<f32> = (0..12).map(|i| f32::from(byte(i as f32 / 6.0 - 1.0)) / 127.5 - 1.0).collect();
+        write_image(&path, &values, &[4, 3, 1]).unwrap();
+        assert_eq!(read_image(&path, &[4, 3, 1]).unwrap(), values);
+        assert!(read_image(&path, &[3, 4, 1]).unwrap_err().contains("3x4"));
+    }
+}

@@ -1,0 +1,37 @@
+//! The recipes that come with the binary: one file and one line each.
+
+/// A recipe embedded in the binary.
+pub struct Builtin {
+    /// Name for `--recipe`.
+    pub name: &'static str,
+    /// The TOML text, as `ganymede recipes NAME` prints it.
+    pub text: &'static str,
+}
+
+macro_rules! builtin {
+    ($($name:literal),* $(,)?) => {
+        /// Every recipe that comes with the binary.
+        pub const BUILTIN: &[Builtin] =
+            &[$(Builtin { name: $name, text: include_str!(concat!("../../recipes/", $name, ".toml")) }),*];
+    };
+}
+
+builtin!("dcgan28", "r3-28", "wgangp28", "guide-dense", "guide-deconv", "mlp2d");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+
+    #[test]
+    fn every_builtin_recipe_is_valid_and_documented() {
+        let mut names = std::collections::HashSet::new();
+        for builtin in BUILTIN {
+            assert!(names.insert(builtin.name));
+            let recipe = Recipe::builtin(builtin.name).unwrap();
+            assert_eq!(recipe.name, builtin.name);
+            assert!(recipe.about.len() > 20, "{} says nothing about itself", builtin.name);
+            recipe.networks().unwrap();
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Recipes: what to train and how, as a TOML file.
+
+mod builtin;
+mod parse;
+mod scheduled;
+
+pub use builtin::{BUILTIN, Builtin};
+pub use scheduled::Scheduled;
+
+use crate::losses::{self, Loss};
+use crate::networks::Net;
+use crate::regularizers::{self, Regularizer};
+use serde::{Deserialize, Serialize};
+
+/// Everything that determines a run but its data, length and seed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name, shown in logs and stored in checkpoints.
+    pub name: String,
+    /// One sentence on what it is.
+    #[serde(default)]
+    pub about: String,
+    /// What the networks expect of the data.
+    pub data: DataSpec,
+    /// The generator's input.
+    pub latent: Latent,
+    /// The training loop.
+    pub train: Train,
+    /// The adversarial loss.
+    pub loss: LossSpec,
+    /// Exponential moving average of the generator's weights; samples are drawn from it where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<Ema>,
+    /// The generator.
+    pub generator: NetworkSpec,
+    /// The discriminator.
+    pub discriminator: NetworkSpec,
+    /// Penalties and constraints on the discriminator.
+    #[serde(default)]
+    pub regularizers: Vec<RegularizerSpec>,
+    /// Filled in when a run begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunSpec>,
+}
+
+/// What the networks expect of the data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// Shape of one sample: [height, width, channels], or [2] for points.
+    pub shape: Vec<usize>,
+    /// What is trained on where the command names no data.
+    pub default: String,
+}
+
+/// The generator's input: independent standard normals.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latent {
+    /// How many.
+    pub dim: usize,
+}
+
+/// The training loop.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Samples a batch.
+    pub batch: usize,
+    /// Discriminator steps for each generator step.
+    #[serde(default = "one")]
+    pub critic_steps: usize,
+    /// Real samples shown to the discriminator in all, unless the command line says otherwise.
+    pub images: u64,
+    /// Which passes update batch norm's running statistics.
+    #[serde(default = "default_statistics")]
+    pub statistics: Vec<StatisticsPass>,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn default_statistics() -> Vec<StatisticsPass> {
+    vec![StatisticsPass::GeneratorStep, StatisticsPass::RealPass]
+}
+
+/// A pass that may update running statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StatisticsPass {
+    /// The generator's forward pass in its own step: updates the generator's statistics.
+    GeneratorStep,
+    /// The discriminator's pass over real samples in its own step: updates the discriminator's statistics.
+    RealPass,
+    /// The discriminator's pass over generated samples in its own step.
+    FakePass,
+}
+
+/// The adversarial loss.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossSpec {
+    /// A name in [`losses::LOSSES`].
+    pub name: String,
+}
+
+/// Exponential moving average of the generator's weights.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ema {
+    /// Images after which a weight has moved half way to a new value; 0 follows at once. May be scheduled.
+    pub half_life: Scheduled,
+}
+
+/// A network and its optimizer. Exactly one of `layers` and `model` is given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// A named model of [`crate::models::MODELS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The named model's options.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub options: toml::Table,
+    /// A plain list of layers, e.g. `"dense 128 relu"`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
+    /// How it learns.
+    pub optimizer: OptimizerSpec,
+}
+
+/// An optimizer and its settings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerSpec {
+    /// adam, adamw, rmsprop or sgd.
+    #[serde(default = "adam")]
+    pub kind: String,
+    /// Learning rate; may be scheduled.
+    pub lr: Scheduled,
+    /// Decay of the first moment (momentum of SGD); may be scheduled.
+    #[serde(default = "beta1")]
+    pub beta1: Scheduled,
+    /// Decay of the second moment (of RMSProp's mean square); may be scheduled.
+    #[serde(default = "beta2")]
+    pub beta2: Scheduled,
+    /// Added to the root of the second moment.
+    #[serde(default = "eps")]
+    pub eps: f64,
+    /// Weight decay.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Gradients with a larger global norm are scaled down to it; 0 is off.
+    #[serde(default)]
+    pub clip_norm: f64,
+}
+
+fn adam() -> String {
+    "adam".into()
+}
+fn beta1() -> Scheduled {
+    Scheduled::constant(0.9)
+}
+fn beta2() -> Scheduled {
+    Scheduled::constant(0.999)
+}
+fn eps() -> f64 {
+    1e-8
+}
+
+/// A penalty or constraint on the discriminator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegularizerSpec {
+    /// A name in [`regularizers::REGULARIZERS`].
+    pub name: String,
+    /// Strength; may be scheduled. Its default is the regularizer's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strength: Option<Scheduled>,
+    /// Applied every so many discriminator steps, that many times as strongly (lazy regularization).
+    #[serde(default = "one")]
+    pub every: usize,
+}
+
+/// What the command line settled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// The data as given, e.g. a folder, `glyphs` or `synthetic:ring8`.
+    pub data: String,
+    /// Seed of initial weights, latents and the order of samples.
+    pub seed: u64,
+    /// Length of the run in real samples shown to the discriminator.
+    pub images: u64,
+    /// Version of the program that began the run.
+    pub version: String,
+}
+
+/// A wrong recipe: where, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}: {message}")]
+pub struct RecipeError {
+    /// File and line, or the `--set` key.
+    pub at: String,
+    /// Expected, got, and the nearest valid choice.
+    pub message: String,
+}
+
+/// `name` unknown among `known`: the nearest first, then the whole list.
+pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|k| (strsim::damerau_levenshtein(&name.to_lowercase(), k), k))
+        .filter(|(distance, k)| *distance <= 1 + k.len() / 3)
+        .min_by_key(|(distance, _)| *distance);
+    let hint = nearest.map_or(String::new(), |(_, k)| format!("; did you mean `{k}`?"));
+    format!("unknown {what} `{name}`{hint} (known: {})", known.join(", "))
+}
+
+impl Recipe {
+    fn error(&self, key: &str, message: impl Into<String>) -> RecipeError {
+        RecipeError { at: format!("recipe `{}`, key `{key}`", self.name), message: message.into() }
+    }
+
+    /// Checks every name and number; networks are checked for shape by [`Recipe::networks`].
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        self.loss_function()?;
+        self.regularizers()?;
+        let positive = [
+            ("train.batch", self.train.batch),
+            ("train.critic_steps", self.train.critic_steps),
+            ("latent.dim", self.latent.dim),
+            ("data.shape", self.data.shape.iter().product()),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(self.error(key, "must be at least 1, got 0"));
+            }
+        }
+        if self.train.images == 0 {
+            return Err(self.error("train.images", "must be at least 1, got 0"));
+        }
+        let s = &self.train.statistics;
+        if s.contains(&StatisticsPass::RealPass) && s.contains(&StatisticsPass::FakePass) {
+            return Err(self.error(
+                "train.statistics",
+                "real-pass and fake-pass both update the discriminator's statistics: name one of them",
+            ));
+        }
+        for (side, network) in [("generator", &self.generator), ("discriminator", &self.discriminator)] {
+            let o = &network.optimizer;
+            let key = |name: &str| format!("{side}.optimizer.{name}");
+            crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
+            for (name, schedule, top) in [("beta1", &o.beta1, 1.0), ("beta2", &o.beta2, 1.0)] {
+                let (low, high) = schedule.range();
+                if low < 0.0 || high >= top {
+                    return Err(self.error(&key(name), format!("must stay in [0, 1), got {schedule}")));
+                }
+            }
+            if o.lr.range().0 < 0.0 {
+                return Err(self.error(&key("lr"), format!("must not be negative, got {}", o.lr)));
+            }
+            for (name, value, least) in [
+                ("eps", o.eps, f64::MIN_POSITIVE),
+                ("weight_decay", o.weight_decay, 0.0),
+                ("clip_norm", o.clip_norm, 0.0),
+            ] {
+                if !value.is_finite() || value < least {
+                    return Err(
+                        self.error(&key(name), format!("must be a number of at least {least}, got {value}"))
+                    );
+                }
+            }
+        }
+        if let Some(ema) = &self.ema
+            && ema.half_life.range().0 < 0.0
+        {
+            return Err(self.error("ema.half_life", format!("must not be negative, got {}", ema.half_life)));
+        }
+        Ok(())
+    }
+
+    /// The loss by name.
+    pub fn loss_function(&self) -> Result<&'static dyn Loss, RecipeError> {
+        losses::find(&self.loss.name).ok_or_else(|| {
+            let known: Vec<&str> = losses::LOSSES.iter().map(|l| l.name()).collect();
+            self.error("loss.name", unknown("loss", &self.loss.name, &known))
+        })
+    }
+
+    /// The regularizers by name, with strength and interval.
+    pub fn regularizers(&self) -> Result<Vec<(&'static dyn Regularizer, Scheduled, usize)>, RecipeError> {
+        let mut out = Vec::new();
+        for spec in &self.regularizers {
+            let found = regularizers::find(&spec.name).ok_or_else(|| {
+                let known: Vec<&str> = regularizers::REGULARIZERS.iter().map(|r| r.name()).collect();
+                self.error("regularizers.name", unknown("regularizer", &spec.name, &known))
+            })?;
+            let strength =
+                spec.strength.clone().unwrap_or_else(|| Scheduled::constant(found.default_strength()));
+            if strength.range().0 < 0.0 {
+                return Err(
+                    self.error("regularizers.strength", format!("must not be negative, got {strength}"))
+                );
+            }
+            if spec.every == 0 {
+                return Err(self.error("regularizers.every", "must be at least 1, got 0"));
+            }
+            out.push((found, strength, spec.every));
+        }
+        Ok(out)
+    }
+
+    /// Builds and checks both networks: generator and discriminator.
+    pub fn networks(&self) -> Result<(Net, Net), RecipeError> {
+        let generator = Net::from_spec(&self.generator).map_err(|m| self.error("generator", m))?;
+        let discriminator =
+            Net::from_spec(&self.discriminator).map_err(|m| self.error("discriminator", m))?;
+        let made = generator
+            .output_shape(&[self.latent.dim], &self.data.shape, crate::networks::Side::Generator)
+            .map_err(|m| self.error("generator", m))?;
+        if made != self.data.shape {
+            return Err(self.error(
+                "generator",
+                format!("makes samples of shape {made:?}, the data has {:?}", self.data.shape),
+            ));
+        }
+        let judged = discriminator
+            .output_shape(&self.data.shape, &self.data.shape, crate::networks::Side::Discriminator)
+            .map_err(|m| self.error("discriminator", m))?;
+        if judged.iter().product::<usize>() != 1 {
+            return Err(self.error(
+                "discriminator",
+                format!("ends with shape {judged:?} a sample: it must end with one logit (e.g. `dense 1`)"),
+            ));
+        }
+        for (regularizer, ..) in self.regularizers()? {
+            if regularizer.per_sample_gradients() && discriminator.mixes_samples() {
+                return Err(self.error(
+                    "regularizers",
+                    format!(
+                        "`{}` needs each sample's own gradient, but the discriminator has batch norm, which mixes \
+                         the samples of a batch: use layer_norm or none",
+                        regularizer.name()
+                    ),
+                ));
+            }
+        }
+        Ok((generator, discriminator))
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading recipes: text, built-in names, `--set` overrides, and errors that name line, key and the nearest choice.
+
+use super::{BUILTIN, Recipe, RecipeError, unknown};
+use std::path::Path;
+
+/// Keys that read shorter than they are filed; each stands for every key with that ending.
+const ALIASES: &[(&str, &str)] =
+    &[("gamma", "strength"), ("n_critic", "critic_steps"), ("learning_rate", "lr")];
+
+impl Recipe {
+    /// The recipe of that name, or the one in that file. An override is `key=value`; a key may be a whole path
+    /// (`generator.optimizer.lr`) or an ending that sets every key with it (`lr`).
+    pub fn load(name_or_path: &str, overrides: &[String]) -> Result<Recipe, RecipeError> {
+        let (at, text) = match BUILTIN.iter().find(|b| b.name == name_or_path) {
+            Some(builtin) => (format!("recipe `{}`", builtin.name), builtin.text.to_string()),
+            None => {
+                let looks_like_path = name_or_path.ends_with(".toml") || name_or_path.contains(['/', '\\']);
+                if !looks_like_path {
+                    let known: Vec<&str> = BUILTIN.iter().map(|b| b.name).collect();
+                    return Err(RecipeError {
+                        at: "--recipe".into(),
+                        message: format!(
+                            "{}; a file of your own must end in .toml",
+                            unknown("recipe", name_or_path, &known)
+                        ),
+                    });
+                }
+                let text = std::fs::read_to_string(Path::new(name_or_path)).map_err(|e| RecipeError {
+                    at: name_or_path.to_string(),
+                    message: format!("cannot read the recipe: {e}"),
+                })?;
+                (name_or_path.to_string(), text)
+            }
+        };
+        Recipe::parse(&at, &text, overrides)
+    }
+
+    /// A recipe that comes with the binary.
+    pub fn builtin(name: &str) -> Result<Recipe, RecipeError> {
+        Recipe::load(name, &[])
+    }
+
+    /// Parses TOML text; `at` names its origin in errors.
+    pub fn parse(at: &str, text: &str, overrides: &[String]) -> Result<Recipe, RecipeError> {
+        let mut recipe: Recipe = toml::from_str(text).map_err(|e| explain(at, text, &e))?;
+        if !overrides.is_empty() {
+            let mut table = toml::Table::try_from(&recipe)
+                .map_err(|e| RecipeError { at: at.to_string(), message: e.to_string() })?;
+            for entry in overrides {
+                set(&mut table, entry)?;
+            }
+            let keys: Vec<&str> = overrides.iter().map(String::as_str).collect();
+            recipe = table.try_into().map_err(|e: toml::de::Error| RecipeError {
+                at: format!("--set {}", keys.join(" --set ")),
+                message: e.message().to_string(),
+            })?;
+        }
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    /// As TOML text.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|e| unreachable!("a recipe is plain TOML data: {e}"))
+    }
+}
+
+/// Adds file, line and the nearest known key to a parser's error.
+fn explain(at: &str, text: &str, error: &toml::de::Error) -> RecipeError {
+    let line = error.span().map(|s| 1 + text[..s.start.min(text.len())].matches('\n').count());
+    let at = line.map_or(at.to_string(), |line| format!("{at}, line {line}"));
+    let message = error.message();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let message = match quoted.split_first() {
+        Some((name, known)) if message.starts_with("unknown field") => unknown("key", name, known),
+        Some((name, known)) if message.starts_with("unknown variant") => unknown("choice", name, known),
+        _ => message.to_string(),
+    };
+    RecipeError { at, message }
+}
+
+/// Every path to a leaf of the table, e.g. `generator.optimizer.lr`, `regularizers.0.strength`.
+fn leaves(prefix: &str, value: &toml::Value, out: &mut Vec<String>) {
+    let join = |key: &str| if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
+    match value {
+        toml::Value::Table(table) => table.iter().for_each(|(k, v)| leaves(&join(k), v, out)),
+        toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+            items.iter().enumerate().for_each(|(i, v)| leaves(&join(&i.to_string()), v, out));
+        }
+        _ => out.push(prefix.to_string()),
+    }
+}
+
+fn set(table: &mut toml::Table, entry: &str) -> Result<(), RecipeError> {
+    let fail = |message: String| RecipeError { at: format!("--set {entry}"), message };
+    let (key, text) =
+        entry.split_once('=').ok_or_else(|| fail("expected KEY=VALUE, e.g. train.batch=32".into()))?;
+    let (key, text) = (key.trim(), text.trim());
+    // Bare words are strings, so that no quotes are needed on the command line.
+    let value = format!("v = {text}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|t| t.get("v").cloned())
+        .unwrap_or_else(|| toml::Value::String(text.to_string()));
+    let mut paths = Vec::new();
+    // Regularizers without a strength of their own still can be given one.
+    if let Some(toml::Value::Array(items)) = table.get_mut("regularizers") {
+        for item in items.iter_mut().filter_map(toml::Value::as_table_mut) {
+            let name = item.get("name").and_then(toml::Value::as_str).unwrap_or_default();
+            let default = crate::regularizers::find(name).map_or(0.0, |r| r.default_strength());
+            item.entry("strength").or_insert(toml::Value::Float(default));
+        }
+    }
+    leaves("", &toml::Value::Table(table.clone()), &mut paths);
+    let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);
+    let hits: Vec<String> =
+        paths.iter().filter(|p| *p == wanted || p.ends_with(&format!(".{wanted}"))).cloned().collect();
+    // Options of named models are open: the model itself checks them.
+    let option = wanted.starts_with("generator.options.") || wanted.starts_with("discriminator.options.");
+    if hits.is_empty() && !option {
+        let mut known: Vec<&str> = paths.iter().map(String::as_str).collect();
+        known.extend(paths.iter().filter_map(|p| p.rsplit_once('.').map(|(_, last)| last)));
+        known.sort_unstable();
+        known.dedup();
+        return Err(fail(unknown("key", key, &known)));
+    }
+    let targets = if hits.is_empty() { vec![wanted.to_string()] } else { hits };
+    for path in targets {
+        assign(table, &path, value.clone()).map_err(&fail)?;
+    }
+    Ok(())
+}
+
+/// Puts `value` at a dotted path, making the tables on the way.
+fn assign(table: &mut toml::Table, path: &str, value: toml::Value) -> Result<(), String> {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let Some(rest) = rest else {
+        table.insert(first.to_string(), value);
+        return Ok(());
+    };
+    match table.entry(first).or_insert_with(|| toml::Value::Table(toml::Table::new())) {
+        toml::Value::Table(inner) => assign(inner, rest, value),
+        toml::Value::Array(items) => {
+            let (index, rest) = rest.split_once('.').ok_or("an entry of a list is set key by key")?;
+            let index: usize = index.parse().map_err(|_| format!("`{index}` is not an index"))?;
+            let count = items.len();
+            let item = items.get_mut(index).and_then(toml::Value::as_table_mut);
+            assign(item.ok_or(format!("`{first}` has {count} entries, there is none {index}"))?, rest, value)
+        }
+        _ => Err(format!("`{first}` is a plain value")),
+    }
+}

@@ -1,0 +1,76 @@
+//! A number that may change over the run, as written in a recipe.
+
+use ganymede_nn::{Progress, Schedule};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+
+/// A number, or a schedule such as `"cosine 5e-4 -> 1e-4"`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scheduled {
+    text: String,
+    schedule: Schedule,
+}
+
+impl Scheduled {
+    /// The same value throughout.
+    pub fn constant(value: f64) -> Self {
+        Self { text: value.to_string(), schedule: Schedule::constant(value) }
+    }
+
+    /// Parses a number or a schedule.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self { text: text.to_string(), schedule: Schedule::parse(text).map_err(|e| e.to_string())? })
+    }
+
+    /// Value after `images` of `total`.
+    pub fn at(&self, images: u64, total: u64) -> f64 {
+        self.schedule.at(Progress { images, total })
+    }
+
+    /// Smallest and largest value it takes.
+    pub fn range(&self) -> (f64, f64) {
+        // Schedules are monotone between their ends but for a warm-up, which begins at 0 and rises to the start.
+        let samples = (0..=64).map(|i| self.at(i * 1_000_000, 64_000_000));
+        samples.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    }
+}
+
+impl fmt::Display for Scheduled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Scheduled {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.text.parse::<f64>() {
+            Ok(number) => serializer.serialize_f64(number),
+            Err(_) => serializer.serialize_str(&self.text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scheduled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Scheduled;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a schedule such as \"cosine 5e-4 -> 1e-4\"")
+            }
+            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Scheduled, E> {
+                if v.is_finite() { Ok(Scheduled::constant(v)) } else { Err(E::custom("must be finite")) }
+            }
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Scheduled, E> {
+                Ok(Scheduled::constant(v as f64))
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Scheduled, E> {
+                Ok(Scheduled::constant(v as f64))
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Scheduled, E> {
+                Scheduled::parse(v).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}

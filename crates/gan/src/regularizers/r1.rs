@@ -1,0 +1,27 @@
+use super::{Context, Regularizer, squared_gradient_norms};
+use ganymede_graph::Tensor;
+
+/// gamma/2 E |grad D(x)|^2 on real samples, of raw logits.
+pub struct R1;
+
+impl Regularizer for R1 {
+    fn name(&self) -> &'static str {
+        "r1"
+    }
+    fn about(&self) -> &'static str {
+        "half of strength times the squared gradient norm of the logits on real samples"
+    }
+    fn paper(&self) -> &'static str {
+        "Mescheder, Geiger, Nowozin 2018, equation 9"
+    }
+    fn default_strength(&self) -> f64 {
+        1.0
+    }
+    fn penalty(&self, context: &Context<'_>) -> Option<Tensor> {
+        let norms = squared_gradient_norms(context.real_logits, context.real);
+        Some(norms.mean_all() * 0.5 * context.strength)
+    }
+    fn per_sample_gradients(&self) -> bool {
+        true
+    }
+}

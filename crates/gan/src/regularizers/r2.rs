@@ -1,0 +1,27 @@
+use super::{Context, Regularizer, squared_gradient_norms};
+use ganymede_graph::Tensor;
+
+/// gamma/2 E |grad D(G(z))|^2 on generated samples, of raw logits.
+pub struct R2;
+
+impl Regularizer for R2 {
+    fn name(&self) -> &'static str {
+        "r2"
+    }
+    fn about(&self) -> &'static str {
+        "half of strength times the squared gradient norm of the logits on generated samples"
+    }
+    fn paper(&self) -> &'static str {
+        "Mescheder, Geiger, Nowozin 2018, equation 10; with R1 in Huang et al. 2024 (R3GAN)"
+    }
+    fn default_strength(&self) -> f64 {
+        1.0
+    }
+    fn penalty(&self, context: &Context<'_>) -> Option<Tensor> {
+        let norms = squared_gradient_norms(context.fake_logits, context.fake);
+        Some(norms.mean_all() * 0.5 * context.strength)
+    }
+    fn per_sample_gradients(&self) -> bool {
+        true
+    }
+}

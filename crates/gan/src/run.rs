@@ -1,0 +1,587 @@
+//! A run on disk: the folder, the training loop, checkpoints, samples and the guard against divergence.
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::error::Error;
+use crate::picture;
+use crate::recipe::Recipe;
+use crate::sampler::Sampler;
+use crate::step::Objective;
+use crate::trainer::{StepReport, Trainer};
+use ganymede_cpu::Executor;
+use ganymede_data::Dataset;
+use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Sample grids and log lines over a whole run.
+const TICKS: u64 = 40;
+/// Images in a sample grid.
+pub const GRID: usize = 64;
+/// Points in a scatter plot.
+const POINTS: usize = 2000;
+/// Samples that are scored against a known mixture at the end of a run.
+pub const SCORED: usize = 10_000;
+/// Steps with values that are not finite, one after the other, before rolling back.
+const MAX_SKIPS: u32 = 5;
+/// Rollbacks before giving up.
+const MAX_ROLLBACKS: u32 = 3;
+/// Factor on the learning rates after a rollback.
+const ROLLBACK_LR: f64 = 0.5;
+/// Checkpoints kept.
+const KEEP: usize = 2;
+/// Shortest time between two checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Checkpoints take at most one part in this many of the time.
+const CHECKPOINT_SHARE: u32 = 30;
+
+/// Where a run lives.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    /// The folder itself.
+    pub root: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes a new run folder; a folder that holds anything is refused, so that no run overwrites another.
+    pub fn create(root: &Path) -> Result<Self, Error> {
+        let folder = Self { root: root.to_path_buf() };
+        if root.exists() {
+            let mut entries = std::fs::read_dir(root).map_err(Error::io(root, "read the output folder"))?;
+            if entries.next().is_some() {
+                return Err(Error::Refused(format!(
+                    "{}: the output folder is not empty; name another with --out, or continue the run in it with \
+                     --resume {}",
+                    root.display(),
+                    root.display()
+                )));
+            }
+        }
+        for path in [folder.samples(), folder.checkpoints()] {
+            std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
+        }
+        Ok(folder)
+    }
+
+    /// The first of `runs/NAME-1`, `runs/NAME-2`, .. that does not exist.
+    pub fn unused(name: &str) -> PathBuf {
+        let mut n = 1;
+        loop {
+            let path = Path::new("runs").join(format!("{name}-{n}"));
+            if !path.exists() {
+                return path;
+            }
+            n += 1;
+        }
+    }
+
+    /// Folder of the sample pictures.
+    pub fn samples(&self) -> PathBuf {
+        self.root.join("samples")
+    }
+    /// Folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+    /// The resolved recipe.
+    pub fn recipe(&self) -> PathBuf {
+        self.root.join("recipe.toml")
+    }
+    /// One JSON object a tick.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log.jsonl")
+    }
+    /// A checkpoint by step.
+    pub fn checkpoint(&self, step: u64) -> PathBuf {
+        self.checkpoints().join(format!("step-{step}.safetensors"))
+    }
+}
+
+/// A line of `log.jsonl`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tick {
+    /// Generator steps done.
+    pub step: u64,
+    /// Real samples shown to the discriminator.
+    pub images: u64,
+    /// Length of the run.
+    pub total_images: u64,
+    /// Seconds of training, over all sessions of the run.
+    pub seconds: f64,
+    /// Real samples a second since the last tick.
+    pub images_per_second: f64,
+    /// Means since the last tick.
+    pub d_loss: f64,
+    /// Mean of the penalties.
+    pub d_penalty: f64,
+    /// Mean logit of real samples.
+    pub d_real: f64,
+    /// Mean logit of generated samples.
+    pub d_fake: f64,
+    /// Mean generator loss.
+    pub g_loss: f64,
+    /// Factor on the learning rates.
+    pub lr_scale: f64,
+    /// Phases skipped since the beginning because a value was not finite.
+    pub skipped: u64,
+    /// Rollbacks since the beginning.
+    pub rollbacks: u32,
+    /// Share of the time spent waiting for data.
+    pub data_wait: f64,
+    /// The sample picture of this tick, relative to the run folder.
+    pub samples: String,
+}
+
+/// Follows a run: the command line shows progress with it.
+pub trait Observer {
+    /// After every step.
+    fn step(&mut self, _trainer: &Trainer, _report: &StepReport, _rate: f64) {}
+    /// After every tick.
+    fn tick(&mut self, _tick: &Tick, _samples: &Path) {}
+    /// Something worth a sentence.
+    fn note(&mut self, _message: &str) {}
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Length {
+    /// Real samples shown to the discriminator.
+    Images(u64),
+    /// Generator steps.
+    Steps(u64),
+    /// Passes over the data.
+    Epochs(f64),
+    /// Time: the speed is measured over the first seconds and the number of images fixed from it, so that schedules
+    /// know their end; the clock still ends the run if it comes first.
+    Minutes(f64),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The run folder.
+    pub root: PathBuf,
+    /// The last sample picture.
+    pub samples: PathBuf,
+    /// The last checkpoint.
+    pub checkpoint: PathBuf,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+    /// Generator steps done.
+    pub step: u64,
+    /// Real samples shown.
+    pub images: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// For points of a known mixture: how [`SCORED`] samples compare with it.
+    pub mixture: Option<MixtureScore>,
+}
+
+/// A run in its folder.
+pub struct Run {
+    folder: RunFolder,
+    trainer: Trainer,
+    dataset: Arc<Dataset>,
+    seed: u64,
+    sampler: Sampler,
+    minutes: Option<f64>,
+    saved: Option<(u64, Instant, Duration)>,
+}
+
+/// Images in the whole run for a length; `None` where time decides.
+pub fn planned_images(length: Length, recipe: &Recipe, dataset: &Dataset) -> Result<Option<u64>, Error> {
+    let per_step = (recipe.train.batch * recipe.train.critic_steps) as u64;
+    let images = match length {
+        Length::Images(n) => n,
+        Length::Steps(n) => {
+            n.checked_mul(per_step).ok_or_else(|| Error::Refused(format!("{n} steps are too many")))?
+        }
+        Length::Epochs(n) => match dataset.len() {
+            Some(len) => (n * len as f64).round() as u64,
+            None => {
+                return Err(Error::Refused(format!(
+                    "{} has no end, so epochs mean nothing: give --images, --steps or --minutes",
+                    dataset.spec()
+                )));
+            }
+        },
+        Length::Minutes(_) => return Ok(None),
+    };
+    if images == 0 {
+        return Err(Error::Refused("a run of no images: give a larger --images, --steps or --epochs".into()));
+    }
+    Ok(Some(images))
+}
+
+impl Run {
+    /// Begins a run in a new folder and writes its first checkpoint, so that an unwritable or full disk is found out
+    /// before any work is done.
+    pub fn begin(
+        folder: RunFolder,
+        mut recipe: Recipe,
+        dataset: Arc<Dataset>,
+        executor: Arc<Executor>,
+        seed: u64,
+        length: Length,
+    ) -> Result<Self, Error> {
+        let images = planned_images(length, &recipe, &dataset)?;
+        let minutes = match length {
+            Length::Minutes(m) => Some(m),
+            Length::Images(_) | Length::Steps(_) | Length::Epochs(_) => None,
+        };
+        let total = images.unwrap_or(u64::MAX);
+        recipe.run = Some(crate::recipe::RunSpec {
+            data: dataset.spec().to_string(),
+            seed,
+            images: images.unwrap_or(0),
+            version: env!("CARGO_PKG_VERSION").into(),
+        });
+        let trainer = Trainer::new(Objective::new(recipe)?, dataset.clone(), executor, seed, total)?;
+        let mut run =
+            Self { folder, trainer, dataset, seed, sampler: Sampler::new(seed), minutes, saved: None };
+        run.write_recipe()?;
+        run.save()?;
+        Ok(run)
+    }
+
+    /// Continues a run from a checkpoint of its folder. `images` may lengthen it.
+    pub fn resume(
+        folder: RunFolder,
+        recipe: Recipe,
+        checkpoint: Checkpoint,
+        dataset: Arc<Dataset>,
+        executor: Arc<Executor>,
+        seed: u64,
+        images: Option<u64>,
+    ) -> Result<Self, Error> {
+        let mut trainer =
+            Trainer::resume(Objective::new(recipe)?, dataset.clone(), executor, seed, checkpoint)?;
+        if let Some(images) = images {
+            trainer.progress_mut().total_images = images;
+        }
+        let saved = Some((trainer.progress().step, Instant::now(), Duration::ZERO));
+        let run = Self { folder, trainer, dataset, seed, sampler: Sampler::new(seed), minutes: None, saved };
+        for path in [run.folder.samples(), run.folder.checkpoints()] {
+            std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
+        }
+        Ok(run)
+    }
+
+    /// The run in memory.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    fn write_recipe(&self) -> Result<(), Error> {
+        let path = self.folder.recipe();
+        let text = &self.trainer.progress().recipe;
+        checkpoint::write_atomically(&path, text.as_bytes()).map_err(Error::io(&path, "write the recipe"))
+    }
+
+    fn save(&mut self) -> Result<PathBuf, Error> {
+        let began = Instant::now();
+        let progress = self.trainer.progress();
+        let path = self.folder.checkpoint(progress.step);
+        checkpoint::save(&path, self.trainer.store(), progress)?;
+        self.saved = Some((progress.step, Instant::now(), began.elapsed()));
+        let folder = self.folder.checkpoints();
+        checkpoint::prune(&folder, KEEP).map_err(Error::io(&folder, "remove old checkpoints"))?;
+        Ok(path)
+    }
+
+    fn append_log(&self, line: &serde_json::Value) -> Result<(), Error> {
+        let path = self.folder.log();
+        let write = || {
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+            writeln!(file, "{line}")
+        };
+        write().map_err(Error::io(&path, "write the log"))
+    }
+
+    fn draw(&mut self) -> Result<PathBuf, Error> {
+        let path = self.folder.samples().join(format!("step-{:06}.png", self.trainer.progress().step));
+        let shape = self.trainer.objective().recipe.data.shape.clone();
+        let count = if shape.len() == 3 { GRID } else { POINTS };
+        let samples = {
+            let (objective, session) = self.trainer.parts_mut();
+            self.sampler.draw(objective, session, 0, count)?
+        };
+        write_picture(&path, &samples, &shape, &self.dataset)?;
+        Ok(path)
+    }
+
+    /// Trains to the end, to `stop`, or to divergence.
+    pub fn train(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Finished, Error> {
+        let began = Instant::now();
+        let before = self.trainer.progress().seconds;
+        let first_step = self.trainer.progress().step;
+        let mut window = Window::new(&self.trainer);
+        let mut rate = Rate::default();
+        let mut consecutive = 0u32;
+        let mut tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
+        let mut samples = None;
+        let mut interrupted = false;
+        while self.trainer.progress().images < self.trainer.progress().total_images {
+            if stop.load(Ordering::Relaxed) {
+                interrupted = true;
+                break;
+            }
+            let report = self.trainer.step()?;
+            let elapsed = began.elapsed();
+            let speed = rate.update(self.trainer.progress().images, elapsed);
+            self.trainer.progress_mut().seconds = before + elapsed.as_secs_f64();
+            window.add(&report);
+            observer.step(&self.trainer, &report, speed);
+
+            if report.skipped == 0 {
+                consecutive = 0;
+            } else {
+                consecutive += 1;
+                if consecutive >= MAX_SKIPS {
+                    self.roll_back(observer)?;
+                    consecutive = 0;
+                    tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
+                    rate = Rate::default();
+                    window = Window::new(&self.trainer);
+                    continue;
+                }
+            }
+
+            if let Some(minutes) = self.minutes {
+                let limit = Duration::from_secs_f64(minutes * 60.0);
+                if self.trainer.progress().total_images == u64::MAX
+                    && (elapsed > limit / 20 || elapsed > Duration::from_secs(10))
+                {
+                    self.fix_length(limit, elapsed, self.trainer.progress().step - first_step, observer)?;
+                    tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
+                }
+                if elapsed >= limit {
+                    break;
+                }
+            }
+
+            if self.trainer.progress().images >= tick_at {
+                tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
+                let path = self.draw()?;
+                let tick = window.close(&self.trainer, &self.folder.root, &path);
+                self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
+                observer.tick(&tick, &path);
+                samples = Some(path);
+            }
+            if self.checkpoint_due() && consecutive == 0 {
+                self.save()?;
+            }
+        }
+        let path = match samples {
+            Some(path)
+                if !interrupted
+                    && path.ends_with(format!("step-{:06}.png", self.trainer.progress().step)) =>
+            {
+                path
+            }
+            _ => self.draw()?,
+        };
+        if window.steps > 0 {
+            let tick = window.close(&self.trainer, &self.folder.root, &path);
+            self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
+            observer.tick(&tick, &path);
+        }
+        let checkpoint = self.save()?;
+        let mixture = self.score_mixture()?;
+        let progress = self.trainer.progress();
+        Ok(Finished {
+            mixture,
+            root: self.folder.root.clone(),
+            samples: path,
+            checkpoint,
+            interrupted,
+            step: progress.step,
+            images: progress.images,
+            seconds: progress.seconds,
+        })
+    }
+
+    /// Scores samples against the mixture that the data are drawn from, if they are.
+    fn score_mixture(&mut self) -> Result<Option<MixtureScore>, Error> {
+        let Some(spec) = self.dataset.mixture() else { return Ok(None) };
+        let mixture = Mixture2d::new(spec.centres.clone(), Sigma::Common(spec.sigma), spec.weights.clone())?;
+        let (objective, session) = self.trainer.parts_mut();
+        let samples = self.sampler.draw(objective, session, 0, SCORED)?;
+        Ok(Some(mixture.score(&original_points(&samples, &self.dataset))?))
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        match self.saved {
+            Some((step, at, took)) => {
+                step != self.trainer.progress().step
+                    && at.elapsed() >= CHECKPOINT_EVERY.max(took * CHECKPOINT_SHARE)
+            }
+            None => true,
+        }
+    }
+
+    /// With the speed known, the time becomes a number of images, which schedules and a resumed run can rely on.
+    fn fix_length(
+        &mut self,
+        limit: Duration,
+        elapsed: Duration,
+        steps: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let train = &self.trainer.objective().recipe.train;
+        let per_step = (train.batch * train.critic_steps) as u64;
+        // Three parts in a hundred are left for sample pictures and checkpoints.
+        let left = (limit - elapsed.min(limit)).as_secs_f64() * 0.97;
+        let more = (left * steps as f64 / elapsed.as_secs_f64()).round() as u64;
+        let total = self.trainer.progress().images + more.max(1) * per_step;
+        self.trainer.progress_mut().total_images = total;
+        observer.note(&format!("at this speed {:.1} minutes are {total} images", limit.as_secs_f64() / 60.0));
+        let mut recipe = self.trainer.objective().recipe.clone();
+        if let Some(run) = &mut recipe.run {
+            run.images = total;
+        }
+        self.trainer.set_recipe(recipe);
+        self.write_recipe()
+    }
+
+    /// Puts the newest sound checkpoint back and halves the learning rates: doing the same again would diverge again.
+    fn roll_back(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        let step = self.trainer.progress().step;
+        let (checkpoint, warnings) = checkpoint::open(&self.folder.root)?;
+        for warning in warnings {
+            observer.note(&warning);
+        }
+        let path = checkpoint.path.display().to_string();
+        if self.trainer.progress().rollbacks >= MAX_ROLLBACKS {
+            return Err(Error::Diverged {
+                rollbacks: self.trainer.progress().rollbacks,
+                step,
+                checkpoint: path,
+            });
+        }
+        let skipped = self.trainer.progress().skipped;
+        self.trainer.restore(checkpoint, self.dataset.clone(), self.seed)?;
+        let progress = self.trainer.progress_mut();
+        progress.rollbacks += 1;
+        progress.lr_scale *= ROLLBACK_LR;
+        progress.skipped = skipped;
+        let message = format!(
+            "{MAX_SKIPS} steps in a row gave values that are not finite: rolled back from step {step} to {path} and \
+             lowered the learning rates to {} of the recipe's (rollback {} of {MAX_ROLLBACKS})",
+            progress.lr_scale, progress.rollbacks
+        );
+        let event = serde_json::json!({
+            "event": "rollback", "from_step": step, "to_step": progress.step,
+            "lr_scale": progress.lr_scale, "rollbacks": progress.rollbacks,
+        });
+        self.append_log(&event)?;
+        observer.note(&message);
+        Ok(())
+    }
+}
+
+/// Points as the networks see them, in the units of the data.
+pub fn original_points(values: &[f32], dataset: &Dataset) -> Vec<[f64; 2]> {
+    let scale = dataset.scale();
+    values.chunks_exact(2).map(|p| [f64::from(p[0]) * scale, f64::from(p[1]) * scale]).collect()
+}
+
+/// Draws samples as the data's kind asks: a grid of images, or points over real ones.
+pub fn write_picture(path: &Path, samples: &[f32], shape: &[usize], dataset: &Dataset) -> Result<(), Error> {
+    if shape.len() == 3 {
+        picture::write_grid(path, samples, shape, 8)?;
+        return Ok(());
+    }
+    let indices: Vec<u64> = (0..POINTS as u64).collect();
+    let mut real = vec![0.0; POINTS * 2];
+    dataset.fill(&indices, &mut real, None)?;
+    picture::write_scatter(path, &original_points(&real, dataset), &original_points(samples, dataset))?;
+    Ok(())
+}
+
+/// The image count of the next tick after `images`.
+fn next_tick(images: u64, total: u64) -> u64 {
+    if total == u64::MAX {
+        return u64::MAX;
+    }
+    let every = (total / TICKS).max(1);
+    (images / every + 1) * every
+}
+
+/// Speed over the last seconds.
+#[derive(Default)]
+struct Rate {
+    marks: std::collections::VecDeque<(u64, Duration)>,
+}
+
+impl Rate {
+    fn update(&mut self, images: u64, now: Duration) -> f64 {
+        self.marks.push_back((images, now));
+        while self.marks.len() > 2 && now - self.marks[0].1 > Duration::from_secs(15) {
+            self.marks.pop_front();
+        }
+        let (first, then) = self.marks[0];
+        let span = (now - then).as_secs_f64();
+        if span > 0.0 { (images - first) as f64 / span } else { 0.0 }
+    }
+}
+
+/// Means since the last tick.
+struct Window {
+    steps: u64,
+    sums: [f64; 5],
+    began: Instant,
+    images: u64,
+    waited: Duration,
+}
+
+impl Window {
+    fn new(trainer: &Trainer) -> Self {
+        Self {
+            steps: 0,
+            sums: [0.0; 5],
+            began: Instant::now(),
+            images: trainer.progress().images,
+            waited: trainer.waited(),
+        }
+    }
+
+    fn add(&mut self, report: &StepReport) {
+        let values = [report.d_loss, report.d_penalty, report.d_real, report.d_fake, report.g_loss];
+        // A skipped step's losses say nothing; its count is logged instead.
+        if report.skipped == 0 {
+            self.steps += 1;
+            for (sum, value) in self.sums.iter_mut().zip(values) {
+                *sum += f64::from(value);
+            }
+        }
+    }
+
+    fn close(&mut self, trainer: &Trainer, root: &Path, samples: &Path) -> Tick {
+        let progress = trainer.progress();
+        let seconds = self.began.elapsed().as_secs_f64().max(1e-9);
+        let mean = |i: usize| self.sums[i] / self.steps.max(1) as f64;
+        let tick = Tick {
+            step: progress.step,
+            images: progress.images,
+            total_images: progress.total_images,
+            seconds: progress.seconds,
+            images_per_second: (progress.images - self.images) as f64 / seconds,
+            d_loss: mean(0),
+            d_penalty: mean(1),
+            d_real: mean(2),
+            d_fake: mean(3),
+            g_loss: mean(4),
+            lr_scale: progress.lr_scale,
+            skipped: progress.skipped,
+            rollbacks: progress.rollbacks,
+            data_wait: trainer.waited().saturating_sub(self.waited).as_secs_f64() / seconds,
+            samples: samples.strip_prefix(root).unwrap_or(samples).display().to_string(),
+        };
+        *self = Self::new(trainer);
+        tick
+    }
+}

@@ -1,0 +1,70 @@
+//! Samples of a trained generator.
+
+use crate::error::Error;
+use crate::step::{Objective, feed};
+use crate::trainer::key_of;
+use ganymede_cpu::{PhaseId, Session};
+use ganymede_kernels::random::fold_in;
+
+/// Tag that separates sampling from training under one seed.
+const SAMPLE: u64 = 0x736d_706c;
+
+/// Batches that programs are compiled for; a request is padded to the smallest that holds it.
+const BATCHES: [usize; 4] = [1, 16, 64, 256];
+
+/// Draws samples through programs of a few sizes, compiled when first needed.
+pub struct Sampler {
+    key: [u32; 2],
+    programs: Vec<(usize, PhaseId)>,
+}
+
+impl Sampler {
+    /// Sample `i` of a seed is the same whatever else is drawn with it.
+    pub fn new(seed: u64) -> Self {
+        Self { key: fold_in(key_of(seed), SAMPLE), programs: Vec::new() }
+    }
+
+    /// Samples `first..first + count`, one after the other, from the state in `session`.
+    pub fn draw(
+        &mut self,
+        objective: &Objective,
+        session: &mut Session,
+        first: u64,
+        count: usize,
+    ) -> Result<Vec<f32>, Error> {
+        let size: usize = objective.recipe.data.shape.iter().product();
+        let mut out = Vec::with_capacity(count * size);
+        let mut done = 0;
+        while done < count {
+            let left = count - done;
+            let batch = BATCHES.into_iter().find(|b| *b >= left).unwrap_or(BATCHES[BATCHES.len() - 1]);
+            let phase = self.program(objective, session, batch)?;
+            let index = first + done as u64;
+            // A generator without random layers still has its latents, so both feeds exist.
+            session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&self.key);
+            session
+                .feed_words_mut(phase, feed::FIRST)?
+                .copy_from_slice(&[index as u32, (index >> 32) as u32]);
+            session.run(phase)?;
+            let samples = session.output(phase, "samples").unwrap_or(&[]);
+            let take = left.min(batch);
+            out.extend_from_slice(&samples[..take * size]);
+            done += take;
+        }
+        Ok(out)
+    }
+
+    fn program(
+        &mut self,
+        objective: &Objective,
+        session: &mut Session,
+        batch: usize,
+    ) -> Result<PhaseId, Error> {
+        if let Some((_, phase)) = self.programs.iter().find(|(b, _)| *b == batch) {
+            return Ok(*phase);
+        }
+        let phase = session.add_phase(&format!("sample{batch}"), &objective.sample_phase(batch)?)?;
+        self.programs.push((batch, phase));
+        Ok(phase)
+    }
+}

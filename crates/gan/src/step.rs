@@ -1,0 +1,323 @@
+//! One training step as graph functions: a phase for the discriminator (one for each set of lazy regularizers that
+//! fall due together), a phase for the generator, and one that samples.
+//!
+//! The whole objective can be read here. Each phase draws its latents itself, from the random key, a stream of its own
+//! and the global index of its first sample, so a sample depends neither on the batch size nor on earlier phases.
+
+use crate::losses::Loss;
+use crate::networks::{self, Net, Side};
+use crate::recipe::{Recipe, RecipeError, Scheduled, StatisticsPass};
+use crate::regularizers::{Context, Regularizer};
+use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType, grad};
+use ganymede_nn::optim::{Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
+use ganymede_nn::{Mode, Optimizer, Params, RandomSource, Scope};
+
+/// Streams of the random key; those of dropout layers have their top bit set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Stream {
+    /// Latents of the discriminator's step.
+    DiscriminatorLatent = 1,
+    /// Latents of the generator's step.
+    GeneratorLatent = 2,
+    /// Positions between real and generated samples (gradient penalty).
+    Interpolation = 3,
+    /// Latents of sampling.
+    Sample = 4,
+}
+
+/// Prefix of the averaged generator's slots.
+pub const EMA: &str = "ema/";
+
+/// Names of the scalar and vector feeds that phases share.
+pub mod feed {
+    /// Real samples [batch, ...].
+    pub const REAL: &str = "real";
+    /// Random key, u32[2].
+    pub const KEY: &str = "key";
+    /// Global index of the batch's first sample, u32[2], low word first.
+    pub const FIRST: &str = "first";
+    /// Learning rate.
+    pub const LR: &str = "lr";
+    /// First decay of the optimizer.
+    pub const BETA1: &str = "beta1";
+    /// Second decay of the optimizer.
+    pub const BETA2: &str = "beta2";
+    /// Share of the averaged weights that stays: 0.5^(batch / half-life).
+    pub const EMA_DECAY: &str = "ema_decay";
+    /// Strength of regularizer `i`.
+    pub fn strength(i: usize) -> String {
+        format!("strength/{i}")
+    }
+}
+
+/// Everything a recipe resolves to.
+pub struct Objective {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The generator.
+    pub generator: Net,
+    /// The discriminator.
+    pub discriminator: Net,
+    /// The adversarial loss.
+    pub loss: &'static dyn Loss,
+    /// Regularizers with strength and interval.
+    pub regularizers: Vec<(&'static dyn Regularizer, Scheduled, usize)>,
+    generator_optimizer: Box<dyn Optimizer>,
+    discriminator_optimizer: Box<dyn Optimizer>,
+}
+
+/// Prefix of an optimizer's slots, e.g. `opt/G`.
+fn optimizer_prefix(side: Side) -> String {
+    format!("opt/{}", side.root())
+}
+
+/// The random feeds of a phase.
+struct Random {
+    key: Tensor,
+    first: Tensor,
+}
+
+impl Random {
+    fn new(graph: &Graph) -> Self {
+        let pair = TensorType::new(DType::U32, [2]);
+        Self { key: graph.feed(feed::KEY, pair.clone()), first: graph.feed(feed::FIRST, pair) }
+    }
+
+    fn source(&self) -> RandomSource {
+        RandomSource::new(&self.key, &self.first)
+    }
+}
+
+impl Objective {
+    /// Resolves names and checks shapes.
+    pub fn new(recipe: Recipe) -> Result<Self, RecipeError> {
+        recipe.validate()?;
+        let (generator, discriminator) = recipe.networks()?;
+        let optimizer = |spec| {
+            networks::optimizer(spec).map_err(|message| RecipeError { at: "optimizer.kind".into(), message })
+        };
+        Ok(Self {
+            generator_optimizer: optimizer(&recipe.generator.optimizer)?,
+            discriminator_optimizer: optimizer(&recipe.discriminator.optimizer)?,
+            loss: recipe.loss_function()?,
+            regularizers: recipe.regularizers()?,
+            generator,
+            discriminator,
+            recipe,
+        })
+    }
+
+    /// Which regularizers the discriminator's step number `n` (from 0) applies: those whose interval divides n.
+    pub fn due(&self, n: u64) -> Vec<bool> {
+        self.regularizers.iter().map(|(_, _, every)| n.is_multiple_of(*every as u64)).collect()
+    }
+
+    /// Every set of regularizers that falls due together at some step. Intervals repeat after their least common
+    /// multiple; sets are looked for over that many steps, or 4096 if it is larger, and a set that first falls due
+    /// later is compiled when it does.
+    pub fn due_sets(&self) -> Vec<Vec<bool>> {
+        let gcd = |mut a: u64, mut b: u64| {
+            while b != 0 {
+                (a, b) = (b, a % b);
+            }
+            a
+        };
+        let period =
+            self.regularizers.iter().fold(1u64, |l, r| l / gcd(l, r.2 as u64) * r.2 as u64).min(4096);
+        let mut sets: Vec<Vec<bool>> = Vec::new();
+        for n in 0..period {
+            let due = self.due(n);
+            if !sets.contains(&due) {
+                sets.push(due);
+            }
+        }
+        sets
+    }
+
+    fn batch_of(&self, shape: &[usize]) -> TensorType {
+        let mut full = vec![self.recipe.train.batch];
+        full.extend(shape);
+        TensorType::f32(full)
+    }
+
+    fn latent(&self, graph: &Graph, random: &Random, stream: Stream, count: usize) -> Tensor {
+        let _at = graph.scope("latent");
+        graph.random_normal(&random.key, &random.first, stream as u32, &[count, self.recipe.latent.dim])
+    }
+
+    fn generate(&self, scope: &Scope, latent: &Tensor) -> Tensor {
+        self.generator.build(Side::Generator, scope, latent, &self.recipe.data.shape)
+    }
+
+    /// Logits [batch] of samples.
+    fn judge(&self, scope: &Scope, samples: &Tensor) -> Tensor {
+        let batch = samples.shape().first().copied().unwrap_or(1);
+        self.discriminator
+            .build(Side::Discriminator, scope, samples, &self.recipe.data.shape)
+            .reshape(&[batch])
+    }
+
+    fn mode(&self, random: &Random, pass: Option<StatisticsPass>) -> Mode {
+        let updates = pass.is_some_and(|p| self.recipe.train.statistics.contains(&p));
+        let mode = if updates { Mode::train() } else { Mode::train_frozen_statistics() };
+        mode.with_random(random.source())
+    }
+
+    fn hyper(&self, graph: &Graph) -> Hyper {
+        let scalar = |name| graph.feed(name, TensorType::f32([]));
+        Hyper::lr(&scalar(feed::LR)).beta1(&scalar(feed::BETA1)).beta2(&scalar(feed::BETA2))
+    }
+
+    /// The discriminator's step with the given regularizers: generated samples are constants, so no gradient of the
+    /// generator exists.
+    pub fn discriminator_phase(&self, due: &[bool]) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let random = Random::new(&graph);
+        let real = graph.feed(feed::REAL, self.batch_of(&self.recipe.data.shape));
+        let hyper = self.hyper(&graph);
+        let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, self.recipe.train.batch);
+        let g = Scope::root(&graph, Side::Generator.root(), self.mode(&random, None));
+        let fake = self.generate(&g, &latent).stop_gradient();
+
+        let d = Scope::root(
+            &graph,
+            Side::Discriminator.root(),
+            self.mode(&random, Some(StatisticsPass::RealPass)),
+        );
+        let d_fake = d.with_mode(self.mode(&random, Some(StatisticsPass::FakePass)));
+        let d_more = d.with_mode(self.mode(&random, None));
+        let real_logits = self.judge(&d, &real);
+        let fake_logits = self.judge(&d_fake, &fake);
+        let mut loss = self.loss.discriminator(&real_logits, &fake_logits);
+        graph.output("d_loss", &loss);
+
+        let uniform = |shape: &[usize]| {
+            graph.random_uniform(&random.key, &random.first, Stream::Interpolation as u32, shape)
+        };
+        let mut constraints: Vec<(&dyn Regularizer, Tensor)> = Vec::new();
+        let mut penalties = graph.scalar(0.0);
+        for (i, (regularizer, _, every)) in self.regularizers.iter().enumerate() {
+            if !due[i] {
+                continue;
+            }
+            let _at = graph.scope(regularizer.name());
+            let strength = graph.feed(&feed::strength(i), TensorType::f32([]));
+            let context = Context {
+                real: &real,
+                fake: &fake,
+                real_logits: &real_logits,
+                fake_logits: &fake_logits,
+                discriminator: &|x| self.judge(&d_more, x),
+                strength: &strength,
+                uniform: &uniform,
+            };
+            if let Some(penalty) = regularizer.penalty(&context) {
+                // Applied every n-th step it counts n times, which leaves its mean weight as it was.
+                penalties = penalties + penalty * *every as f64;
+            }
+            constraints.push((*regularizer, strength));
+        }
+        loss = loss + &penalties;
+
+        let params = d.trainable();
+        let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
+        let gradients = grad(&loss, &variables);
+        let constrain = |weight: &Tensor| {
+            constraints.iter().fold(weight.clone(), |w, (r, strength)| r.constrain(&w, strength).unwrap_or(w))
+        };
+        let mut plan = self.plan(Side::Discriminator);
+        plan.constrain = Some(Constraint(&constrain));
+        let finite = apply(&graph, &plan, &params, &gradients, &hyper);
+        graph.commit_when(&finite.and(&loss.is_finite()));
+        graph.output("d_penalty", &penalties);
+        graph.output("d_real", &real_logits.mean_all());
+        graph.output("d_fake", &fake_logits.mean_all());
+        graph.finish()
+    }
+
+    /// The generator's step, with the moving average of its weights. No gradient of discriminator weights exists.
+    pub fn generator_phase(&self) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let random = Random::new(&graph);
+        let hyper = self.hyper(&graph);
+        let latent = self.latent(&graph, &random, Stream::GeneratorLatent, self.recipe.train.batch);
+        let g = Scope::root(
+            &graph,
+            Side::Generator.root(),
+            self.mode(&random, Some(StatisticsPass::GeneratorStep)),
+        );
+        let fake = self.generate(&g, &latent);
+        let d = Scope::root(&graph, Side::Discriminator.root(), self.mode(&random, None));
+        let real_logits = self.loss.pairs().then(|| {
+            let real = graph.feed(feed::REAL, self.batch_of(&self.recipe.data.shape));
+            self.judge(&d, &real)
+        });
+        let fake_logits = self.judge(&d, &fake);
+        let loss = self.loss.generator(real_logits.as_ref(), &fake_logits);
+
+        let params = g.trainable();
+        let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
+        let gradients = grad(&loss, &variables);
+        let mut plan = self.plan(Side::Generator);
+        plan.ema = self.recipe.ema.as_ref().map(|_| {
+            let decay = graph.feed(feed::EMA_DECAY, TensorType::f32([]));
+            EmaSpec::new(&decay, g.buffers())
+        });
+        let finite = apply(&graph, &plan, &params, &gradients, &hyper);
+        graph.commit_when(&finite.and(&loss.is_finite()));
+        graph.output("g_loss", &loss);
+        graph.finish()
+    }
+
+    /// Prefix of the slots that samples are drawn from: the averaged generator's, if there is one.
+    pub fn sample_prefix(&self) -> &'static str {
+        if self.recipe.ema.is_some() { EMA } else { "" }
+    }
+
+    /// `count` samples of the (averaged) generator with running statistics.
+    pub fn sample_phase(&self, count: usize) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let random = Random::new(&graph);
+        let latent = self.latent(&graph, &random, Stream::Sample, count);
+        let g = Scope::root(&graph, Side::Generator.root(), Mode::eval().with_prefix(self.sample_prefix()));
+        let samples = self.generate(&g, &latent);
+        graph.output("samples", &samples);
+        graph.finish()
+    }
+
+    /// Logits of `count` given samples, with running statistics.
+    pub fn judge_phase(&self, count: usize) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let mut shape = vec![count];
+        shape.extend(&self.recipe.data.shape);
+        let samples = graph.feed("samples", TensorType::f32(shape));
+        let d = Scope::root(&graph, Side::Discriminator.root(), Mode::eval());
+        graph.output("logits", &self.judge(&d, &samples));
+        graph.finish()
+    }
+
+    fn plan(&self, side: Side) -> Plan<'_> {
+        let spec = match side {
+            Side::Generator => &self.recipe.generator.optimizer,
+            Side::Discriminator => &self.recipe.discriminator.optimizer,
+        };
+        let mut plan = Plan::new(self.optimizer(side), &optimizer_prefix(side));
+        plan.clip_norm = (spec.clip_norm > 0.0).then_some(spec.clip_norm);
+        plan
+    }
+
+    /// State beside the parameters: the optimizers' slots, and the averaged generator's.
+    pub fn extra_state(&self, side: Side, params: &Params) -> Vec<StateSpec> {
+        let ema = (side == Side::Generator && self.recipe.ema.is_some()).then_some(EMA);
+        state_specs(self.optimizer(side), &optimizer_prefix(side), params, ema)
+    }
+
+    /// The optimizer of one side.
+    pub fn optimizer(&self, side: Side) -> &dyn Optimizer {
+        match side {
+            Side::Generator => self.generator_optimizer.as_ref(),
+            Side::Discriminator => self.discriminator_optimizer.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! A run in memory: compiled phases, state, the stream of real samples and the counters; advances step by step.
+
+use crate::checkpoint::{self, Checkpoint, CheckpointError, Progress};
+use crate::error::Error;
+use crate::networks::Side;
+use crate::step::{Objective, feed};
+use ganymede_cpu::{Executor, PhaseId, Session, StateStore};
+use ganymede_data::{Dataset, Loader};
+use ganymede_graph::Function;
+use ganymede_kernels::random::fold_in;
+use ganymede_nn::Params;
+use ganymede_nn::optim::{FirstValue, ema_decay};
+use std::sync::Arc;
+
+/// What a step reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// Discriminator loss without penalties.
+    pub d_loss: f32,
+    /// Sum of the penalties applied.
+    pub d_penalty: f32,
+    /// Mean logit of real samples.
+    pub d_real: f32,
+    /// Mean logit of generated samples.
+    pub d_fake: f32,
+    /// Generator loss.
+    pub g_loss: f32,
+    /// Phases of this step whose values were not finite and whose updates were dropped.
+    pub skipped: u32,
+}
+
+/// A discriminator phase and the regularizers it applies.
+struct CriticPhase {
+    due: Vec<bool>,
+    phase: PhaseId,
+}
+
+/// A run in memory.
+pub struct Trainer {
+    objective: Objective,
+    session: Session,
+    critics: Vec<CriticPhase>,
+    generator: PhaseId,
+    loader: Loader,
+    key: [u32; 2],
+    progress: Progress,
+}
+
+/// The two halves of a random key from a seed.
+pub fn key_of(seed: u64) -> [u32; 2] {
+    [seed as u32, (seed >> 32) as u32]
+}
+
+/// Tags that separate the uses of one seed.
+const INIT: u64 = 0x696e_6974;
+const DRAW: u64 = 0x6472_6177;
+
+fn halves(index: u64) -> [u32; 2] {
+    [index as u32, (index >> 32) as u32]
+}
+
+impl Objective {
+    /// Parameters and buffers of one network.
+    pub fn params(&self, side: Side) -> Params {
+        let sample = &self.recipe.data.shape;
+        match side {
+            Side::Generator => self.generator.describe(&[self.recipe.latent.dim], sample, side).0,
+            Side::Discriminator => self.discriminator.describe(sample, sample, side).0,
+        }
+    }
+
+    /// The state of a run before its first step: parameters drawn from the seed, the averaged generator equal to the
+    /// generator, and the optimizers' slots.
+    pub fn initial_state(&self, seed: u64) -> Result<StateStore, Error> {
+        let key = fold_in(key_of(seed), INIT);
+        let mut store = StateStore::new();
+        for side in [Side::Generator, Side::Discriminator] {
+            let params = self.params(side);
+            for spec in params.iter() {
+                store.insert(&spec.name, spec.ty.clone(), &spec.initialize(key))?;
+            }
+            for slot in self.extra_state(side, &params) {
+                let values = match &slot.first {
+                    FirstValue::Fill(value) => vec![*value as f32; slot.ty.len()],
+                    FirstValue::CopyOf(name) => store.f32s(name).unwrap_or(&[]).to_vec(),
+                };
+                store.insert(&slot.name, slot.ty.clone(), &values)?;
+            }
+        }
+        Ok(store)
+    }
+}
+
+impl Trainer {
+    /// A new run.
+    pub fn new(
+        objective: Objective,
+        dataset: Arc<Dataset>,
+        executor: Arc<Executor>,
+        seed: u64,
+        total_images: u64,
+    ) -> Result<Self, Error> {
+        let store = objective.initial_state(seed)?;
+        let progress = Progress {
+            step: 0,
+            images: 0,
+            cursor: 0,
+            critic_steps: 0,
+            total_images,
+            lr_scale: 1.0,
+            rollbacks: 0,
+            skipped: 0,
+            seconds: 0.0,
+            recipe: objective.recipe.to_toml(),
+        };
+        Self::assemble(objective, dataset, executor, seed, store, progress)
+    }
+
+    /// Continues a run from a checkpoint, bit for bit as if it had never stopped.
+    pub fn resume(
+        objective: Objective,
+        dataset: Arc<Dataset>,
+        executor: Arc<Executor>,
+        seed: u64,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, Error> {
+        let expected = objective.initial_state(seed)?;
+        if let Some(reason) = checkpoint::differences(&expected, &checkpoint.store) {
+            let path = checkpoint.path.display().to_string();
+            let reason = format!("it was made by another recipe; {reason}");
+            return Err(CheckpointError::Mismatch { path, reason }.into());
+        }
+        let mut progress = checkpoint.progress;
+        progress.recipe = objective.recipe.to_toml();
+        Self::assemble(objective, dataset, executor, seed, checkpoint.store, progress)
+    }
+
+    fn assemble(
+        objective: Objective,
+        dataset: Arc<Dataset>,
+        executor: Arc<Executor>,
+        seed: u64,
+        store: StateStore,
+        progress: Progress,
+    ) -> Result<Self, Error> {
+        if dataset.shape() != objective.recipe.data.shape {
+            return Err(Error::Refused(format!(
+                "the samples of {} have shape {:?}, recipe `{}` expects {:?}: choose another recipe, or set \
+                 data.shape and the networks to match",
+                dataset.spec(),
+                dataset.shape(),
+                objective.recipe.name,
+                objective.recipe.data.shape
+            )));
+        }
+        let loader = Loader::new(dataset, objective.recipe.train.batch, seed, progress.cursor)?;
+        let mut session = Session::new(executor, store);
+        let mut critics = Vec::new();
+        for due in objective.due_sets() {
+            let phase =
+                session.add_phase(&critic_name(&objective, &due), &objective.discriminator_phase(&due)?)?;
+            critics.push(CriticPhase { due, phase });
+        }
+        let generator = session.add_phase("generator", &objective.generator_phase()?)?;
+        let key = fold_in(key_of(seed), DRAW);
+        Ok(Self { objective, session, critics, generator, loader, key, progress })
+    }
+
+    /// One generator step and the discriminator steps before it.
+    pub fn step(&mut self) -> Result<StepReport, Error> {
+        let mut report = StepReport::default();
+        for _ in 0..self.objective.recipe.train.critic_steps {
+            self.critic_step(&mut report)?;
+        }
+        self.generator_step(&mut report)?;
+        self.progress.step += 1;
+        self.progress.skipped += u64::from(report.skipped);
+        Ok(report)
+    }
+
+    fn critic_step(&mut self, report: &mut StepReport) -> Result<(), Error> {
+        let due = self.objective.due(self.progress.critic_steps);
+        let phase = match self.critics.iter().find(|c| c.due == due) {
+            Some(critic) => critic.phase,
+            None => {
+                let function = self.objective.discriminator_phase(&due)?;
+                let phase = self.session.add_phase(&critic_name(&self.objective, &due), &function)?;
+                self.critics.push(CriticPhase { due: due.clone(), phase });
+                phase
+            }
+        };
+        self.feed_real(phase)?;
+        self.feed_common(phase, Side::Discriminator, self.progress.images)?;
+        let (images, total) = (self.progress.images, self.progress.total_images);
+        for (i, (_, strength, _)) in self.objective.regularizers.iter().enumerate() {
+            if due[i] {
+                self.session.feed_mut(phase, &feed::strength(i))?[0] = strength.at(images, total) as f32;
+            }
+        }
+        let committed = self.session.run(phase)?.committed;
+        report.skipped += u32::from(!committed);
+        report.d_loss = self.scalar(phase, "d_loss");
+        report.d_penalty = self.scalar(phase, "d_penalty");
+        report.d_real = self.scalar(phase, "d_real");
+        report.d_fake = self.scalar(phase, "d_fake");
+        self.progress.images += self.objective.recipe.train.batch as u64;
+        self.progress.critic_steps += 1;
+        Ok(())
+    }
+
+    fn generator_step(&mut self, report: &mut StepReport) -> Result<(), Error> {
+        let phase = self.generator;
+        let batch = self.objective.recipe.train.batch;
+        if self.objective.loss.pairs() {
+            self.feed_real(phase)?;
+        }
+        self.feed_common(phase, Side::Generator, self.progress.step * batch as u64)?;
+        if let Some(ema) = &self.objective.recipe.ema {
+            let half_life = ema.half_life.at(self.progress.images, self.progress.total_images);
+            self.session.feed_mut(phase, feed::EMA_DECAY)?[0] = ema_decay(batch, half_life) as f32;
+        }
+        let committed = self.session.run(phase)?.committed;
+        report.skipped += u32::from(!committed);
+        report.g_loss = self.scalar(phase, "g_loss");
+        Ok(())
+    }
+
+    fn scalar(&self, phase: PhaseId, name: &str) -> f32 {
+        self.session.output(phase, name).map_or(f32::NAN, |v| v[0])
+    }
+
+    fn feed_real(&mut self, phase: PhaseId) -> Result<(), Error> {
+        let batch = self.loader.next_batch()?;
+        self.session.feed_mut(phase, feed::REAL)?.copy_from_slice(&batch.data);
+        self.progress.cursor = batch.cursor_after;
+        self.loader.recycle(batch);
+        Ok(())
+    }
+
+    fn feed_common(&mut self, phase: PhaseId, side: Side, first: u64) -> Result<(), Error> {
+        let recipe = &self.objective.recipe;
+        let optimizer = match side {
+            Side::Generator => &recipe.generator.optimizer,
+            Side::Discriminator => &recipe.discriminator.optimizer,
+        };
+        let (images, total) = (self.progress.images, self.progress.total_images);
+        let values = [
+            (feed::LR, optimizer.lr.at(images, total) * self.progress.lr_scale),
+            (feed::BETA1, optimizer.beta1.at(images, total)),
+            (feed::BETA2, optimizer.beta2.at(images, total)),
+        ];
+        for (name, value) in values {
+            // An optimizer may not use every one of them.
+            if self.session.feed_index(phase, name).is_ok() {
+                self.session.feed_mut(phase, name)?[0] = value as f32;
+            }
+        }
+        self.session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&self.key);
+        self.session.feed_words_mut(phase, feed::FIRST)?.copy_from_slice(&halves(first));
+        Ok(())
+    }
+
+    /// Puts a checkpoint's state and counters in place of the current ones, and restarts the stream of real samples
+    /// where it was.
+    pub fn restore(&mut self, checkpoint: Checkpoint, dataset: Arc<Dataset>, seed: u64) -> Result<(), Error> {
+        let names: Vec<String> = self.session.store().names().map(str::to_string).collect();
+        for name in names {
+            if let Some(words) = checkpoint.store.words(&name) {
+                self.session.store_mut().set_words(&name, words)?;
+            }
+        }
+        let (rollbacks, lr_scale) = (self.progress.rollbacks, self.progress.lr_scale);
+        self.progress = Progress { rollbacks, lr_scale, ..checkpoint.progress };
+        self.loader = Loader::new(dataset, self.objective.recipe.train.batch, seed, self.progress.cursor)?;
+        Ok(())
+    }
+
+    /// The counters.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The counters, to be changed by the training loop.
+    pub fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    /// The recipe and what it resolved to.
+    pub fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    /// The state.
+    pub fn store(&self) -> &StateStore {
+        self.session.store()
+    }
+
+    /// The session, e.g. for its statistics.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Adds a phase of the caller's to the same state, e.g. for sampling.
+    pub fn add_phase(&mut self, name: &str, function: &Function) -> Result<PhaseId, Error> {
+        Ok(self.session.add_phase(name, function)?)
+    }
+
+    /// The session, to run phases added with [`Trainer::add_phase`].
+    pub fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// The objective beside the session, to draw samples from the current state.
+    pub fn parts_mut(&mut self) -> (&Objective, &mut Session) {
+        (&self.objective, &mut self.session)
+    }
+
+    /// Replaces the recipe's text where only its run section has changed.
+    pub fn set_recipe(&mut self, recipe: crate::recipe::Recipe) {
+        self.progress.recipe = recipe.to_toml();
+        self.objective.recipe = recipe;
+    }
+
+    /// Time the training thread spent waiting for batches.
+    pub fn waited(&self) -> std::time::Duration {
+        self.loader.waited()
+    }
+}
+
+fn critic_name(objective: &Objective, due: &[bool]) -> String {
+    let applied: Vec<&str> =
+        objective.regularizers.iter().zip(due).filter(|(_, due)| **due).map(|(r, _)| r.0.name()).collect();
+    if applied.is_empty() { "discriminator".into() } else { format!("discriminator+{}", applied.join("+")) }
+}

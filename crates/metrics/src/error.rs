@@ -1,0 +1,52 @@
+//! What makes a score impossible to compute.
+
+/// Input that has no score.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricError {
+    /// Fewer samples than the definition needs.
+    #[error("{what} needs at least {needed} samples, got {got}")]
+    TooFew {
+        /// The score.
+        what: &'static str,
+        /// Samples that its definition needs.
+        needed: usize,
+        /// Samples given.
+        got: usize,
+    },
+    /// Inputs that must be of one length.
+    #[error("{what}: {got} values where {expected} belong")]
+    Length {
+        /// What is too long or too short.
+        what: &'static str,
+        /// Values that belong there.
+        expected: usize,
+        /// Values given.
+        got: usize,
+    },
+    /// A value outside the domain of the definition.
+    #[error("{what} {index} is {value}: expected {expected}")]
+    Value {
+        /// What it is.
+        what: &'static str,
+        /// Its place.
+        index: usize,
+        /// The value.
+        value: f64,
+        /// The domain.
+        expected: &'static str,
+    },
+}
+
+/// The first value outside its domain, as an error.
+pub(crate) fn check(
+    what: &'static str,
+    values: impl IntoIterator<Item = f64>,
+    expected: &'static str,
+    valid: impl Fn(f64) -> bool,
+) -> Result<(), MetricError> {
+    match values.into_iter().enumerate().find(|&(_, value)| !valid(value)) {
+        Some((index, value)) => Err(MetricError::Value { what, index, value, expected }),
+        None => Ok(()),
+    }
+}

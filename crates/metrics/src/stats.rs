@@ -1,0 +1,311 @@
+//! Summaries of measurements: mean and variance, quantiles, bootstrap intervals.
+
+use crate::error::{MetricError, check};
+
+/// Mean and variance of a stream of values in one pass (Welford 1962), without the cancellation of E[x^2] - E[x]^2.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    count: u64,
+    mean: f64,
+    /// Sum of squared deviations from the mean.
+    square: f64,
+}
+
+impl Moments {
+    /// Adds a value.
+    pub fn push(&mut self, value: f64) {
+        self.count += 1;
+        let before = value - self.mean;
+        self.mean += before / self.count as f64;
+        self.square += before * (value - self.mean);
+    }
+
+    /// Adds all values of another stream (Chan, Golub and LeVeque 1979, equation 2.1).
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        let (a, b) = (self.count as f64, other.count as f64);
+        let delta = other.mean - self.mean;
+        self.count += other.count;
+        self.mean += delta * b / (a + b);
+        self.square += other.square + delta * delta * a * b / (a + b);
+    }
+
+    /// The number of values.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The mean; `None` of nothing.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.mean)
+    }
+
+    /// The unbiased variance, divisor n - 1; `None` of fewer than two values.
+    pub fn variance(&self) -> Option<f64> {
+        (self.count > 1).then(|| self.square / (self.count - 1) as f64)
+    }
+
+    /// The variance of the values themselves, divisor n; `None` of nothing.
+    pub fn population_variance(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.square / self.count as f64)
+    }
+
+    /// The standard error of the mean; `None` of fewer than two values.
+    pub fn standard_error(&self) -> Option<f64> {
+        self.variance().map(|variance| (variance / self.count as f64).sqrt())
+    }
+}
+
+impl Extend<f64> for Moments {
+    fn extend<I: IntoIterator<Item = f64>>(&mut self, values: I) {
+        values.into_iter().for_each(|value| self.push(value));
+    }
+}
+
+impl FromIterator<f64> for Moments {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        let mut moments = Self::default();
+        moments.extend(values);
+        moments
+    }
+}
+
+/// The quantile at `share` in [0, 1], linear between order statistics: the value at place (n - 1) share (type 7 of
+/// Hyndman and Fan 1996, the default of NumPy and R).
+///
+/// # Errors
+/// No values, a NaN among them, a share outside [0, 1].
+pub fn quantile(values: &[f64], share: f64) -> Result<f64, MetricError> {
+    check("value", values.iter().copied(), "a number", |value| !value.is_nan())?;
+    check("the share of quantile", [share], "a number from 0 to 1", |share| (0.0..=1.0).contains(&share))?;
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile_of_sorted(&sorted, share).ok_or(MetricError::TooFew { what: "a quantile", needed: 1, got: 0 })
+}
+
+/// The median: the mean of the two middle values when their number is even.
+///
+/// # Errors
+/// No values, or a NaN among them.
+pub fn median(values: &[f64]) -> Result<f64, MetricError> {
+    quantile(values, 0.5)
+}
+
+/// The median of `numerators[i] / denominators[i]`: of paired measurements, taken in turns, it cancels what slowed
+/// both of a pair and ignores the pairs where one alone was disturbed.
+///
+/// # Errors
+/// No pairs, lists of different lengths, a numerator that is not finite, a denominator that is not above 0.
+pub fn median_of_ratios(numerators: &[f64], denominators: &[f64]) -> Result<f64, MetricError> {
+    median(&ratios(numerators, denominators)?)
+}
+
+/// The ratios of paired measurements.
+///
+/// # Errors
+/// As [`median_of_ratios`].
+pub fn ratios(numerators: &[f64], denominators: &[f64]) -> Result<Vec<f64>, MetricError> {
+    let (expected, got) = (numerators.len(), denominators.len());
+    if expected != got {
+        return Err(MetricError::Length { what: "denominators", expected, got });
+    }
+    check("numerator", numerators.iter().copied(), "a finite number", f64::is_finite)?;
+    let positive = |value: f64| value > 0.0 && value.is_finite();
+    check("denominator", denominators.iter().copied(), "a finite number above 0", positive)?;
+    Ok(numerators.iter().zip(denominators).map(|(a, b)| a / b).collect())
+}
+
+fn quantile_of_sorted(sorted: &[f64], share: f64) -> Option<f64> {
+    let place = (sorted.len().checked_sub(1)? as f64) * share;
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    // Equal ends are returned as they are: infinite ones would give NaN.
+    Some(if low == high { low } else { low + (high - low) * place.fract() })
+}
+
+/// A statistic with the interval that holds it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The statistic of the sample itself.
+    pub estimate: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// The percentile bootstrap interval (Efron 1979) of a statistic at confidence `level`: the central quantiles of its
+/// values on `resamples` samples drawn with replacement. The draws are fixed, so equal input gives equal output.
+///
+/// # Errors
+/// Fewer than two values or resamples, a level outside (0, 1), a statistic that comes out as NaN.
+pub fn bootstrap<T: Copy>(
+    values: &[T],
+    resamples: usize,
+    level: f64,
+    statistic: impl Fn(&[T]) -> f64,
+) -> Result<Interval, MetricError> {
+    for (what, got) in
+        [("a bootstrap interval", values.len()), ("a bootstrap interval (resamples)", resamples)]
+    {
+        if got < 2 {
+            return Err(MetricError::TooFew { what, needed: 2, got });
+        }
+    }
+    check("the level of interval", [level], "a number between 0 and 1", |level| level > 0.0 && level < 1.0)?;
+    let mut random = Random::new(0x626f_6f74);
+    let mut drawn = values.to_vec();
+    let mut found = Vec::with_capacity(resamples);
+    for _ in 0..resamples {
+        drawn.iter_mut().for_each(|slot| *slot = values[random.below(values.len())]);
+        found.push(statistic(&drawn));
+    }
+    let estimate = statistic(values);
+    check("the statistic of sample", [estimate], "a number", |value| !value.is_nan())?;
+    let tail = (1.0 - level) / 2.0;
+    Ok(Interval { estimate, low: quantile(&found, tail)?, high: quantile(&found, 1.0 - tail)? })
+}
+
+/// A counter-based generator for resampling: word i is the SplitMix64 finalizer (Steele, Lea and Flood 2014) of
+/// seed + i times the golden gamma.
+#[derive(Clone, Debug)]
+pub struct Random {
+    state: u64,
+}
+
+impl Random {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// The next 64 bits.
+    pub fn word(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform on [0, 1), a multiple of 2^-53.
+    pub fn unit(&mut self) -> f64 {
+        (self.word() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+    }
+
+    /// Uniform on 0..bound, its bias below bound / 2^64; 0 for a bound of 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.word()) * bound as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_exact_where_the_short_formula_fails() {
+        let values = [4.0, 7.0, 13.0, 16.0].map(|x| x + 1e9);
+        let moments: Moments = values.into_iter().collect();
+        assert_eq!((moments.mean(), moments.variance()), (Some(1e9 + 10.0), Some(30.0)));
+        assert_eq!(moments.population_variance(), Some(22.5));
+        assert_eq!(moments.standard_error(), Some(7.5_f64.sqrt()));
+        // The wrong twin, E[x^2] - E[x]^2, loses every digit here.
+        let mean_square = values.iter().map(|x| x * x).sum::<f64>() / 4.0;
+        let mean = values.iter().sum::<f64>() / 4.0;
+        assert!((mean_square - mean * mean - 22.5).abs() > 1.0);
+    }
+
+    #[test]
+    fn few_values_have_no_variance() {
+        let mut moments = Moments::default();
+        assert_eq!((moments.mean(), moments.variance(), moments.population_variance()), (None, None, None));
+        moments.push(3.0);
+        assert_eq!(
+            (moments.mean(), moments.variance(), moments.population_variance()),
+            (Some(3.0), None, Some(0.0))
+        );
+    }
+
+    #[test]
+    fn merging_is_pushing() {
+        let mut random = Random::new(1);
+        let values: Vec<f64> = (0..1000).map(|_| random.unit()).collect();
+        let whole: Moments = values.iter().copied().collect();
+        for cut in [0, 1, 400, 1000] {
+            let mut left: Moments = values[..cut].iter().copied().collect();
+            left.merge(&values[cut..].iter().copied().collect());
+            assert_eq!(left.count(), 1000);
+            assert!((left.mean().unwrap() - whole.mean().unwrap()).abs() < 1e-13);
+            assert!((left.variance().unwrap() - whole.variance().unwrap()).abs() < 1e-13);
+        }
+    }
+
+    #[test]
+    fn quantiles_follow_type_seven() {
+        let values = [40.0, 10.0, 30.0, 20.0];
+        for (share, expected) in
+            [(0.0, 10.0), (1.0, 40.0), (0.5, 25.0), (0.25, 17.5), (1.0 / 3.0, 20.0), (0.9, 37.0)]
+        {
+            let got = quantile(&values, share).unwrap();
+            assert!((got - expected).abs() < 1e-12, "{share}: {got}");
+        }
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Ok(2.0));
+        assert_eq!(quantile(&[7.0], 0.3), Ok(7.0));
+        assert_eq!(median(&[f64::INFINITY; 2]), Ok(f64::INFINITY));
+        assert!(
+            quantile(&[], 0.5).is_err()
+                && quantile(&[1.0], 1.1).is_err()
+                && median(&[f64::NAN, 1.0]).is_err()
+        );
+    }
+
+    #[test]
+    fn ratios_are_paired() {
+        // One disturbed pair and a machine that slows down: each pair still has ratio 2.
+        let (slow, fast) = ([2.0, 4.0, 8.0, 99.0, 16.0], [1.0, 2.0, 4.0, 5.0, 8.0]);
+        assert_eq!(median_of_ratios(&slow, &fast), Ok(2.0));
+        // The wrong twin, the ratio of medians, takes its parts from different pairs once they are out of order.
+        let (slow, fast) = ([2.0, 12.0, 6.0], [1.0, 2.0, 3.0]);
+        assert_eq!(median_of_ratios(&slow, &fast), Ok(2.0));
+        assert_eq!(median(&slow).unwrap() / median(&fast).unwrap(), 3.0);
+        assert!(median_of_ratios(&[1.0], &[0.0]).is_err());
+        assert!(median_of_ratios(&[1.0], &[]).is_err());
+        assert!(median_of_ratios(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn bootstrap_intervals_cover_as_often_as_they_say() {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let (mut random, mut covered, rounds) = (Random::new(5), 0, 400);
+        for _ in 0..rounds {
+            let sample: Vec<f64> = (0..60).map(|_| random.unit()).collect();
+            let interval = bootstrap(&sample, 300, 0.9, mean).unwrap();
+            assert!(interval.low <= interval.estimate && interval.estimate <= interval.high);
+            covered += u32::from((interval.low..=interval.high).contains(&0.5));
+        }
+        // 360 of 400 expected, standard deviation 6; percentile intervals of 60 values cover a little less.
+        assert!((334..=382).contains(&covered), "{covered}");
+    }
+
+    #[test]
+    fn bootstrap_repeats_itself_and_refuses_the_impossible() {
+        let values = [1.0_f64, 5.0, 2.0, 8.0];
+        let of = |level| bootstrap(&values, 100, level, |v| v[0].max(v[1]).max(v[2]).max(v[3]));
+        assert_eq!(of(0.9), of(0.9));
+        assert!(bootstrap(&[1.0], 100, 0.9, |v| v[0]).is_err());
+        assert!(bootstrap(&values, 1, 0.9, |v| v[0]).is_err());
+        assert!(of(1.0).is_err() && of(f64::NAN).is_err());
+        assert!(bootstrap(&values, 10, 0.9, |_| f64::NAN).is_err());
+    }
+
+    #[test]
+    fn random_words_are_those_of_splitmix64() {
+        // The reference implementation (Vigna, splitmix64.c) with seed 1234567.
+        let mut random = Random::new(1_234_567);
+        let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!([random.word(), random.word(), random.word()], expected);
+        assert!((0..1000).all(|_| random.below(7) < 7 && (0.0..1.0).contains(&random.unit())));
+        assert_eq!(random.below(0), 0);
+    }
+}

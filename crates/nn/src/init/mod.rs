@@ -1,0 +1,302 @@
+//! Initializers: the distribution of a parameter's first value.
+
+mod orthogonal;
+
+use crate::error::{ParseError, suggestion};
+use ganymede_kernels::random::philox4x32;
+use std::f64::consts::TAU;
+use std::fmt;
+
+/// How a parameter's first value is drawn. Normals are not truncated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// 0 everywhere.
+    Zeros,
+    /// 1 everywhere.
+    Ones,
+    /// One value everywhere.
+    Constant(f64),
+    /// Normal. DCGAN draws weights from N(0, .02) and batch-norm scales from N(1, .02) (Radford, Metz, Chintala 2015).
+    Normal {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation.
+        std: f64,
+    },
+    /// Uniform on [low, high).
+    Uniform {
+        /// Lower bound.
+        low: f64,
+        /// Upper bound.
+        high: f64,
+    },
+    /// U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot, Bengio 2010, equation 16).
+    GlorotUniform,
+    /// N(0, 2 / (fan_in + fan_out)) (Glorot, Bengio 2010, equation 12).
+    GlorotNormal,
+    /// N(0, gain^2 / fan_in); gain sqrt 2 keeps the variance through ReLU (He, Zhang, Ren, Sun 2015, equation 10).
+    HeNormal {
+        /// Factor on 1 / sqrt(fan_in).
+        gain: f64,
+    },
+    /// U(-a, a) with a = sqrt(6 / fan_in) (He, Zhang, Ren, Sun 2015).
+    HeUniform,
+    /// What PyTorch gives linear and convolutional weights: He's uniform with negative slope sqrt 5, which is
+    /// U(-a, a) with a = 1 / sqrt(fan_in). It counts a transposed convolution's fan-in as that of the convolution it
+    /// transposes, and so does this.
+    TorchDefault,
+    /// A random (semi-)orthogonal matrix times gain (Saxe, McClelland, Ganguli 2013). All axes but the last are the
+    /// rows; the smaller side is orthonormal.
+    Orthogonal {
+        /// Factor on the matrix.
+        gain: f64,
+    },
+}
+
+/// How fans are read off a shape. For rank 2 and more, r = product of all axes but the last two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FanRule {
+    /// Dense weights [in, out] and convolution weights [KH, KW, C_in / groups, C_out]: fan_in = r shape[-2],
+    /// fan_out = r shape[-1].
+    Forward,
+    /// Transposed convolution, stored as the convolution it transposes [KH, KW, C_out / groups, C_in]: fan_in = r
+    /// shape[-1], fan_out = r shape[-2].
+    Transposed,
+}
+
+impl FanRule {
+    /// (fan_in, fan_out) of `shape`. A vector counts its length for both, a scalar 1.
+    pub fn fans(self, shape: &[usize]) -> (usize, usize) {
+        let stored = match shape {
+            [] => (1, 1),
+            [n] => (*n, *n),
+            [outer @ .., a, b] => {
+                let receptive: usize = outer.iter().product();
+                (receptive * a, receptive * b)
+            }
+        };
+        match self {
+            FanRule::Forward => stored,
+            FanRule::Transposed => (stored.1, stored.0),
+        }
+    }
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll, Vo).
+pub(crate) fn hash_name(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+/// The random words of one parameter.
+pub(crate) struct Stream {
+    key: [u32; 2],
+    name: u64,
+}
+
+impl Stream {
+    /// Words under `key` for the parameter `name`.
+    pub(crate) fn new(key: [u32; 2], name: &str) -> Self {
+        Self { key, name: hash_name(name) }
+    }
+
+    fn block(&self, block: u64) -> [u32; 4] {
+        let counter = [block as u32, (block >> 32) as u32, self.name as u32, (self.name >> 32) as u32];
+        philox4x32(counter, self.key)
+    }
+
+    /// `count` draws in (0, 1), centred in steps of 2^-32.
+    fn uniforms(&self, count: usize, mut give: impl FnMut(f64)) {
+        for block in 0..count.div_ceil(4) {
+            let words = self.block(block as u64);
+            for word in words.iter().take(count - 4 * block) {
+                give(unit(*word));
+            }
+        }
+    }
+
+    /// `count` standard normals by the transform of Box and Muller (1958): two for every two words.
+    pub(crate) fn normals(&self, count: usize, mut give: impl FnMut(f64)) {
+        for block in 0..count.div_ceil(4) {
+            let [a, b, c, d] = self.block(block as u64);
+            let ([w, x], [y, z]) = (box_muller(a, b), box_muller(c, d));
+            for value in [w, x, y, z].into_iter().take(count - 4 * block) {
+                give(value);
+            }
+        }
+    }
+}
+
+fn unit(word: u32) -> f64 {
+    (f64::from(word) + 0.5) * (1.0 / 4_294_967_296.0)
+}
+
+fn box_muller(a: u32, b: u32) -> [f64; 2] {
+    let radius = (-2.0 * unit(a).ln()).sqrt();
+    let (sin, cos) = (TAU * unit(b)).sin_cos();
+    [radius * cos, radius * sin]
+}
+
+impl Init {
+    /// He's normal with the gain for ReLU.
+    pub fn he_normal() -> Self {
+        Init::HeNormal { gain: std::f64::consts::SQRT_2 }
+    }
+
+    /// Where it comes from.
+    pub fn paper(&self) -> &'static str {
+        match self {
+            Init::Zeros | Init::Ones | Init::Constant(_) => "a constant",
+            Init::Normal { .. } => "Radford, Metz, Chintala 2015 (DCGAN) with standard deviation .02",
+            Init::Uniform { .. } => "a uniform distribution",
+            Init::GlorotUniform | Init::GlorotNormal => "Glorot, Bengio 2010",
+            Init::HeNormal { .. } | Init::HeUniform => "He, Zhang, Ren, Sun 2015",
+            Init::TorchDefault => "PyTorch's default, after He, Zhang, Ren, Sun 2015",
+            Init::Orthogonal { .. } => "Saxe, McClelland, Ganguli 2013",
+        }
+    }
+
+    /// Values of the given shape, row-major.
+    pub(crate) fn sample(&self, shape: &[usize], rule: FanRule, stream: &Stream) -> Vec<f32> {
+        let count: usize = shape.iter().product();
+        let (fan_in, fan_out) = rule.fans(shape);
+        let (fan_in, fan_out) = (fan_in.max(1) as f64, fan_out.max(1) as f64);
+        let mut out = Vec::with_capacity(count);
+        let uniform = |low: f64, high: f64, out: &mut Vec<f32>| {
+            stream.uniforms(count, |u| out.push((low + (high - low) * u) as f32));
+        };
+        let normal = |mean: f64, std: f64, out: &mut Vec<f32>| {
+            stream.normals(count, |z| out.push((mean + std * z) as f32));
+        };
+        let symmetric = |bound: f64, out: &mut Vec<f32>| uniform(-bound, bound, out);
+        match *self {
+            Init::Zeros => out.resize(count, 0.0),
+            Init::Ones => out.resize(count, 1.0),
+            Init::Constant(value) => out.resize(count, value as f32),
+            Init::Normal { mean, std } => normal(mean, std, &mut out),
+            Init::Uniform { low, high } => uniform(low, high, &mut out),
+            Init::GlorotUniform => symmetric((6.0 / (fan_in + fan_out)).sqrt(), &mut out),
+            Init::GlorotNormal => normal(0.0, (2.0 / (fan_in + fan_out)).sqrt(), &mut out),
+            Init::HeNormal { gain } => normal(0.0, gain / fan_in.sqrt(), &mut out),
+            Init::HeUniform => symmetric((6.0 / fan_in).sqrt(), &mut out),
+            Init::TorchDefault => {
+                let stored = match rule {
+                    FanRule::Forward => fan_in,
+                    FanRule::Transposed => fan_out,
+                };
+                symmetric(1.0 / stored.sqrt(), &mut out);
+            }
+            Init::Orthogonal { gain } => out = orthogonal::sample(shape, gain, stream),
+        }
+        out
+    }
+
+    /// Reads `normal:0.02`, `normal:MEAN:STD`, `uniform:LOW:HIGH`, `constant:V`, `he_normal[:GAIN]`,
+    /// `orthogonal[:GAIN]`, `glorot_uniform`, `glorot_normal`, `he_uniform`, `torch`, `zeros` or `ones`.
+    ///
+    /// # Errors
+    /// If the word is unknown (the nearest is named) or its numbers are missing, too many or not finite.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let fail = |message: String| ParseError::new("an initializer", text, message);
+        let mut parts = text.split(':');
+        let word = parts.next().unwrap_or_default();
+        let numbers: Vec<f64> = parts
+            .map(|p| match p.parse::<f64>() {
+                Ok(v) if v.is_finite() => Ok(v),
+                _ => Err(fail(format!("`{p}` is not a finite number"))),
+            })
+            .collect::<Result<_, _>>()?;
+        let usage = |usage: &str| fail(format!("write `{usage}`"));
+        let spread = |v: f64| if v >= 0.0 { Ok(v) } else { Err(fail("a spread cannot be negative".into())) };
+        let plain = |init: Init| if numbers.is_empty() { Ok(init) } else { Err(usage(word)) };
+        match word {
+            "zeros" => plain(Init::Zeros),
+            "ones" => plain(Init::Ones),
+            "glorot_uniform" => plain(Init::GlorotUniform),
+            "glorot_normal" => plain(Init::GlorotNormal),
+            "he_uniform" => plain(Init::HeUniform),
+            "torch" => plain(Init::TorchDefault),
+            "constant" => match numbers[..] {
+                [v] => Ok(Init::Constant(v)),
+                _ => Err(usage("constant:0.5")),
+            },
+            "normal" => match numbers[..] {
+                [std] => Ok(Init::Normal { mean: 0.0, std: spread(std)? }),
+                [mean, std] => Ok(Init::Normal { mean, std: spread(std)? }),
+                _ => Err(usage("normal:0.02` or, with a mean, `normal:1:0.02")),
+            },
+            "uniform" => match numbers[..] {
+                [low, high] if low <= high => Ok(Init::Uniform { low, high }),
+                _ => Err(usage("uniform:-0.05:0.05")),
+            },
+            "he_normal" => match numbers[..] {
+                [] => Ok(Init::he_normal()),
+                [gain] => Ok(Init::HeNormal { gain: spread(gain)? }),
+                _ => Err(usage("he_normal` or, with a gain, `he_normal:1")),
+            },
+            "orthogonal" => match numbers[..] {
+                [] => Ok(Init::Orthogonal { gain: 1.0 }),
+                [gain] => Ok(Init::Orthogonal { gain: spread(gain)? }),
+                _ => Err(usage("orthogonal` or, with a gain, `orthogonal:1.4")),
+            },
+            _ => Err(fail(suggestion(word, WORDS.iter().copied()))),
+        }
+    }
+}
+
+const WORDS: &[&str] = &[
+    "zeros",
+    "ones",
+    "constant",
+    "normal",
+    "uniform",
+    "glorot_uniform",
+    "glorot_normal",
+    "he_normal",
+    "he_uniform",
+    "torch",
+    "orthogonal",
+];
+
+impl fmt::Display for Init {
+    /// As [`Init::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Init::Zeros => f.write_str("zeros"),
+            Init::Ones => f.write_str("ones"),
+            Init::Constant(v) => write!(f, "constant:{v}"),
+            Init::Normal { mean, std } if *mean == 0.0 => write!(f, "normal:{std}"),
+            Init::Normal { mean, std } => write!(f, "normal:{mean}:{std}"),
+            Init::Uniform { low, high } => write!(f, "uniform:{low}:{high}"),
+            Init::GlorotUniform => f.write_str("glorot_uniform"),
+            Init::GlorotNormal => f.write_str("glorot_normal"),
+            Init::HeNormal { gain } => write!(f, "he_normal:{gain}"),
+            Init::HeUniform => f.write_str("he_uniform"),
+            Init::TorchDefault => f.write_str("torch"),
+            Init::Orthogonal { gain } => write!(f, "orthogonal:{gain}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // Vectors of the reference implementation.
+        assert_eq!(hash_name(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash_name("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(hash_name("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn words_come_from_the_documented_counter() {
+        let stream = Stream::new([3, 4], "a");
+        let mut drawn = Vec::new();
+        stream.uniforms(6, |u| drawn.push(u));
+        let words: Vec<u32> =
+            (0..2).flat_map(|block| philox4x32([block, 0, 0x8601_ec8c, 0xaf63_dc4c], [3, 4])).collect();
+        let expected: Vec<f64> = words[..6].iter().map(|&w| unit(w)).collect();
+        assert_eq!(drawn, expected);
+    }
+}

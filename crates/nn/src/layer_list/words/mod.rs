@@ -1,0 +1,11 @@
+//! The layer words, one file a kind.
+
+pub mod activation;
+pub mod conv;
+pub mod conv_transpose;
+pub mod dense;
+pub mod dropout;
+pub mod norm;
+pub mod pool;
+pub mod resample;
+pub mod shape;

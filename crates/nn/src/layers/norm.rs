@@ -1,0 +1,163 @@
+//! Normalisation: batch, layer, instance and group.
+
+use super::images;
+use crate::init::Init;
+use crate::scope::Scope;
+use ganymede_graph::Tensor;
+
+/// What all normalisations share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    /// Added to the variance.
+    pub eps: f64,
+    /// First value of the scale; none leaves scale and shift out.
+    pub scale: Option<Init>,
+}
+
+impl Default for Norm {
+    /// eps 1e-5, with a scale that starts at one and a shift that starts at zero.
+    fn default() -> Self {
+        Self { eps: 1e-5, scale: Some(Init::Ones) }
+    }
+}
+
+impl Norm {
+    /// (x - mean) / sqrt(variance + eps) scale + shift, with `weight` and `bias` [C] over the last axis. `mean` and
+    /// `variance` broadcast to x.
+    #[track_caller]
+    fn apply(&self, scope: &Scope, x: &Tensor, mean: &Tensor, variance: &Tensor) -> Tensor {
+        let channels = x.shape().last().copied().unwrap_or(1);
+        let inverse = (variance + self.eps).rsqrt();
+        match self.scale {
+            None => (x - mean) * inverse,
+            Some(init) => {
+                let weight = scope.param("weight", &[channels], init);
+                let bias = scope.param("bias", &[channels], Init::Zeros);
+                // Scale and deviation are joined before they meet the image: one product a pixel.
+                (x - mean) * (inverse * weight) + bias
+            }
+        }
+    }
+}
+
+/// Options of [`batch_norm`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// Share of the old running statistic that an update keeps: .9, which PyTorch calls momentum .1. Keras keeps .99.
+    pub momentum: f64,
+    /// Epsilon and scale.
+    pub norm: Norm,
+}
+
+impl Default for BatchNorm {
+    fn default() -> Self {
+        Self { momentum: 0.9, norm: Norm::default() }
+    }
+}
+
+impl BatchNorm {
+    /// DCGAN's: the scale starts from N(1, .02) (Radford, Metz, Chintala 2015).
+    pub fn dcgan() -> Self {
+        let scale = Some(Init::Normal { mean: 1.0, std: 0.02 });
+        Self { norm: Norm { scale, ..Norm::default() }, ..Self::default() }
+    }
+}
+
+/// Batch normalisation (Ioffe, Szegedy 2015) of [N, C] or [N, H, W, C] over all axes but the last.
+///
+/// In training the batch's mean and population variance normalise; elsewhere the buffers `running_mean` and
+/// `running_var`. An update moves them to momentum * old + (1 - momentum) * batch, the variance with n / (n - 1) of
+/// the population's, n the values a channel: PyTorch's convention. (Keras keeps the population variance.)
+#[track_caller]
+pub fn batch_norm(scope: &Scope, x: &Tensor, options: BatchNorm) -> Tensor {
+    let _in = scope.enter();
+    let graph = scope.graph();
+    if x.is_poisoned() {
+        return x.clone();
+    }
+    let shape = x.shape();
+    if !(shape.len() == 2 || shape.len() == 4) || !x.dtype().is_float() {
+        let message = format!("expected [N, C] or [N, H, W, C], got {}", x.ty());
+        return graph.fail("batch_norm", message);
+    }
+    let channels = shape[shape.len() - 1];
+    let axes: Vec<usize> = (0..shape.len() - 1).collect();
+    let mean_slot = scope.buffer("running_mean", &[channels], Init::Zeros);
+    let variance_slot = scope.buffer("running_var", &[channels], Init::Ones);
+    let y = if scope.mode().training {
+        let n: usize = axes.iter().map(|&a| shape[a]).product();
+        if n < 2 {
+            let message = format!("needs at least 2 values a channel to train, {} has {n}", x.ty());
+            return graph.fail("batch_norm", message);
+        }
+        let (mean, variance) = (x.mean(&axes), x.variance(&axes));
+        if scope.mode().update_statistics {
+            let keep = options.momentum;
+            let unbiased = n as f64 / (n - 1) as f64;
+            let moved = |old: &Tensor, new: Tensor| (old * keep + new * (1.0 - keep)).stop_gradient();
+            scope.update("running_mean", &moved(&mean_slot, mean.clone()));
+            scope.update("running_var", &moved(&variance_slot, &variance * unbiased));
+        }
+        options.norm.apply(scope, x, &mean, &variance)
+    } else {
+        options.norm.apply(scope, x, &mean_slot, &variance_slot)
+    };
+    scope.record_layer("batch_norm", &y);
+    y
+}
+
+/// Layer normalisation (Ba, Kiros, Hinton 2016) of [N, .., C] over all axes but the batch, with a scale and shift a
+/// channel, as WGAN-GP uses it in critics.
+#[track_caller]
+pub fn layer_norm(scope: &Scope, x: &Tensor, options: Norm) -> Tensor {
+    let _in = scope.enter();
+    if x.is_poisoned() {
+        return x.clone();
+    }
+    let shape = x.shape();
+    if shape.len() < 2 || !x.dtype().is_float() {
+        return scope.graph().fail("layer_norm", format!("expected [N, .., C], got {}", x.ty()));
+    }
+    let axes: Vec<usize> = (1..shape.len()).collect();
+    let mut single = vec![1; shape.len()];
+    single[0] = shape[0];
+    let each = |t: Tensor| t.reshape(&single);
+    let y = options.apply(scope, x, &each(x.mean(&axes)), &each(x.variance(&axes)));
+    scope.record_layer("layer_norm", &y);
+    y
+}
+
+/// Instance normalisation (Ulyanov, Vedaldi, Lempitsky 2016) of images over height and width, each image and channel
+/// on its own.
+#[track_caller]
+pub fn instance_norm(scope: &Scope, x: &Tensor, options: Norm) -> Tensor {
+    let _in = scope.enter();
+    let shape = match images(scope, "instance_norm", x) {
+        Ok(shape) => shape,
+        Err(poisoned) => return poisoned,
+    };
+    let each = |t: Tensor| t.reshape(&[shape[0], 1, 1, shape[3]]);
+    let y = options.apply(scope, x, &each(x.mean(&[1, 2])), &each(x.variance(&[1, 2])));
+    scope.record_layer("instance_norm", &y);
+    y
+}
+
+/// Group normalisation (Wu, He 2018) of images over height, width and the channels of each of `groups` groups.
+#[track_caller]
+pub fn group_norm(scope: &Scope, x: &Tensor, groups: usize, options: Norm) -> Tensor {
+    let _in = scope.enter();
+    let [n, h, w, c] = match images(scope, "group_norm", x) {
+        Ok(shape) => shape,
+        Err(poisoned) => return poisoned,
+    };
+    if groups == 0 || !c.is_multiple_of(groups) {
+        let message = format!("{c} channels do not divide into {groups} groups");
+        return scope.graph().fail("group_norm", message);
+    }
+    let width = c / groups;
+    let tiles = x.reshape(&[n, h, w, groups, width]);
+    let each = |t: Tensor| t.broadcast_axes(&[n, groups, width], &[0, 1]).reshape(&[n, 1, 1, c]);
+    let y = options.apply(scope, x, &each(tiles.mean(&[1, 2, 4])), &each(tiles.variance(&[1, 2, 4])));
+    scope.record_layer(&format!("group_norm {groups}"), &y);
+    y
+}

@@ -1,0 +1,275 @@
+//! Schedules: hyper-parameters as functions of the number of images seen.
+
+use crate::error::{ParseError, suggestion};
+use std::f64::consts::PI;
+use std::fmt;
+
+/// Where training stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Images seen before this step.
+    pub images: u64,
+    /// Images the whole run will see.
+    pub total: u64,
+}
+
+/// The course of a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Course {
+    /// One value.
+    Constant(f64),
+    /// A straight line.
+    Linear {
+        /// Value at the start.
+        from: f64,
+        /// Value at the end.
+        to: f64,
+    },
+    /// Half a period of a cosine: flat at both ends (Loshchilov, Hutter 2017, equation 5).
+    Cosine {
+        /// Value at the start.
+        from: f64,
+        /// Value at the end.
+        to: f64,
+    },
+}
+
+/// How long a course takes; afterwards its last value stays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Span {
+    /// A share of the run, above 0 and at most 1.
+    Run(f64),
+    /// A number of images.
+    Images(f64),
+}
+
+/// A value over the run: a course, over a span, multiplied by a linear warm-up from zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// The course.
+    pub course: Course,
+    /// How long it takes.
+    pub span: Span,
+    /// Images over which the value rises from zero; 0 for no warm-up.
+    pub warmup: f64,
+}
+
+/// What a schedule looks like, for errors and help.
+pub const EXAMPLES: &str = "`0.0002`, `linear 1 -> 0.1`, `cosine 5e-4 -> 1e-4`, `cosine 5e-4 -> 1e-4 over 2M`, \
+                            `linear 2e-4 -> 0 over 50% warmup 10k`";
+
+impl Schedule {
+    /// One value for the whole run.
+    pub fn constant(value: f64) -> Self {
+        Self { course: Course::Constant(value), span: Span::Run(1.0), warmup: 0.0 }
+    }
+
+    /// A straight line over the whole run.
+    pub fn linear(from: f64, to: f64) -> Self {
+        Self { course: Course::Linear { from, to }, span: Span::Run(1.0), warmup: 0.0 }
+    }
+
+    /// Half a cosine over the whole run.
+    pub fn cosine(from: f64, to: f64) -> Self {
+        Self { course: Course::Cosine { from, to }, span: Span::Run(1.0), warmup: 0.0 }
+    }
+
+    /// Over this many images instead of the whole run.
+    pub fn over_images(mut self, images: f64) -> Self {
+        self.span = Span::Images(images);
+        self
+    }
+
+    /// Over this share of the run.
+    pub fn over_fraction(mut self, fraction: f64) -> Self {
+        self.span = Span::Run(fraction);
+        self
+    }
+
+    /// Rising from zero over this many images.
+    pub fn warmup(mut self, images: f64) -> Self {
+        self.warmup = images;
+        self
+    }
+
+    /// The value at `progress`.
+    pub fn at(&self, progress: Progress) -> f64 {
+        let images = progress.images as f64;
+        let length = match self.span {
+            Span::Run(fraction) => fraction * progress.total as f64,
+            Span::Images(images) => images,
+        };
+        let t = if length > 0.0 { (images / length).clamp(0.0, 1.0) } else { 1.0 };
+        let value = match self.course {
+            Course::Constant(value) => value,
+            // Weights that are exact at both ends.
+            Course::Linear { from, to } => from * (1.0 - t) + to * t,
+            Course::Cosine { from, to } => {
+                let done = 0.5 * (1.0 - (PI * t).cos());
+                from * (1.0 - done) + to * done
+            }
+        };
+        if self.warmup > 0.0 { value * (images / self.warmup).min(1.0) } else { value }
+    }
+
+    /// Reads `VALUE`, or `linear A -> B` or `cosine A -> B`, followed by `over N` images or `over N%` of the run and
+    /// by `warmup N` images, each if wanted. Counts may end in k or M.
+    ///
+    /// # Errors
+    /// If the text is not of this form or a number is not finite; the message shows examples.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let fail =
+            |message: String| ParseError::new("a schedule", text, format!("{message}; examples: {EXAMPLES}"));
+        let spaced = text.replace("->", " -> ");
+        let words: Vec<&str> = spaced.split_whitespace().collect();
+        let (course, mut rest): (Course, &[&str]) = match words[..] {
+            [] => return Err(fail("it is empty".into())),
+            [kind, ref rest @ ..] if kind.starts_with(char::is_alphabetic) => {
+                if !["linear", "cosine", "constant"].contains(&kind) {
+                    let hint = suggestion(kind, ["linear", "cosine", "constant"]);
+                    return Err(fail(format!("`{kind}` is no course ({hint})")));
+                }
+                match rest {
+                    [value, rest @ ..] if kind == "constant" => {
+                        (Course::Constant(number(value).map_err(fail)?), rest)
+                    }
+                    [from, "->", to, rest @ ..] if kind != "constant" => {
+                        let (from, to) = (number(from).map_err(fail)?, number(to).map_err(fail)?);
+                        let linear = kind == "linear";
+                        (if linear { Course::Linear { from, to } } else { Course::Cosine { from, to } }, rest)
+                    }
+                    _ => return Err(fail(format!("`{kind}` needs its values"))),
+                }
+            }
+            [value, ref rest @ ..] => (Course::Constant(number(value).map_err(fail)?), rest),
+        };
+        let mut schedule = Self { course, span: Span::Run(1.0), warmup: 0.0 };
+        while let [word, value, tail @ ..] = rest {
+            let positive = |value: f64| {
+                if value > 0.0 { Ok(value) } else { Err(fail(format!("`{word}` needs a number above 0"))) }
+            };
+            match (*word, value.strip_suffix('%')) {
+                ("over", Some(percent)) => {
+                    let fraction = positive(number(percent).map_err(fail)? / 100.0)?;
+                    if fraction > 1.0 {
+                        return Err(fail("a course cannot take more than 100% of the run".into()));
+                    }
+                    schedule.span = Span::Run(fraction);
+                }
+                ("over", None) => schedule.span = Span::Images(positive(number(value).map_err(fail)?)?),
+                ("warmup", _) => schedule.warmup = positive(number(value).map_err(fail)?)?,
+                _ => {
+                    let hint = suggestion(word, ["over", "warmup"]);
+                    return Err(fail(format!("`{word}` is not understood ({hint})")));
+                }
+            }
+            rest = tail;
+        }
+        match rest {
+            [] => Ok(schedule),
+            [word, ..] => Err(fail(format!("`{word}` has no number after it"))),
+        }
+    }
+}
+
+/// A finite number, which may end in k (thousand) or M (million).
+fn number(text: &str) -> Result<f64, String> {
+    let (digits, unit) = match text.strip_suffix('k') {
+        Some(digits) => (digits, 1e3),
+        None => text.strip_suffix('M').map_or((text, 1.0), |digits| (digits, 1e6)),
+    };
+    match digits.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value * unit),
+        _ => Err(format!("`{text}` is not a finite number")),
+    }
+}
+
+impl fmt::Display for Schedule {
+    /// As [`Schedule::parse`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.course {
+            Course::Constant(value) => write!(f, "{value}")?,
+            Course::Linear { from, to } => write!(f, "linear {from} -> {to}")?,
+            Course::Cosine { from, to } => write!(f, "cosine {from} -> {to}")?,
+        }
+        match self.span {
+            Span::Run(fraction) if fraction != 1.0 => write!(f, " over {}%", fraction * 100.0)?,
+            Span::Run(_) => {}
+            Span::Images(images) => write!(f, " over {images}")?,
+        }
+        if self.warmup > 0.0 {
+            write!(f, " warmup {}", self.warmup)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(schedule: &Schedule, images: u64) -> f64 {
+        schedule.at(Progress { images, total: 1000 })
+    }
+
+    #[test]
+    fn courses_hit_their_ends_and_middles() {
+        let linear = Schedule::linear(1.0, 0.1);
+        assert_eq!([at(&linear, 0), at(&linear, 1000), at(&linear, 5000)], [1.0, 0.1, 0.1]);
+        assert!((at(&linear, 250) - 0.775).abs() < 1e-15);
+        let cosine = Schedule::cosine(5e-4, 1e-4);
+        assert_eq!([at(&cosine, 0), at(&cosine, 1000)], [5e-4, 1e-4]);
+        assert!((at(&cosine, 500) - 3e-4).abs() < 1e-18);
+        // 1/4 of the way: (1 - cos 45 degrees) / 2 = .146447 of the difference.
+        assert!((at(&cosine, 250) - (5e-4 - 4e-4 * 0.146_446_609_406_726_24)).abs() < 1e-18);
+        assert_eq!(at(&Schedule::constant(2e-4), 777), 2e-4);
+    }
+
+    #[test]
+    fn spans_and_warm_up_count_images() {
+        let short = Schedule::linear(0.0, 10.0).over_images(100.0);
+        assert_eq!([at(&short, 50), at(&short, 100), at(&short, 900)], [5.0, 10.0, 10.0]);
+        let half = Schedule::linear(0.0, 10.0).over_fraction(0.5);
+        assert_eq!([at(&half, 250), at(&half, 500)], [5.0, 10.0]);
+        let warm = Schedule::constant(2.0).warmup(200.0);
+        assert_eq!([at(&warm, 0), at(&warm, 50), at(&warm, 200), at(&warm, 900)], [0.0, 0.5, 2.0, 2.0]);
+        assert_eq!(Schedule::linear(1.0, 3.0).at(Progress { images: 0, total: 0 }), 3.0);
+    }
+
+    #[test]
+    fn texts_are_read_and_written_back() {
+        for (text, expected) in [
+            ("0.0002", Schedule::constant(2e-4)),
+            ("constant 3", Schedule::constant(3.0)),
+            ("cosine 5e-4 -> 1e-4", Schedule::cosine(5e-4, 1e-4)),
+            ("linear 1->0.1", Schedule::linear(1.0, 0.1)),
+            ("linear 0 -> 10k", Schedule::linear(0.0, 1e4)),
+            ("cosine 1 -> 0 over 2M warmup 10k", Schedule::cosine(1.0, 0.0).over_images(2e6).warmup(1e4)),
+            ("linear 1 -> 0 over 25%", Schedule::linear(1.0, 0.0).over_fraction(0.25)),
+        ] {
+            let read = Schedule::parse(text).unwrap();
+            assert_eq!(read, expected, "{text}");
+            assert_eq!(Schedule::parse(&read.to_string()).unwrap(), expected, "{read}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_answered_with_examples() {
+        for (text, part) in [
+            ("", "it is empty"),
+            ("cosin 1 -> 2", "did you mean `cosine`?"),
+            ("cosine 1", "`cosine` needs its values"),
+            ("linear 1 -> x", "`x` is not a finite number"),
+            ("nan", "is no course"),
+            ("1e999", "not a finite number"),
+            ("linear 1 -> 2 over", "`over` has no number after it"),
+            ("linear 1 -> 2 over 0", "above 0"),
+            ("linear 1 -> 2 over 150%", "more than 100%"),
+            ("linear 1 -> 2 warmpu 10", "did you mean `warmup`?"),
+        ] {
+            let error = Schedule::parse(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+            assert!(error.contains("`linear 1 -> 0.1`"), "{error}");
+        }
+    }
+}

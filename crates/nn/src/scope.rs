@@ -1,0 +1,290 @@
+//! Where a network declares its parameters: a place in the named tree, the mode it is built in, and the record that
+//! all scopes below one root share.
+
+use crate::init::{FanRule, Init};
+use crate::layers::MAX_ELEMENTS;
+use crate::params::{ParamSpec, Params};
+use crate::summary::LayerRow;
+use ganymede_graph::{Graph, Tensor};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Random words for dropout and noise layers.
+#[derive(Clone, Debug)]
+pub struct RandomSource {
+    key: Tensor,
+    first: Tensor,
+    uses: Rc<RefCell<HashMap<String, u32>>>,
+}
+
+impl RandomSource {
+    /// From a key (`u32[2]`) and the 64-bit global index of the batch's first sample (`u32[2]`, low word first). Clones
+    /// share the count of uses.
+    pub fn new(key: &Tensor, first: &Tensor) -> Self {
+        Self { key: key.clone(), first: first.clone(), uses: Rc::default() }
+    }
+
+    /// Uniform on (0, 1) of the given shape, whose first axis is the batch. The stream is a hash of the path and of how
+    /// often the path has drawn before: a layer applied to two batches draws twice, and adding a layer does not
+    /// change what others draw. The streams have their top bit set, so that small numbers stay free for the caller.
+    #[track_caller]
+    pub fn uniform(&self, graph: &Graph, path: &str, shape: &[usize]) -> Tensor {
+        let stream = {
+            let mut uses = self.uses.borrow_mut();
+            let count = uses.entry(path.to_string()).or_insert(0);
+            *count += 1;
+            crate::init::hash_name(&format!("{path}#{count}")) as u32 | 0x8000_0000
+        };
+        graph.random_uniform(&self.key, &self.first, stream, shape)
+    }
+}
+
+/// How a network is built.
+#[derive(Clone, Debug)]
+pub struct Mode {
+    /// Batch statistics and dropout (true), or running statistics and no dropout (false).
+    pub training: bool,
+    /// Whether this pass updates running statistics.
+    pub update_statistics: bool,
+    /// Put before the names of state slots, e.g. `ema/` for the averaged weights; normally empty.
+    pub prefix: String,
+    /// For dropout and noise.
+    pub random: Option<RandomSource>,
+}
+
+impl Mode {
+    /// Batch statistics; running statistics are updated.
+    pub fn train() -> Self {
+        Self { training: true, update_statistics: true, prefix: String::new(), random: None }
+    }
+
+    /// Batch statistics; running statistics stay as they are. A slot can be updated once in a phase, so of several
+    /// passes of one network all but one are built like this.
+    pub fn train_frozen_statistics() -> Self {
+        Self { update_statistics: false, ..Self::train() }
+    }
+
+    /// Running statistics, no dropout.
+    pub fn eval() -> Self {
+        Self { training: false, update_statistics: false, prefix: String::new(), random: None }
+    }
+
+    /// With another prefix of slot names.
+    pub fn with_prefix(mut self, prefix: &str) -> Self {
+        self.prefix = prefix.to_string();
+        self
+    }
+
+    /// With random words.
+    pub fn with_random(mut self, random: RandomSource) -> Self {
+        self.random = Some(random);
+        self
+    }
+}
+
+/// Ends a scope's graph path when dropped.
+#[must_use = "the path ends when this is dropped"]
+pub struct ScopeGuard {
+    _guard: Option<ganymede_graph::graph::ScopeGuard>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    params: Params,
+    /// Tensors by slot name.
+    slots: HashMap<String, Tensor>,
+    layers: Vec<LayerRow>,
+}
+
+/// A place in the parameter tree of a network under construction. Clones and children share the record of what was
+/// declared.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    graph: Graph,
+    path: String,
+    mode: Rc<Mode>,
+    record: Rc<RefCell<Record>>,
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { format!("{path}/{name}") }
+}
+
+impl Scope {
+    /// The root of a network, e.g. `G`, with a record of its own.
+    pub fn root(graph: &Graph, name: &str, mode: Mode) -> Self {
+        Self { graph: graph.clone(), path: name.to_string(), mode: Rc::new(mode), record: Rc::default() }
+    }
+
+    /// A place below this one. It enters no graph path; see [`Scope::enter`].
+    pub fn child(&self, name: &str) -> Self {
+        Self { path: join(&self.path, name), ..self.clone() }
+    }
+
+    /// The same place and record in another mode, for a further pass of the network.
+    pub fn with_mode(&self, mode: Mode) -> Self {
+        Self { mode: Rc::new(mode), ..self.clone() }
+    }
+
+    /// Nodes built while the guard lives carry this scope's path. What of it the graph's path already ends with is not
+    /// repeated, so that scopes can be entered one inside the other.
+    pub fn enter(&self) -> ScopeGuard {
+        let current = self.graph.path();
+        let have: Vec<&str> = current.split('/').filter(|s| !s.is_empty()).collect();
+        let want: Vec<&str> = self.path.split('/').filter(|s| !s.is_empty()).collect();
+        let overlap = (0..=have.len().min(want.len()))
+            .rev()
+            .find(|&n| have[have.len() - n..] == want[..n])
+            .unwrap_or(0);
+        let rest = want[overlap..].join("/");
+        ScopeGuard { _guard: (!rest.is_empty()).then(|| self.graph.scope(&rest)) }
+    }
+
+    /// A trainable parameter. Declared again it is the same tensor, so that a network can be applied twice; with
+    /// another shape or initializer it is an error.
+    #[track_caller]
+    pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Tensor {
+        let spec = ParamSpec::new(join(&self.path, name), shape, init, true);
+        self.declare(spec)
+    }
+
+    /// As [`Scope::param`], for weights stored as those of the layer they transpose.
+    #[track_caller]
+    pub fn param_transposed(&self, name: &str, shape: &[usize], init: Init) -> Tensor {
+        let mut spec = ParamSpec::new(join(&self.path, name), shape, init, true);
+        spec.fans = FanRule::Transposed;
+        self.declare(spec)
+    }
+
+    /// State that no optimizer changes: running statistics, power-iteration vectors.
+    #[track_caller]
+    pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Tensor {
+        let spec = ParamSpec::new(join(&self.path, name), shape, init, false);
+        self.declare(spec)
+    }
+
+    #[track_caller]
+    fn declare(&self, spec: ParamSpec) -> Tensor {
+        let shape = &spec.ty.shape;
+        let elements = shape.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
+        if elements.is_none_or(|n| n == 0 || n > MAX_ELEMENTS) {
+            let message =
+                format!("`{}` would have shape {shape:?}; 1 to 2^31 elements are possible", spec.name);
+            return self.graph.fail("parameter", message);
+        }
+        let slot = format!("{}{}", self.mode.prefix, spec.name);
+        let known = self.record.borrow().params.get(&spec.name).cloned();
+        match known {
+            Some(known) if known == spec => {}
+            Some(known) => {
+                let kind = |s: &ParamSpec| {
+                    format!("{} {} from {}", if s.trainable { "parameter" } else { "buffer" }, s.ty, s.init)
+                };
+                let message = format!(
+                    "`{}` is already declared as {}, now as {}; layers that do not share weights need scopes of \
+                     their own",
+                    spec.name,
+                    kind(&known),
+                    kind(&spec)
+                );
+                return self.graph.fail("parameter", message);
+            }
+            None => {
+                let mut record = self.record.borrow_mut();
+                if record.params.push(spec.clone()).is_err() {
+                    unreachable!("the name was looked up above");
+                }
+            }
+        }
+        let tensor = self.graph.state(&slot, spec.ty.clone());
+        self.record.borrow_mut().slots.insert(slot, tensor.clone());
+        tensor
+    }
+
+    /// The buffer `name` of this scope takes `value` when the phase commits, if the mode updates statistics. A second
+    /// update in one phase is the graph's error.
+    #[track_caller]
+    pub fn update(&self, name: &str, value: &Tensor) {
+        if self.mode.update_statistics {
+            self.graph.update(&self.slot(name), value);
+        }
+    }
+
+    /// Name of the state slot of a parameter or buffer of this scope: prefix, path and name.
+    pub fn slot(&self, name: &str) -> String {
+        format!("{}{}", self.mode.prefix, join(&self.path, name))
+    }
+
+    /// The mode.
+    pub fn mode(&self) -> &Mode {
+        &self.mode
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The place, e.g. `D/block2`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Everything declared below the root so far.
+    pub fn params(&self) -> Params {
+        self.record.borrow().params.clone()
+    }
+
+    /// Names and tensors of the trainable parameters declared below the root, in order of declaration.
+    pub fn trainable(&self) -> Vec<(String, Tensor)> {
+        self.declared(true)
+    }
+
+    /// Names and tensors of the buffers declared below the root, in order of declaration.
+    pub fn buffers(&self) -> Vec<(String, Tensor)> {
+        self.declared(false)
+    }
+
+    fn declared(&self, trainable: bool) -> Vec<(String, Tensor)> {
+        let record = self.record.borrow();
+        record
+            .params
+            .iter()
+            .filter(|spec| spec.trainable == trainable)
+            .filter_map(|spec| {
+                let tensor = record.slots.get(&format!("{}{}", self.mode.prefix, spec.name))?;
+                Some((spec.name.clone(), tensor.clone()))
+            })
+            .collect()
+    }
+
+    /// Rows for the summary, recorded by layers as they are built.
+    pub fn layers(&self) -> Vec<LayerRow> {
+        self.record.borrow().layers.clone()
+    }
+
+    /// Records a layer built in this scope. A layer built again at the same path (the network applied to a second
+    /// batch) is not recorded twice.
+    pub fn record_layer(&self, layer: &str, output: &Tensor) {
+        if output.is_poisoned() {
+            return;
+        }
+        let mut record = self.record.borrow_mut();
+        if record.layers.iter().any(|row| row.path == self.path && row.layer == layer) {
+            return;
+        }
+        let own = |name: &str| name.rsplit_once('/').map_or("", |(parent, _)| parent) == self.path;
+        let total: usize = record.params.trainable().filter(|s| own(&s.name)).map(|s| s.ty.len()).sum();
+        // Several layers can stand at one path: each row counts what the earlier ones have not.
+        let counted: usize = record.layers.iter().filter(|r| r.path == self.path).map(|r| r.parameters).sum();
+        let parameters = total - counted;
+        let row = LayerRow {
+            path: self.path.clone(),
+            layer: layer.to_string(),
+            output: output.shape(),
+            parameters,
+        };
+        record.layers.push(row);
+    }
+}
