@@ -207,12 +207,8 @@ impl<'f> Analysis<'f> {
     /// Gives memory to operands that the node would have computed more often than needed.
     fn separate(&mut self, node: &Node) {
         let Some(&x) = node.inputs.first() else { return };
-        let arithmetic = self.home(x).is_none()
-            && self.splat[x.index()].is_none()
-            && self.expression[x.index()]
-                .nodes
-                .iter()
-                .any(|&k| weight(&self.function.nodes[k as usize].op) > 0);
+        let arithmetic =
+            self.home(x).is_none() && self.splat[x.index()].is_none() && self.expression[x.index()].work > 0;
         if !arithmetic {
             return;
         }

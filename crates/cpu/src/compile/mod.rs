@@ -2,6 +2,7 @@
 
 mod analysis;
 mod commit;
+mod factor;
 mod family;
 mod group;
 mod instr;
@@ -102,7 +103,7 @@ pub use ir::Place as Where;
 /// Compiles a function for an instruction set.
 pub fn compile(function: &Function, isa: Isa) -> Result<Program, CpuError> {
     function.verify()?;
-    let function = passes::optimize(function)?;
+    let function = factor::factor(passes::optimize(function)?)?;
     let mut forced: HashSet<NodeId> = HashSet::new();
     let mut apart: HashSet<NodeId> = HashSet::new();
     loop {
