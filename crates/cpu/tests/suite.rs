@@ -73,16 +73,3 @@ fn gradients_one_at_a_time() {
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
-
-#[test]
-fn dbg_one() {
-    let cpu = &Cpu::all()[0];
-    let case = random::graph(2, 24);
-    let derivatives = cases::gradcheck::derivatives(&case);
-    let function = ganymede_graph::passes::optimize(&derivatives.function).unwrap();
-    let mut one = function.clone();
-    one.outputs.retain(|o| o.0 == "second 1");
-    let f = ganymede_graph::passes::dce::eliminate(&one);
-    eprintln!("{}", ganymede_graph::dump::dump(&f));
-    let _ = cpu.run(&f, &derivatives.feeds);
-}
