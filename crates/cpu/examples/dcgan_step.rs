@@ -1,7 +1,9 @@
 //! One training step of a 28x28 DCGAN at batch 128 (a discriminator phase and a generator phase, Adam on both),
 //! written with graph ops alone: time a step, and the time of each kernel.
 //!
-//! `cargo run --release -p ganymede-cpu --example dcgan_step [STEPS] [--threads=N] [--calls]`
+//! `cargo run --release -p ganymede-cpu --example dcgan_step [STEPS] [--threads=N] [--penalty] [--calls]`
+//!
+//! With `--penalty` the discriminator's loss has the gradient penalty of WGAN-GP (Gulrajani et al. 2017).
 
 use ganymede_cpu::{CpuError, Executor, ExecutorOptions, PhaseId, ProfileEntry, Session, StateStore};
 use ganymede_graph::{ConvOptions, DType, Graph, Tensor, TensorType, grad};
@@ -96,7 +98,17 @@ fn adam(g: &Graph, prefix: &str, loss: &Tensor) {
     }
 }
 
-fn add_phases(session: &mut Session) -> Result<[PhaseId; 2], CpuError> {
+/// 10 mean((|dD(x)/dx| - 1)^2) at points between real and generated images.
+fn gradient_penalty(real: &Tensor, fake: &Tensor) -> Tensor {
+    let g = real.graph();
+    let mix = g.feed("mix", TensorType::f32([BATCH, 1, 1, 1]));
+    let x = &mix * real + (1.0 - &mix) * fake;
+    let slope = &grad(&discriminator(&x).sum_all(), &[&x])[0];
+    let norm = slope.square().sum(&[1, 2, 3]).sqrt();
+    (norm - 1.0).square().mean_all() * 10.0
+}
+
+fn add_phases(session: &mut Session, penalty: bool) -> Result<[PhaseId; 2], CpuError> {
     let latent = |g: &Graph| {
         let pair = TensorType::new(DType::U32, [2]);
         let (key, first) = (g.feed("key", pair.clone()), g.feed("first", pair));
@@ -105,7 +117,10 @@ fn add_phases(session: &mut Session) -> Result<[PhaseId; 2], CpuError> {
     let d = Graph::new();
     let fake = generator(&latent(&d)).stop_gradient();
     let real = d.feed("real", TensorType::f32([BATCH, 28, 28, 1]));
-    let loss = (-discriminator(&real)).softplus().mean_all() + discriminator(&fake).softplus().mean_all();
+    let mut loss = (-discriminator(&real)).softplus().mean_all() + discriminator(&fake).softplus().mean_all();
+    if penalty {
+        loss = loss + gradient_penalty(&real, &fake);
+    }
     adam(&d, "D/", &loss);
     d.output("loss", &loss);
     let g = Graph::new();
@@ -137,7 +152,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} threads, {}", executor.threads(), executor.isa().name());
     let mut session = Session::new(executor, store);
     let began = Instant::now();
-    let phases = add_phases(&mut session)?;
+    let penalty = arguments.iter().any(|a| a == "--penalty");
+    let phases = add_phases(&mut session, penalty)?;
     println!("compiled in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
     for (name, phase) in ["D", "G"].iter().zip(phases) {
         println!("{name}: {:?}", session.stats(phase));
@@ -145,6 +161,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("memory {:.1} MB", session.memory_bytes() as f64 / 1e6);
     for (i, x) in session.feed_mut(phases[0], "real")?.iter_mut().enumerate() {
         *x = ((i % 97) as f32 / 48.0) - 1.0;
+    }
+    if penalty {
+        for (i, x) in session.feed_mut(phases[0], "mix")?.iter_mut().enumerate() {
+            *x = i as f32 / BATCH as f32;
+        }
     }
     let mut times = Vec::new();
     let step = |session: &mut Session, t: u64| -> Result<f64, CpuError> {

@@ -67,6 +67,8 @@ pub struct Analysis<'f> {
     pub splat: Vec<Option<u32>>,
     /// How each elementwise or moving node, and the operand of each reduction, is computed.
     pub expression: Vec<Expression>,
+    /// Read under a broadcast to a large shape: kept for all readers, so that passes alike but in size stay alike.
+    spread: Vec<bool>,
     forced: HashSet<NodeId>,
 }
 
@@ -82,6 +84,7 @@ impl<'f> Analysis<'f> {
             root: vec![false; n],
             splat: vec![None; n],
             expression: vec![Expression::default(); n],
+            spread: vec![false; n],
             forced: forced.clone(),
         };
         a.sweep_back();
@@ -134,6 +137,9 @@ impl<'f> Analysis<'f> {
                 continue;
             }
             let family = family(&node.op);
+            if matches!(node.op, Op::Broadcast { .. }) && node.ty.len() > SMALL {
+                self.spread[node.inputs[0].index()] = true;
+            }
             let early = self.early[i] || matches!(family, Family::Reduce | Family::Kernel);
             for &x in &node.inputs {
                 self.live[x.index()] = true;
@@ -233,7 +239,7 @@ impl<'f> Analysis<'f> {
         }
         let (from, to) = (self.node(x).ty.len(), node.ty.len());
         let split = match &node.op {
-            Op::Broadcast { .. } => to > from && to > SMALL,
+            Op::Broadcast { .. } => to > from && (to > SMALL || self.spread[x.index()]),
             Op::Slice { .. } | Op::Reverse(_) => self.users[x.index()] > 1,
             Op::Transpose(perm) => {
                 self.users[x.index()] > 1 || (from > SMALL && perm.last() != Some(&(perm.len() - 1)))

@@ -19,6 +19,7 @@ const PASSES: &[Pass] = &[
     Pass { name: "factor merging", run: merge_factors },
     Pass { name: "constant folding", run: fold::fold },
     Pass { name: "common-subexpression elimination", run: cse::merge },
+    Pass { name: "masks from outputs", run: super::mask::read_from_output },
     Pass { name: "dead-code elimination", run: dce::eliminate },
 ];
 
@@ -123,8 +124,8 @@ fn shifted(
 }
 
 /// sum(x b) = b sum(x) where b does not vary along the reduced axes, and sum(-x) = -sum(x). Sums that differ by
-/// such factors, as the gradients of a normalization's scale and statistics do, become one. A transposed operand
-/// of a matrix product becomes a flag of the product.
+/// such factors, as the gradients of a normalization's scale and statistics do, become one. Matrix products over one
+/// term become elementwise, transposed operands flags of the product.
 fn extract_factors(function: &Function) -> Function {
     rewrite(
         function,
@@ -134,7 +135,8 @@ fn extract_factors(function: &Function) -> Function {
                 Op::Reduce { kind: Reduction::Sum, axes } if node.ty.dtype == DType::F32 => {
                     factored_sum(new, &node, axes)
                 }
-                Op::MatMul { .. } => untransposed(new, &node),
+                Op::MatMul { trans_a, trans_b } => outer_product(new, &node, *trans_a)
+                    .or_else(|| untransposed(new, &node, [*trans_a, *trans_b])),
                 _ => None,
             };
             replaced.unwrap_or_else(|| new.push_typed(node))
@@ -209,10 +211,27 @@ fn factored_sum(new: &mut Rewriter, node: &Node, axes: &[usize]) -> Option<NodeI
     Some(value)
 }
 
-fn untransposed(new: &mut Rewriter, node: &Node) -> Option<NodeId> {
-    let Op::MatMul { trans_a, trans_b } = node.op else { return None };
+/// A product over one term is elementwise, and joins the pass that reads it.
+fn outer_product(new: &mut Rewriter, node: &Node, trans_a: bool) -> Option<NodeId> {
+    let a = &new.function.ty(node.inputs[0]).shape;
+    let batch = a.len() - 2;
+    let k = a[if trans_a { batch } else { batch + 1 }];
+    if k != 1 || node.ty.dtype != DType::F32 || node.ty.is_empty() {
+        return None;
+    }
+    let mut side = |input: NodeId, axis: usize| {
+        let mut shape = node.ty.shape[..batch].to_vec();
+        shape.push(node.ty.shape[axis]);
+        let flat = new.push(Op::Reshape(shape), vec![input], &node.path);
+        let axes = (0..batch).chain([axis]).collect();
+        new.push(Op::Broadcast { shape: node.ty.shape.clone(), axes }, vec![flat], &node.path)
+    };
+    let (a, b) = (side(node.inputs[0], batch), side(node.inputs[1], batch + 1));
+    Some(new.push(Op::Binary(Binary::Mul), vec![a, b], &node.path))
+}
+
+fn untransposed(new: &mut Rewriter, node: &Node, mut flags: [bool; 2]) -> Option<NodeId> {
     let mut inputs = node.inputs.clone();
-    let mut flags = [trans_a, trans_b];
     for (input, flag) in inputs.iter_mut().zip(&mut flags) {
         let operand = new.node(*input);
         if let Op::Transpose(perm) = &operand.op {
@@ -326,6 +345,16 @@ mod tests {
         let f = rewritten(&g);
         let wide = |n: &&Node| n.op == Op::Binary(Binary::Mul) && n.ty.len() == 400;
         assert_eq!(f.nodes.iter().filter(wide).count(), 1);
+    }
+
+    #[test]
+    fn products_over_one_term_are_elementwise() {
+        let g = Graph::new();
+        let (a, b) = (g.feed("a", TensorType::f32([3, 5, 1])), g.feed("b", TensorType::f32([3, 6, 1])));
+        g.output("y", &a.matmul_with(&b, false, true));
+        let f = rewritten(&g);
+        assert_eq!(count_ops(&f, |op| matches!(op, Op::MatMul { .. })), 0);
+        assert_eq!(f.ty(f.outputs[0].1).shape, [3, 5, 6]);
     }
 
     #[test]

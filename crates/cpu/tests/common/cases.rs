@@ -303,6 +303,7 @@ fn contractions(list: &mut Vec<Case>) {
         (&[][..], 70, 33, 1),
         (&[2, 3][..], 9, 17, 20),
         (&[][..], 3, 0, 2),
+        (&[2][..], 9, 1, 20),
         (&[0][..], 2, 3, 4),
     ] {
         for (trans_a, trans_b) in [(false, false), (true, false), (false, true), (true, true)] {
