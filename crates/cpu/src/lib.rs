@@ -5,6 +5,8 @@
 //! intermediate values places in one arena that all phases share. Running it allocates nothing and looks nothing
 //! up; its updates reach the state together, last, and only if its gate is open.
 
+#![forbid(unsafe_code)]
+
 mod compile;
 mod error;
 mod executor;

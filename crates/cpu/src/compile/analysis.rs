@@ -67,6 +67,8 @@ pub struct Analysis<'f> {
     pub splat: Vec<Option<u32>>,
     /// How each elementwise or moving node, and the operand of each reduction, is computed.
     pub expression: Vec<Expression>,
+    /// Read under a broadcast to a large shape: kept for all readers, so that passes alike but in size stay alike.
+    spread: Vec<bool>,
     forced: HashSet<NodeId>,
 }
 
@@ -82,6 +84,7 @@ impl<'f> Analysis<'f> {
             root: vec![false; n],
             splat: vec![None; n],
             expression: vec![Expression::default(); n],
+            spread: vec![false; n],
             forced: forced.clone(),
         };
         a.sweep_back();
@@ -90,7 +93,26 @@ impl<'f> Analysis<'f> {
                 a.visit(NodeId(i as u32));
             }
         }
+        a.settle();
         a
+    }
+
+    /// Writes all expressions anew. A node can be given memory by a later user than those whose expressions were
+    /// joined before: these must name it as an operand, or they could be scheduled before it is written.
+    fn settle(&mut self) {
+        for (i, node) in self.function.nodes.iter().enumerate() {
+            if !self.live[i] || self.splat[i].is_some() {
+                continue;
+            }
+            let computed = match family(&node.op) {
+                Family::Source | Family::Kernel => false,
+                Family::Reduce => true,
+                Family::Inline => self.root[i] || self.home(NodeId(i as u32)).is_none(),
+            };
+            if computed {
+                self.expression[i] = self.join(node);
+            }
+        }
     }
 
     fn node(&self, id: NodeId) -> &'f Node {
@@ -115,6 +137,9 @@ impl<'f> Analysis<'f> {
                 continue;
             }
             let family = family(&node.op);
+            if matches!(node.op, Op::Broadcast { .. }) && node.ty.len() > SMALL {
+                self.spread[node.inputs[0].index()] = true;
+            }
             let early = self.early[i] || matches!(family, Family::Reduce | Family::Kernel);
             for &x in &node.inputs {
                 self.live[x.index()] = true;
@@ -207,18 +232,14 @@ impl<'f> Analysis<'f> {
     /// Gives memory to operands that the node would have computed more often than needed.
     fn separate(&mut self, node: &Node) {
         let Some(&x) = node.inputs.first() else { return };
-        let arithmetic = self.home(x).is_none()
-            && self.splat[x.index()].is_none()
-            && self.expression[x.index()]
-                .nodes
-                .iter()
-                .any(|&k| weight(&self.function.nodes[k as usize].op) > 0);
+        let arithmetic =
+            self.home(x).is_none() && self.splat[x.index()].is_none() && self.expression[x.index()].work > 0;
         if !arithmetic {
             return;
         }
         let (from, to) = (self.node(x).ty.len(), node.ty.len());
         let split = match &node.op {
-            Op::Broadcast { .. } => to > from && to > SMALL,
+            Op::Broadcast { .. } => to > from && (to > SMALL || self.spread[x.index()]),
             Op::Slice { .. } | Op::Reverse(_) => self.users[x.index()] > 1,
             Op::Transpose(perm) => {
                 self.users[x.index()] > 1 || (from > SMALL && perm.last() != Some(&(perm.len() - 1)))

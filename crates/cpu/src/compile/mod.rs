@@ -2,6 +2,7 @@
 
 mod analysis;
 mod commit;
+mod factor;
 mod family;
 mod group;
 mod instr;
@@ -9,6 +10,7 @@ mod ir;
 mod kernels;
 mod lower;
 mod map;
+mod mask;
 mod memory;
 mod tape;
 
@@ -103,6 +105,9 @@ pub use ir::Place as Where;
 pub fn compile(function: &Function, isa: Isa) -> Result<Program, CpuError> {
     function.verify()?;
     let function = passes::optimize(function)?;
+    // As the graph states them: a rewrite may do with fewer.
+    let contraction_flops = function.contraction_flops();
+    let function = factor::factor(function)?;
     let mut forced: HashSet<NodeId> = HashSet::new();
     let mut apart: HashSet<NodeId> = HashSet::new();
     loop {
@@ -112,7 +117,7 @@ pub fn compile(function: &Function, isa: Isa) -> Result<Program, CpuError> {
         let commit = lowering.groups(&groups).and_then(|()| lowering.commit());
         // Each refusal gives one more value memory or one more result a pass of its own, so this ends.
         let progress = match commit {
-            Ok(commit) => return finish(lowering, commit, &function, isa),
+            Ok(commit) => return finish(lowering, commit, &function, contraction_flops),
             Err(Stop::Failed(error)) => return Err(error),
             Err(Stop::Refused(Refusal::Memory(id), _)) => forced.insert(id),
             Err(Stop::Refused(Refusal::Apart, roots)) => {
@@ -131,11 +136,12 @@ fn finish(
     lowering: Lowering<'_, '_>,
     commit: usize,
     function: &Function,
-    isa: Isa,
+    contraction_flops: u64,
 ) -> Result<Program, CpuError> {
     let gate = function.gate.map(|id| lowering.operand(id));
-    let Lowering { calls, mut values, slots, feeds, outputs, constants, feed_words, output_words, .. } =
-        lowering;
+    let Lowering {
+        isa, calls, mut values, slots, feeds, outputs, constants, feed_words, output_words, ..
+    } = lowering;
     let (calls, layout) = memory::finish(calls, &mut values, gate.map(|g| (commit, g.value)))
         .map_err(|(path, e)| CpuError::Kernel { op: "pass".into(), path, message: e.to_string() })?;
     Ok(Program {
@@ -152,6 +158,6 @@ fn finish(
         slots,
         feeds,
         outputs,
-        contraction_flops: function.contraction_flops(),
+        contraction_flops,
     })
 }

@@ -22,6 +22,7 @@ pub fn all() -> Vec<Case> {
     windows(&mut list);
     indices(&mut list);
     sources(&mut list);
+    limits(&mut list);
     list
 }
 
@@ -302,6 +303,7 @@ fn contractions(list: &mut Vec<Case>) {
         (&[][..], 70, 33, 1),
         (&[2, 3][..], 9, 17, 20),
         (&[][..], 3, 0, 2),
+        (&[2][..], 9, 1, 20),
         (&[0][..], 2, 3, 4),
     ] {
         for (trans_a, trans_b) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -429,4 +431,41 @@ fn sources(list: &mut Vec<Case>) {
     b.g.output("chosen", &flags.broadcast_to(&[2, 3]).select(&x, &table));
     b.g.output("product", &x.matmul(&b.g.full(&[3, 2], 0.5)));
     list.push(b.finish("constants", Tolerance::SUM));
+}
+
+/// What does not fit into one pass.
+fn limits(list: &mut Vec<Case>) {
+    let mut b = Builder::new(1);
+    let x = b.normal(&[3, 700]);
+    let mut y = x.clone();
+    for k in 0..400 {
+        y = (&y * 0.9 + &x * 0.01 * f64::from(k % 7)).maximum(&(&y * 0.5));
+    }
+    b.g.output("y", &y);
+    b.g.output("sum", &y.sum(&[1]));
+    list.push(b.finish("a long chain", Tolerance::GRAPH));
+
+    let mut b = Builder::new(2);
+    let parts: Vec<_> = (0..60).map(|_| b.normal(&[2000])).collect();
+    let sum = parts.iter().skip(1).fold(parts[0].tanh(), |sum, x| &sum * 0.9 + x.tanh());
+    b.g.output("y", &sum);
+    b.g.output("total", &sum.sum_all());
+    list.push(b.finish("many operands", Tolerance::GRAPH));
+
+    // Shapes without common factors in one expression.
+    let mut b = Builder::new(3);
+    let x = b.normal(&[6, 35]);
+    let y = (&x * 2.0).reshape(&[10, 21]) + b.normal(&[21]);
+    let z = (&y * 3.0).reshape(&[15, 14]) * b.normal(&[14]);
+    b.g.output("z", &z);
+    b.g.output("columns", &(&z - 1.0).reshape(&[6, 35]).sum(&[0]));
+    list.push(b.finish("reshapes without common factors", Tolerance::GRAPH));
+
+    // One value under several maps.
+    let mut b = Builder::new(4);
+    let x = b.normal(&[40, 40]);
+    let y = (&x * 2.0).exp();
+    let turned = y.transpose(&[1, 0]) - y.reverse(&[0]) * y.slice(0, 3, 4).reshape(&[40]);
+    b.g.output("z", &(turned + y));
+    list.push(b.finish("one value under several maps", Tolerance::GRAPH));
 }
