@@ -99,12 +99,55 @@ impl Net {
     }
 }
 
-/// The optimizer of a recipe. Its decays are fed at every step, as they may be scheduled.
+/// Which of a recipe's two decays an optimizer takes, fed at every step as they may be scheduled: (beta1, beta2).
+/// Plain gradient descent uses beta1 as its momentum unless it is 0 throughout, and RMSProp beta2 as its decay.
+pub fn decays(optimizer: &dyn Optimizer, spec: &OptimizerSpec) -> (bool, bool) {
+    let settings = optimizer.settings();
+    let has = |name: &str| settings.iter().any(|s| s.name == name);
+    match (has("beta1"), has("decay")) {
+        (true, _) => (true, true),
+        (false, true) => (false, true),
+        (false, false) => (has("momentum") && spec.beta1.range().1 > 0.0, false),
+    }
+}
+
+/// The optimizer of a recipe.
 pub fn optimizer(spec: &OptimizerSpec) -> Result<Box<dyn Optimizer>, String> {
     let found = ganymede_nn::optim::by_name(&spec.kind).map_err(|e| e.to_string())?;
+    let mut settings = vec![("weight_decay", spec.weight_decay)];
     // Plain gradient descent divides by nothing, so an eps means nothing to it.
-    let divides = found.settings().iter().any(|s| s.name == "eps");
-    let eps = divides.then_some(("eps", spec.eps));
-    let decay = (spec.weight_decay > 0.0).then_some(("weight_decay", spec.weight_decay));
-    ganymede_nn::optim::configure(&spec.kind, eps.into_iter().chain(decay)).map_err(|e| e.to_string())
+    if found.settings().iter().any(|s| s.name == "eps") {
+        settings.push(("eps", spec.eps));
+    } else if decays(found, spec).0 {
+        // Its momentum has a slot only where it is not 0; the value itself is fed.
+        settings.push(("momentum", spec.beta1.range().1));
+    }
+    ganymede_nn::optim::configure(&spec.kind, settings).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::recipe::Recipe;
+    use crate::step::Objective;
+
+    #[test]
+    fn every_optimizer_trains_with_the_decays_it_has() {
+        for found in ganymede_nn::OPTIMIZERS {
+            for beta1 in ["0.0", "linear 0 -> 0.5"] {
+                let sets = [format!("kind={}", found.name()), format!("beta1={beta1}")];
+                let text = Recipe::builtin("mlp2d").unwrap().to_toml();
+                let objective = Objective::new(Recipe::parse("test", &text, &sets).unwrap()).unwrap();
+                for function in [objective.discriminator_phase(&[true, true]), objective.generator_phase()] {
+                    let function = function.unwrap_or_else(|e| panic!("{}: {e}", found.name()));
+                    let fed = |name: &str| function.inputs.iter().any(|i| i.name == name);
+                    let expected = match found.name() {
+                        "sgd" => (beta1 != "0.0", false),
+                        "rmsprop" => (false, true),
+                        _ => (true, true),
+                    };
+                    assert_eq!((fed("beta1"), fed("beta2")), expected, "{} {beta1}", found.name());
+                }
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@
 
 use crate::losses::Loss;
 use crate::networks::{self, Net, Side};
-use crate::recipe::{Recipe, RecipeError, Scheduled, StatisticsPass};
+use crate::recipe::{OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
 use crate::regularizers::{Context, Regularizer};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType, grad};
 use ganymede_nn::optim::{Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
@@ -167,9 +167,17 @@ impl Objective {
         mode.with_random(random.source())
     }
 
-    fn hyper(&self, graph: &Graph) -> Hyper {
+    fn hyper(&self, graph: &Graph, side: Side) -> Hyper {
         let scalar = |name| graph.feed(name, TensorType::f32([]));
-        Hyper::lr(&scalar(feed::LR)).beta1(&scalar(feed::BETA1)).beta2(&scalar(feed::BETA2))
+        let (beta1, beta2) = networks::decays(self.optimizer(side), self.optimizer_spec(side));
+        let mut hyper = Hyper::lr(&scalar(feed::LR));
+        if beta1 {
+            hyper = hyper.beta1(&scalar(feed::BETA1));
+        }
+        if beta2 {
+            hyper = hyper.beta2(&scalar(feed::BETA2));
+        }
+        hyper
     }
 
     /// The discriminator's step with the given regularizers: generated samples are constants, so no gradient of the
@@ -178,7 +186,7 @@ impl Objective {
         let graph = Graph::new();
         let random = Random::new(&graph);
         let real = graph.feed(feed::REAL, self.batch_of(&self.recipe.data.shape));
-        let hyper = self.hyper(&graph);
+        let hyper = self.hyper(&graph, Side::Discriminator);
         let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, self.recipe.train.batch);
         let g = Scope::root(&graph, Side::Generator.root(), self.mode(&random, None));
         let fake = self.generate(&g, &latent).stop_gradient();
@@ -243,7 +251,7 @@ impl Objective {
     pub fn generator_phase(&self) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
-        let hyper = self.hyper(&graph);
+        let hyper = self.hyper(&graph, Side::Generator);
         let latent = self.latent(&graph, &random, Stream::GeneratorLatent, self.recipe.train.batch);
         let g = Scope::root(
             &graph,
@@ -300,11 +308,15 @@ impl Objective {
         graph.finish()
     }
 
-    fn plan(&self, side: Side) -> Plan<'_> {
-        let spec = match side {
+    fn optimizer_spec(&self, side: Side) -> &OptimizerSpec {
+        match side {
             Side::Generator => &self.recipe.generator.optimizer,
             Side::Discriminator => &self.recipe.discriminator.optimizer,
-        };
+        }
+    }
+
+    fn plan(&self, side: Side) -> Plan<'_> {
+        let spec = self.optimizer_spec(side);
         let mut plan = Plan::new(self.optimizer(side), &optimizer_prefix(side));
         plan.clip_norm = (spec.clip_norm > 0.0).then_some(spec.clip_norm);
         plan

@@ -141,10 +141,10 @@ pub struct OptimizerSpec {
     pub kind: String,
     /// Learning rate; may be scheduled.
     pub lr: Scheduled,
-    /// Decay of the first moment (momentum of SGD); may be scheduled.
+    /// Decay of the first moment (momentum of SGD; RMSProp has none and ignores it); may be scheduled.
     #[serde(default = "beta1")]
     pub beta1: Scheduled,
-    /// Decay of the second moment (of RMSProp's mean square); may be scheduled.
+    /// Decay of the second moment (of RMSProp's mean square; SGD has none and ignores it); may be scheduled.
     #[serde(default = "beta2")]
     pub beta2: Scheduled,
     /// Added to the root of the second moment.

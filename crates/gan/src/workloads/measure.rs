@@ -92,7 +92,9 @@ impl Steps {
                 (feed::BETA1, recipe.generator.optimizer.beta1.at(0, 1)),
                 (feed::BETA2, recipe.generator.optimizer.beta2.at(0, 1)),
             ] {
-                session.feed_mut(phase, name)?[0] = value as f32;
+                if session.feed_index(phase, name).is_ok() {
+                    session.feed_mut(phase, name)?[0] = value as f32;
+                }
             }
             session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&[7, 0]);
         }
