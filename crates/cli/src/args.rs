@@ -37,8 +37,8 @@ pub enum Command {
 
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(v) if v.is_finite() && v > 0.0 => Ok(v),
-        _ => Err("expected a number above 0, e.g. 5".into()),
+        Ok(v) if v > 0.0 && v <= 1e9 => Ok(v),
+        _ => Err("expected a number above 0 and up to 1e9, e.g. 5".into()),
     }
 }
 
@@ -93,7 +93,7 @@ pub struct Train {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Go on with a run (its folder, or one of its checkpoints), bit for bit as if it had not stopped.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["out"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "seed", "dry_run"])]
     pub resume: Option<PathBuf>,
     /// Print the resolved recipe, the networks, memory and work of a step, and stop.
     #[arg(long)]
@@ -178,6 +178,9 @@ pub enum DataCommand {
         /// Seed of embedded sets.
         #[arg(long, value_name = "N", default_value_t = 0)]
         seed: u64,
+        /// One JSON object on standard output instead of text.
+        #[arg(long)]
+        json: bool,
     },
 }
 

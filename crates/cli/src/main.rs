@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod human;
 mod progress;
+mod say;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
                 .filter_map(|e| e.downcast_ref::<std::io::Error>())
                 .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
             if !closed {
-                eprintln!("error: {error:#}");
+                say::complain!("error: {error:#}");
             }
             ExitCode::from(1)
         }

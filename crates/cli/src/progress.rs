@@ -1,6 +1,7 @@
 //! What a person sees while a run trains.
 
 use crate::human;
+use crate::say::{complain, tell};
 use ganymede::run::{Observer, Tick};
 use ganymede::trainer::{StepReport, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,8 +32,8 @@ impl Progress {
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None if self.json => eprintln!("{line}"),
-            None => println!("{line}"),
+            None if self.json => complain!("{line}"),
+            None => tell!("{line}"),
         }
     }
 
@@ -76,7 +77,7 @@ impl Observer for Progress {
     fn tick(&mut self, tick: &Tick, samples: &Path) {
         if self.json {
             if let Ok(line) = serde_json::to_string(tick) {
-                println!("{line}");
+                tell!("{line}");
             }
             return;
         }

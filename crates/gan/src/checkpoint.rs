@@ -44,6 +44,14 @@ pub enum CheckpointError {
         /// Missing, unexpected and mismatched tensors, or the version.
         reason: String,
     },
+    /// There are some, and none can be read.
+    #[error("{path}: none of its checkpoints can be used, so there is nothing to go on from:\n  {each}")]
+    AllDamaged {
+        /// The folder.
+        path: String,
+        /// What is wrong with each.
+        each: String,
+    },
     /// There is none.
     #[error(
         "{path}: no checkpoint here; expected a run folder with checkpoints/step-N.safetensors, or such a file"
@@ -242,7 +250,9 @@ pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
         action: "read",
         source,
     })?;
-    let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| damaged(e.to_string()))?;
+    let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| {
+        damaged(format!("it does not read as safetensors ({e}): it is cut short, altered, or no checkpoint"))
+    })?;
     let metadata = header.metadata().clone().unwrap_or_default();
     let tensors = SafeTensors::deserialize(&file).map_err(|e| damaged(e.to_string()))?;
     let Some(recorded) = metadata.get(CHECKSUM) else {
@@ -308,23 +318,42 @@ pub fn open(path: &Path) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
     let none = || CheckpointError::None { path: path.display().to_string() };
     let folder =
         if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_path_buf() };
+    let candidates = list(&folder);
     let mut warnings = Vec::new();
-    let mut last = None;
-    for candidate in list(&folder) {
-        match load(&candidate) {
+    for candidate in &candidates {
+        match load(candidate) {
             Ok(checkpoint) => {
                 if !warnings.is_empty() {
                     warnings.push(format!("fell back to {}", checkpoint.path.display()));
                 }
                 return Ok((checkpoint, warnings));
             }
-            Err(error) => {
-                warnings.push(error.to_string());
-                last = Some(error);
-            }
+            Err(error) => warnings.push(error.to_string()),
         }
     }
-    Err(last.unwrap_or_else(none))
+    if candidates.is_empty() {
+        return Err(none());
+    }
+    Err(CheckpointError::AllDamaged { path: folder.display().to_string(), each: warnings.join("\n  ") })
+}
+
+/// Loads the newest sound checkpoint of a step before `step`, if there is one.
+pub fn open_before(folder: &Path, step: u64) -> Option<(Checkpoint, Vec<String>)> {
+    let mut older = list(folder).into_iter().filter(|p| step_of(p) < Some(step));
+    older.find_map(|path| load(&path).ok()).map(|checkpoint| (checkpoint, Vec::new()))
+}
+
+/// Renames the checkpoints of steps after `step` to `step-N.safetensors.set-aside`, so that a run that goes on from
+/// `step` neither continues from them nor counts them among those it keeps. Returns their new names.
+pub fn set_aside(folder: &Path, step: u64) -> std::io::Result<Vec<PathBuf>> {
+    let mut moved = Vec::new();
+    for newer in list(folder).into_iter().filter(|p| step_of(p) > Some(step)) {
+        let mut name = newer.clone().into_os_string();
+        name.push(".set-aside");
+        std::fs::rename(&newer, &name)?;
+        moved.push(PathBuf::from(name));
+    }
+    Ok(moved)
 }
 
 /// Removes all but the newest `keep` checkpoints, and temporary files of writers that were killed.

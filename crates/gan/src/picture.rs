@@ -50,24 +50,35 @@ pub fn write_image(path: &Path, sample: &[f32], shape: &[usize]) -> Result<(), P
     encode(&picture, path)
 }
 
+/// Pixels between the images of a grid.
+const GAP: usize = 2;
+
+/// How many times an image of that shape is enlarged in a grid, so that small images can be looked at.
+fn enlargement(shape: &[usize]) -> usize {
+    (64 / shape[0].max(shape[1])).max(1)
+}
+
+/// Width and height in pixels of the picture that [`write_grid`] makes of `count` images.
+pub fn grid_size(shape: &[usize], count: usize, columns: usize) -> (usize, usize) {
+    let scale = enlargement(shape);
+    let columns = columns.clamp(1, count.max(1));
+    let rows = count.div_ceil(columns).max(1);
+    (columns * (shape[1] * scale + GAP) + GAP, rows * (shape[0] * scale + GAP) + GAP)
+}
+
 /// Images [n, height, width, channels] in [-1, 1] side by side, `columns` in a row, enlarged so that small images can
 /// be looked at.
 pub fn write_grid(path: &Path, samples: &[f32], shape: &[usize], columns: usize) -> Result<(), PictureError> {
     let (height, width, channels) = (shape[0], shape[1], shape[2]);
     let size = height * width * channels;
     let count = samples.len() / size;
-    let scale = (64 / height.max(width)).max(1);
-    let gap = 2;
+    let scale = enlargement(shape);
     let columns = columns.clamp(1, count.max(1));
-    let rows = count.div_ceil(columns);
-    let (cell_w, cell_h) = (width * scale + gap, height * scale + gap);
-    let mut picture = RgbImage::from_pixel(
-        (columns * cell_w + gap) as u32,
-        (rows.max(1) * cell_h + gap) as u32,
-        image::Rgb([40, 40, 48]),
-    );
+    let (cell_w, cell_h) = (width * scale + GAP, height * scale + GAP);
+    let (full_w, full_h) = grid_size(shape, count, columns);
+    let mut picture = RgbImage::from_pixel(full_w as u32, full_h as u32, image::Rgb([40, 40, 48]));
     for (i, sample) in samples.chunks_exact(size).enumerate() {
-        let (left, top) = (gap + i % columns * cell_w, gap + i / columns * cell_h);
+        let (left, top) = (GAP + i % columns * cell_w, GAP + i / columns * cell_h);
         for y in 0..height * scale {
             for x in 0..width * scale {
                 let color = pixel(sample, y / scale * width + x / scale, channels);

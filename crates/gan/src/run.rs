@@ -1,5 +1,10 @@
 //! A run on disk: the folder, the training loop, checkpoints, samples and the guard against divergence.
 
+mod folder;
+mod window;
+
+pub use folder::RunFolder;
+
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
 use crate::picture;
@@ -11,11 +16,12 @@ use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use window::{Rate, Window};
 
 /// Sample grids and log lines over a whole run.
 const TICKS: u64 = 40;
@@ -37,68 +43,6 @@ const KEEP: usize = 2;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 /// Checkpoints take at most one part in this many of the time.
 const CHECKPOINT_SHARE: u32 = 30;
-
-/// Where a run lives.
-#[derive(Clone, Debug)]
-pub struct RunFolder {
-    /// The folder itself.
-    pub root: PathBuf,
-}
-
-impl RunFolder {
-    /// Makes a new run folder; a folder that holds anything is refused, so that no run overwrites another.
-    pub fn create(root: &Path) -> Result<Self, Error> {
-        let folder = Self { root: root.to_path_buf() };
-        if root.exists() {
-            let mut entries = std::fs::read_dir(root).map_err(Error::io(root, "read the output folder"))?;
-            if entries.next().is_some() {
-                return Err(Error::Refused(format!(
-                    "{}: the output folder is not empty; name another with --out, or continue the run in it with \
-                     --resume {}",
-                    root.display(),
-                    root.display()
-                )));
-            }
-        }
-        for path in [folder.samples(), folder.checkpoints()] {
-            std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
-        }
-        Ok(folder)
-    }
-
-    /// The first of `runs/NAME-1`, `runs/NAME-2`, .. that does not exist.
-    pub fn unused(name: &str) -> PathBuf {
-        let mut n = 1;
-        loop {
-            let path = Path::new("runs").join(format!("{name}-{n}"));
-            if !path.exists() {
-                return path;
-            }
-            n += 1;
-        }
-    }
-
-    /// Folder of the sample pictures.
-    pub fn samples(&self) -> PathBuf {
-        self.root.join("samples")
-    }
-    /// Folder of the checkpoints.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.root.join("checkpoints")
-    }
-    /// The resolved recipe.
-    pub fn recipe(&self) -> PathBuf {
-        self.root.join("recipe.toml")
-    }
-    /// One JSON object a tick.
-    pub fn log(&self) -> PathBuf {
-        self.root.join("log.jsonl")
-    }
-    /// A checkpoint by step.
-    pub fn checkpoint(&self, step: u64) -> PathBuf {
-        self.checkpoints().join(format!("step-{step}.safetensors"))
-    }
-}
 
 /// A line of `log.jsonl`.
 #[derive(Clone, Debug, Serialize)]
@@ -189,6 +133,8 @@ pub struct Run {
     sampler: Sampler,
     minutes: Option<f64>,
     saved: Option<(u64, Instant, Duration)>,
+    /// Step of the checkpoint that the last rollback went to.
+    restored: Option<u64>,
 }
 
 /// Images in the whole run for a length; `None` where time decides.
@@ -210,6 +156,11 @@ pub fn planned_images(length: Length, recipe: &Recipe, dataset: &Dataset) -> Res
         },
         Length::Minutes(_) => return Ok(None),
     };
+    if images > i64::MAX as u64 {
+        return Err(Error::Refused(format!(
+            "a run of {images} images would never end: give a smaller number"
+        )));
+    }
     if images == 0 {
         return Err(Error::Refused("a run of no images: give a larger --images, --steps or --epochs".into()));
     }
@@ -239,12 +190,18 @@ impl Run {
             images: images.unwrap_or(0),
             version: env!("CARGO_PKG_VERSION").into(),
         });
-        let trainer = Trainer::new(Objective::new(recipe)?, dataset.clone(), executor, seed, total)?;
-        let mut run =
-            Self { folder, trainer, dataset, seed, sampler: Sampler::new(seed), minutes, saved: None };
-        run.write_recipe()?;
-        run.save()?;
-        Ok(run)
+        let begun = Objective::new(recipe)
+            .map_err(Error::from)
+            .and_then(|objective| Trainer::new(objective, dataset.clone(), executor, seed, total))
+            .and_then(|trainer| {
+                let (folder, sampler) = (folder.clone(), Sampler::new(seed));
+                let mut run =
+                    Self { folder, trainer, dataset, seed, sampler, minutes, saved: None, restored: None };
+                run.write_recipe()?;
+                run.save()?;
+                Ok(run)
+            });
+        begun.inspect_err(|_| folder.discard())
     }
 
     /// Continues a run from a checkpoint of its folder. `images` may lengthen it.
@@ -262,12 +219,31 @@ impl Run {
         if let Some(images) = images {
             trainer.progress_mut().total_images = images;
         }
-        let saved = Some((trainer.progress().step, Instant::now(), Duration::ZERO));
-        let run = Self { folder, trainer, dataset, seed, sampler: Sampler::new(seed), minutes: None, saved };
+        let progress = trainer.progress();
+        if progress.total_images == u64::MAX {
+            return Err(Error::Refused(format!(
+                "{}: the run was stopped before its minutes had become a number of images: say how long it shall be \
+                 with --images, --steps or --epochs",
+                folder.root.display()
+            )));
+        }
+        let (step, saved) = (progress.step, Some((progress.step, Instant::now(), Duration::ZERO)));
+        let sampler = Sampler::new(seed);
+        let run = Self { folder, trainer, dataset, seed, sampler, minutes: None, saved, restored: None };
         for path in [run.folder.samples(), run.folder.checkpoints()] {
             std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
         }
+        run.set_aside(step)?;
+        // Ticks after the checkpoint will be written again: this line tells the two apart.
+        run.append_log(&serde_json::json!({"event": "resume", "step": step}))?;
         Ok(run)
+    }
+
+    /// Checkpoints of a later step belong to a course of the run that is being left.
+    fn set_aside(&self, step: u64) -> Result<(), Error> {
+        let folder = self.folder.checkpoints();
+        checkpoint::set_aside(&folder, step).map_err(Error::io(&folder, "set newer checkpoints aside"))?;
+        Ok(())
     }
 
     /// The run in memory.
@@ -295,8 +271,15 @@ impl Run {
     fn append_log(&self, line: &serde_json::Value) -> Result<(), Error> {
         let path = self.folder.log();
         let write = || {
-            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
-            writeln!(file, "{line}")
+            let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            // A line that a full disk or a kill cut short must not run into this one.
+            let mut last = [b'\n'];
+            if file.seek(SeekFrom::End(0))? > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            let start = if last == [b'\n'] { "" } else { "\n" };
+            file.write_all(format!("{start}{line}\n").as_bytes())
         };
         write().map_err(Error::io(&path, "write the log"))
     }
@@ -444,13 +427,22 @@ impl Run {
             run.images = total;
         }
         self.trainer.set_recipe(recipe);
-        self.write_recipe()
+        self.write_recipe()?;
+        // From here on a resumed run knows its end too.
+        self.save()?;
+        Ok(())
     }
 
     /// Puts the newest sound checkpoint back and halves the learning rates: doing the same again would diverge again.
     fn roll_back(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
         let step = self.trainer.progress().step;
-        let (checkpoint, warnings) = checkpoint::open(&self.folder.root)?;
+        // No good step since the last rollback: the checkpoint itself may hold the seed of it. An older one is tried.
+        let barren = self.restored.filter(|at| step <= at + u64::from(MAX_SKIPS));
+        let older = barren.and_then(|at| checkpoint::open_before(&self.folder.checkpoints(), at));
+        let (checkpoint, warnings) = match older {
+            Some(found) => found,
+            None => checkpoint::open(&self.folder.root)?,
+        };
         for warning in warnings {
             observer.note(&warning);
         }
@@ -463,6 +455,8 @@ impl Run {
             });
         }
         let skipped = self.trainer.progress().skipped;
+        self.restored = Some(checkpoint.progress.step);
+        self.set_aside(checkpoint.progress.step)?;
         self.trainer.restore(checkpoint, self.dataset.clone(), self.seed)?;
         let progress = self.trainer.progress_mut();
         progress.rollbacks += 1;
@@ -509,79 +503,4 @@ fn next_tick(images: u64, total: u64) -> u64 {
     }
     let every = (total / TICKS).max(1);
     (images / every + 1) * every
-}
-
-/// Speed over the last seconds.
-#[derive(Default)]
-struct Rate {
-    marks: std::collections::VecDeque<(u64, Duration)>,
-}
-
-impl Rate {
-    fn update(&mut self, images: u64, now: Duration) -> f64 {
-        self.marks.push_back((images, now));
-        while self.marks.len() > 2 && now - self.marks[0].1 > Duration::from_secs(15) {
-            self.marks.pop_front();
-        }
-        let (first, then) = self.marks[0];
-        let span = (now - then).as_secs_f64();
-        if span > 0.0 { (images - first) as f64 / span } else { 0.0 }
-    }
-}
-
-/// Means since the last tick.
-struct Window {
-    steps: u64,
-    sums: [f64; 5],
-    began: Instant,
-    images: u64,
-    waited: Duration,
-}
-
-impl Window {
-    fn new(trainer: &Trainer) -> Self {
-        Self {
-            steps: 0,
-            sums: [0.0; 5],
-            began: Instant::now(),
-            images: trainer.progress().images,
-            waited: trainer.waited(),
-        }
-    }
-
-    fn add(&mut self, report: &StepReport) {
-        let values = [report.d_loss, report.d_penalty, report.d_real, report.d_fake, report.g_loss];
-        // A skipped step's losses say nothing; its count is logged instead.
-        if report.skipped == 0 {
-            self.steps += 1;
-            for (sum, value) in self.sums.iter_mut().zip(values) {
-                *sum += f64::from(value);
-            }
-        }
-    }
-
-    fn close(&mut self, trainer: &Trainer, root: &Path, samples: &Path) -> Tick {
-        let progress = trainer.progress();
-        let seconds = self.began.elapsed().as_secs_f64().max(1e-9);
-        let mean = |i: usize| self.sums[i] / self.steps.max(1) as f64;
-        let tick = Tick {
-            step: progress.step,
-            images: progress.images,
-            total_images: progress.total_images,
-            seconds: progress.seconds,
-            images_per_second: (progress.images - self.images) as f64 / seconds,
-            d_loss: mean(0),
-            d_penalty: mean(1),
-            d_real: mean(2),
-            d_fake: mean(3),
-            g_loss: mean(4),
-            lr_scale: progress.lr_scale,
-            skipped: progress.skipped,
-            rollbacks: progress.rollbacks,
-            data_wait: trainer.waited().saturating_sub(self.waited).as_secs_f64() / seconds,
-            samples: samples.strip_prefix(root).unwrap_or(samples).display().to_string(),
-        };
-        *self = Self::new(trainer);
-        tick
-    }
 }

@@ -123,8 +123,11 @@ impl Objective {
             }
             a
         };
-        let period =
-            self.regularizers.iter().fold(1u64, |l, r| l / gcd(l, r.2 as u64) * r.2 as u64).min(4096);
+        let period = self
+            .regularizers
+            .iter()
+            .fold(1u64, |l, r| (l / gcd(l, r.2 as u64)).saturating_mul(r.2 as u64))
+            .min(4096);
         let mut sets: Vec<Vec<bool>> = Vec::new();
         for n in 0..period {
             let due = self.due(n);

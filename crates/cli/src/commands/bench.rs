@@ -1,5 +1,6 @@
 use super::executor;
 use crate::args::Bench;
+use crate::say::say;
 use anyhow::{Context, bail};
 use ganymede::Objective;
 use ganymede::workloads::{WORKLOADS, Workload, measure};
@@ -23,10 +24,16 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
     // Each workload gets a process of its own, so that the memory reported is its own.
     let program = std::env::current_exe().context("cannot find this program to start it again")?;
     if !options.json {
-        println!(
+        say!(
             "{:<13} {:>6} {:>10} {:>10} {:>9} {:>8} {:>8}",
-            "workload", "batch", "ms min", "ms median", "GFLOP/s", "RSS MB", "plan MB"
-        );
+            "workload",
+            "batch",
+            "ms min",
+            "ms median",
+            "GFLOP/s",
+            "RSS MB",
+            "plan MB"
+        )?;
     }
     for name in names {
         let mut child = Command::new(&program);
@@ -52,15 +59,21 @@ fn one(options: &Bench, name: &str) -> anyhow::Result<()> {
     let objective = Objective::new(Workload::find(name)?.recipe()?)?;
     let m = measure(objective, executor(options.threads)?, options.profile)?;
     if options.json {
-        println!("{}", serde_json::to_string(&m)?);
+        say!("{}", serde_json::to_string(&m)?)?;
         return Ok(());
     }
-    println!(
+    say!(
         "{:<13} {:>6} {:>10.3} {:>10.3} {:>9.1} {:>8} {:>8}",
-        m.workload, m.batch, m.ms_min, m.ms_med, m.gflops, m.rss_mb, m.planned_mb
-    );
+        m.workload,
+        m.batch,
+        m.ms_min,
+        m.ms_med,
+        m.gflops,
+        m.rss_mb,
+        m.planned_mb
+    )?;
     for k in &m.kernels {
-        println!("    {:>9.3} ms {:>8.1} GFLOP/s  {}", k.ms, k.gflops, k.label);
+        say!("    {:>9.3} ms {:>8.1} GFLOP/s  {}", k.ms, k.gflops, k.label)?;
     }
     Ok(())
 }

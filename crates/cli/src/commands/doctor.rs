@@ -1,5 +1,7 @@
 use crate::args::Doctor;
 use crate::human;
+use crate::say::say;
+use anyhow::Context;
 use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore};
 use ganymede_graph::{
     Array, ConvOptions, Function, Graph, GraphError, Precision, TensorType, grad, interpret,
@@ -13,7 +15,7 @@ use std::time::Instant;
 const TOLERANCE: f64 = 1e-5;
 
 pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
-    let chosen = Isa::from_env()?;
+    let chosen = Isa::from_env().context("environment variable GANYMEDE_ISA")?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.unwrap_or(cores);
     let mut checks = Vec::new();
@@ -35,29 +37,29 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
             "isa": chosen.name(), "memory_bytes": total, "memory_free_bytes": free, "matmul_gflops": speed,
             "self_test": tests, "ok": sound,
         });
-        println!("{line}");
+        say!("{line}")?;
     } else {
-        println!("ganymede {}", env!("CARGO_PKG_VERSION"));
-        println!("CPU              {}", cpu_name());
-        println!("threads          {threads} of {cores} cores");
+        say!("ganymede {}", env!("CARGO_PKG_VERSION"))?;
+        say!("CPU              {}", cpu_name())?;
+        say!("threads          {threads} of {cores} cores")?;
         for isa in Isa::ALL {
             let state = match (isa == chosen, isa.supported()) {
                 (true, _) => "in use",
                 (false, true) => "available (force it with GANYMEDE_ISA)",
                 (false, false) => "not on this CPU",
             };
-            println!("{:<16} {state}", isa.name());
+            say!("{:<16} {state}", isa.name())?;
         }
         if total > 0 {
-            println!("memory           {} of {} free", human::bytes(free), human::bytes(total));
+            say!("memory           {} of {} free", human::bytes(free), human::bytes(total))?;
         }
-        println!("matrix product   {speed:.0} GFLOP/s (1024 x 1024 x 1024, f32)");
+        say!("matrix product   {speed:.0} GFLOP/s (1024 x 1024 x 1024, f32)")?;
         for (isa, error) in &checks {
             let verdict = if *error <= TOLERANCE { "ok" } else { "WRONG" };
-            println!(
+            say!(
                 "self-test        {:<9} {verdict}: relative error {error:.1e} of a network and its second derivatives",
                 isa.name()
-            );
+            )?;
         }
     }
     if !sound {

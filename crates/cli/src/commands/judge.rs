@@ -1,5 +1,6 @@
 use super::load;
 use crate::args::Judge;
+use crate::say::{complain, say};
 use anyhow::{anyhow, bail};
 use ganymede::judge::{self, percentile};
 use ganymede::picture;
@@ -36,19 +37,19 @@ pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
         Ok(dataset) => bail!("samples of {spec} have shape {:?}, the run's {shape:?}", dataset.shape()),
         // Without its data a run can still judge; only the comparison is missing, and that is said.
         Err(error) if options.data.is_none() => {
-            eprintln!("warning: no real samples to compare with: {error}");
+            complain!("warning: no real samples to compare with: {error}");
             Vec::new()
         }
         Err(error) => return Err(error.into()),
     };
     let median = |v: &[f32]| v.get(v.len() / 2).copied();
     if !options.json {
-        println!("A logit above another means: more like the real samples, in this discriminator's eyes.");
+        say!("A logit above another means: more like the real samples, in this discriminator's eyes.")?;
         if let Some(m) = median(&real) {
-            println!("real samples       median {m:+.3}  ({} of {spec})", real.len());
+            say!("real samples       median {m:+.3}  ({} of {spec})", real.len())?;
         }
         if let Some(m) = median(&generated) {
-            println!("generated samples  median {m:+.3}  ({} drawn)", generated.len());
+            say!("generated samples  median {m:+.3}  ({} drawn)", generated.len())?;
         }
     }
     for (path, logit) in options.images.iter().zip(&logits) {
@@ -60,13 +61,13 @@ pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
                 "above_generated_percent": of_generated, "real_median": median(&real),
                 "generated_median": median(&generated),
             });
-            println!("{line}");
+            say!("{line}")?;
         } else {
             let of_real = of_real.map_or("-".into(), |p| format!("{p:.0} %"));
-            println!(
+            say!(
                 "{}  logit {logit:+.3}  above {of_real} of real and {of_generated:.0} % of generated samples",
                 path.display()
-            );
+            )?;
         }
     }
     Ok(ExitCode::SUCCESS)

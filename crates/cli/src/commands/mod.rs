@@ -9,9 +9,11 @@ mod sample;
 mod train;
 
 use crate::args::Command;
+use crate::say::complain;
+use anyhow::Context;
 use ganymede::checkpoint::{self, Checkpoint};
 use ganymede::{Objective, Recipe};
-use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore};
+use ganymede_cpu::{CpuError, Executor, ExecutorOptions, Session};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,7 +32,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {
-    Ok(Executor::new(ExecutorOptions { threads, isa: None })?)
+    match Executor::new(ExecutorOptions { threads, isa: None }) {
+        // The instruction set is not named on the command line, so an error about it says where it comes from.
+        Err(error @ CpuError::Isa(_)) => Err(error).context("environment variable GANYMEDE_ISA"),
+        other => Ok(other?),
+    }
 }
 
 /// A trained run, loaded for use.
@@ -46,12 +52,11 @@ struct Loaded {
 fn load(path: &Path, threads: Option<usize>) -> anyhow::Result<Loaded> {
     let (checkpoint, warnings) = checkpoint::open(path)?;
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
-    let Checkpoint { path, progress, mut store } = checkpoint;
+    let Checkpoint { path, progress, store } = checkpoint;
     let recipe = Recipe::parse(&format!("recipe in {}", path.display()), &progress.recipe, &[])?;
     let objective = Objective::new(recipe)?;
-    let session = Session::new(executor(threads)?, std::mem::take(&mut store));
-    let _: &StateStore = session.store();
+    let session = Session::new(executor(threads)?, store);
     Ok(Loaded { objective, session, checkpoint: path, step: progress.step, images: progress.images })
 }

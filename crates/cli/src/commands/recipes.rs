@@ -1,4 +1,5 @@
 use crate::args::Recipes;
+use crate::say::say;
 use ganymede::Recipe;
 use ganymede::recipe::BUILTIN;
 use std::process::ExitCode;
@@ -7,9 +8,9 @@ pub fn run(options: &Recipes) -> anyhow::Result<ExitCode> {
     if let Some(name) = &options.name {
         let recipe = Recipe::builtin(name)?;
         if options.json {
-            println!("{}", serde_json::to_string(&recipe)?);
+            say!("{}", serde_json::to_string(&recipe)?)?;
         } else if let Some(builtin) = BUILTIN.iter().find(|b| b.name == name) {
-            print!("{}", builtin.text);
+            say!("{}", builtin.text.trim_end())?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -18,13 +19,13 @@ pub fn run(options: &Recipes) -> anyhow::Result<ExitCode> {
         if options.json {
             let line =
                 serde_json::json!({"name": recipe.name, "about": recipe.about, "shape": recipe.data.shape});
-            println!("{line}");
+            say!("{line}")?;
         } else {
-            println!("{:<13} {}", recipe.name, recipe.about);
+            say!("{:<13} {}", recipe.name, recipe.about)?;
         }
     }
     if !options.json {
-        println!("\n`ganymede recipes NAME` prints one; save it as a .toml file to make your own.");
+        say!("\n`ganymede recipes NAME` prints one; save it as a .toml file to make your own.")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 use super::load;
 use crate::args::Sample;
+use crate::say::say;
 use anyhow::{Context, bail};
 use ganymede::picture;
 use ganymede::sampler::Sampler;
@@ -7,19 +8,29 @@ use ganymede_data::{OpenOptions, open};
 use std::fmt::Write;
 use std::process::ExitCode;
 
+/// Longest side of a picture of all samples, in pixels.
+const MAX_SIDE: usize = 16_384;
+
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let mut loaded = load(&options.run, options.threads)?;
     let shape = loaded.objective.recipe.data.shape.clone();
     let count = options.n as usize;
     let mut sampler = Sampler::new(options.seed);
-    let extension = options.out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let extension = match options.out.is_dir() {
+        true => String::new(),
+        false => options.out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase(),
+    };
     let images = shape.len() == 3;
     match (images, extension.as_str()) {
         (true, "png") => {
             let columns = (count as f64).sqrt().ceil() as usize;
-            let side = shape[0].max(shape[1]) * columns;
-            if side > 30_000 {
-                bail!("{count} images do not fit one picture: name a folder, or draw fewer");
+            let (width, height) = picture::grid_size(&shape, count, columns);
+            if width.max(height) > MAX_SIDE {
+                bail!(
+                    "{}: {count} images make a picture of {width}x{height} pixels, {MAX_SIDE} a side is the most: \
+                     name a folder instead of a .png file, or draw fewer with --n",
+                    options.out.display()
+                );
             }
             let samples = sampler.draw(&loaded.objective, &mut loaded.session, 0, count)?;
             picture::write_grid(&options.out, &samples, &shape, columns)?;
@@ -40,7 +51,10 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
                 done += take;
             }
         }
-        (true, _) => bail!("{}: images go to a .png file or to a folder", options.out.display()),
+        (true, _) => bail!(
+            "{}: images go to a .png file or to a folder, not to .{extension}: change --out",
+            options.out.display()
+        ),
         (false, "png" | "csv") => {
             let samples = sampler.draw(&loaded.objective, &mut loaded.session, 0, count)?;
             let recipe = &loaded.objective.recipe;
@@ -58,16 +72,20 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
                     .with_context(|| format!("{}: cannot write", options.out.display()))?;
             }
         }
-        (false, _) => bail!("{}: points go to a .png or .csv file", options.out.display()),
+        (false, _) => bail!(
+            "{}: points go to a .png or .csv file, not to {}: change --out",
+            options.out.display(),
+            if extension.is_empty() { "a folder".to_string() } else { format!(".{extension}") }
+        ),
     }
     if options.json {
         let line = serde_json::json!({
             "samples": count, "seed": options.seed, "out": options.out, "checkpoint": loaded.checkpoint,
             "step": loaded.step, "images": loaded.images,
         });
-        println!("{line}");
+        say!("{line}")?;
     } else {
-        println!("{count} samples of {} in {}", loaded.checkpoint.display(), options.out.display());
+        say!("{count} samples of {} in {}", loaded.checkpoint.display(), options.out.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

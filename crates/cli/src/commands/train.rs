@@ -2,11 +2,12 @@ use super::executor;
 use crate::args::Train;
 use crate::human;
 use crate::progress::Progress;
-use anyhow::{Context, bail};
+use crate::say::{complain, say, tell};
+use anyhow::{Context, anyhow, bail};
 use ganymede::checkpoint;
 use ganymede::networks::Side;
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
-use ganymede::{Objective, Recipe};
+use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Executor;
 use ganymede_data::{Dataset, OpenOptions, open};
 use std::path::Path;
@@ -52,7 +53,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let folder = RunFolder::create(&root)?;
     announce(options, &objective, &dataset, &executor, &root);
     let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
-    finish(options, run)
+    finish(options, &root, run)
 }
 
 fn length(options: &Train) -> Option<Length> {
@@ -107,7 +108,7 @@ fn announce(options: &Train, objective: &Objective, dataset: &Dataset, executor:
     }
     let parameters = |side| objective.params(side).count_trainable() as u64;
     let (g, d) = (parameters(Side::Generator), parameters(Side::Discriminator));
-    println!(
+    tell!(
         "Training {} on {} with seed {}, {} threads, {}.",
         objective.recipe.name,
         dataset.spec(),
@@ -115,13 +116,13 @@ fn announce(options: &Train, objective: &Objective, dataset: &Dataset, executor:
         executor.threads(),
         executor.isa().name()
     );
-    println!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
+    tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
     // Weights, two moments, and for the generator an average.
     let checkpoint = 4 * (3 * (g + d) + g);
     if checkpoint > 200 << 20 {
-        println!("Each checkpoint takes {} (two are kept).", human::bytes(checkpoint));
+        tell!("Each checkpoint takes {} (two are kept).", human::bytes(checkpoint));
     }
-    println!(
+    tell!(
         "The losses of a GAN need not fall, since its networks compete. Look at the samples: {}",
         root.join("samples").display()
     );
@@ -134,17 +135,22 @@ fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; the run can be resumed (once more to quit at once)");
+        complain!("\nstopping after this step; the run can be resumed (once more to quit at once)");
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)
 }
 
-fn finish(options: &Train, mut run: Run) -> anyhow::Result<ExitCode> {
+fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode> {
     let stop = interrupts()?;
     let mut progress = Progress::new(options.json);
     let ended = run.train(&stop, &mut progress);
     progress.finish();
+    let ended = ended.map_err(|error| match error {
+        Error::Diverged { .. } => anyhow!(error),
+        // Whatever else stopped it, what was saved is still there.
+        other => anyhow!("{other}\nThe last checkpoint is kept; when the cause is mended, go on with: ganymede train --resume {}", root.display()),
+    });
     let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture } = ended?;
     if options.json {
         let line = serde_json::json!({
@@ -156,14 +162,14 @@ fn finish(options: &Train, mut run: Run) -> anyhow::Result<ExitCode> {
                 "reverse_kl_floor": m.reverse_kl_floor, "spread": m.spread,
             })),
         });
-        println!("{line}");
+        tell!("{line}");
     } else {
         let what = if interrupted { "Stopped" } else { "Done" };
-        println!("{what} after {images} images ({step} steps) in {}.", human::duration(seconds));
+        tell!("{what} after {images} images ({step} steps) in {}.", human::duration(seconds));
         if let Some(m) = &mixture {
             let kl = m.reverse_kl.map_or("-".into(), |kl| format!("{kl:.4}"));
             let spread = m.spread_range().map_or("-".into(), |(low, high)| format!("{low:.2} to {high:.2}"));
-            println!(
+            tell!(
                 "{} samples: {} of {} modes, {:.1} % within 3 sigma (perfect 98.9), reverse KL {kl}, spread inside \
                  modes {spread} sigma (perfect 0.97).",
                 m.samples,
@@ -172,13 +178,13 @@ fn finish(options: &Train, mut run: Run) -> anyhow::Result<ExitCode> {
                 100.0 * m.high_quality
             );
         }
-        println!("Last samples: {}", samples.display());
+        tell!("Last samples: {}", samples.display());
         if interrupted {
-            println!("Go on with: ganymede train --resume {}", root.display());
+            tell!("Go on with: ganymede train --resume {}", root.display());
         } else {
-            println!("More samples: ganymede sample {} --n 100 --out samples.png", root.display());
+            tell!("More samples: ganymede sample {} --n 100 --out samples.png", root.display());
         }
-        println!("Run folder: {}", root.display());
+        tell!("Run folder: {}", root.display());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -186,18 +192,21 @@ fn finish(options: &Train, mut run: Run) -> anyhow::Result<ExitCode> {
 fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let (checkpoint, warnings) = checkpoint::open(path)?;
     for warning in &warnings {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     let stored =
         Recipe::parse(&format!("recipe in {}", checkpoint.path.display()), &checkpoint.progress.recipe, &[])?;
     let Some(begun) = stored.run.clone() else {
         bail!("{}: the checkpoint names no run to go on with", checkpoint.path.display());
     };
-    // A recipe given beside --resume must describe the same state; the library lists what differs.
     let mut recipe = match (&options.recipe, options.set.is_empty()) {
         (None, true) => stored,
         (None, false) => Recipe::parse("recipe of the run", &checkpoint.progress.recipe, &options.set)?,
-        (Some(name), _) => Recipe::load(name, &options.set)?,
+        (Some(name), _) => {
+            let given = Recipe::load(name, &options.set)?;
+            refuse_another(&checkpoint.path, &stored, &given)?;
+            given
+        }
     };
     let spec = options.data.clone().unwrap_or(begun.data.clone());
     let dataset = Arc::new(open(&spec, &OpenOptions { seed: begun.seed, ..OpenOptions::default() })?);
@@ -225,11 +234,38 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
     announce(options, &objective, &dataset, &executor, &root);
-    let run = Run::resume(RunFolder { root }, recipe, checkpoint, dataset, executor, begun.seed, longer)?;
+    let run = Run::resume(
+        RunFolder { root: root.clone() },
+        recipe,
+        checkpoint,
+        dataset,
+        executor,
+        begun.seed,
+        longer,
+    )?;
     if !options.json {
-        println!("Resumed at step {step}.");
+        tell!("Resumed at step {step}.");
     }
-    finish(options, run)
+    finish(options, &root, run)
+}
+
+/// A recipe named beside --resume can only confirm the run's own.
+fn refuse_another(checkpoint: &Path, stored: &Recipe, given: &Recipe) -> anyhow::Result<()> {
+    const SHOWN: usize = 12;
+    let lines = stored.differences(given);
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let more =
+        if lines.len() > SHOWN { format!("\n  and {} more", lines.len() - SHOWN) } else { String::new() };
+    bail!(
+        "{}: the checkpoint was made by another recipe: `{}` (the run's) against `{}` (--recipe):\n  {}{more}\nLeave \
+         --recipe out to go on with the run's own; single keys of it can be changed with --set",
+        checkpoint.display(),
+        stored.name,
+        given.name,
+        lines[..lines.len().min(SHOWN)].join("\n  ")
+    )
 }
 
 fn dry_run(
@@ -249,10 +285,10 @@ fn dry_run(
             "discriminator_parameters": objective.params(Side::Discriminator).count_trainable(),
             "gflop_per_step": cost.flops as f64 / 1e9, "peak_bytes": cost.peak_bytes, "state_bytes": cost.state_bytes,
         });
-        println!("{line}");
+        say!("{line}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", objective.recipe.to_toml());
+    say!("{}", objective.recipe.to_toml().trim_end())?;
     let batch = objective.recipe.train.batch;
     for side in [Side::Generator, Side::Discriminator] {
         let (params, layers) = objective.describe(side);
@@ -260,21 +296,21 @@ fn dry_run(
             Side::Generator => "Generator",
             Side::Discriminator => "Discriminator",
         };
-        println!("\n{title}\n{}", ganymede_nn::summary::table(&layers, &params));
+        say!("\n{title}\n{}", ganymede_nn::summary::table(&layers, &params))?;
     }
-    println!("data             {} of shape {:?}", dataset.spec(), dataset.shape());
+    say!("data             {} of shape {:?}", dataset.spec(), dataset.shape())?;
     if let Some(images) = images {
-        println!(
+        say!(
             "length           {images} images, {} steps",
             images.div_ceil((batch * objective.recipe.train.critic_steps) as u64)
-        );
+        )?;
     }
-    println!("work             {:.2} GFLOP a step of {batch} samples", cost.flops as f64 / 1e9);
-    println!(
+    say!("work             {:.2} GFLOP a step of {batch} samples", cost.flops as f64 / 1e9)?;
+    say!(
         "memory           {} at the peak, {} of it state",
         human::bytes(cost.peak_bytes),
         human::bytes(cost.state_bytes)
-    );
-    println!("checkpoint       {}", human::bytes(cost.state_bytes));
+    )?;
+    say!("checkpoint       {}", human::bytes(cost.state_bytes))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -93,7 +93,26 @@ impl<'f> Analysis<'f> {
                 a.visit(NodeId(i as u32));
             }
         }
+        a.settle();
         a
+    }
+
+    /// Writes all expressions anew. A node can be given memory by a later user than those whose expressions were
+    /// joined before: these must name it as an operand, or they could be scheduled before it is written.
+    fn settle(&mut self) {
+        for (i, node) in self.function.nodes.iter().enumerate() {
+            if !self.live[i] || self.splat[i].is_some() {
+                continue;
+            }
+            let computed = match family(&node.op) {
+                Family::Source | Family::Kernel => false,
+                Family::Reduce => true,
+                Family::Inline => self.root[i] || self.home(NodeId(i as u32)).is_none(),
+            };
+            if computed {
+                self.expression[i] = self.join(node);
+            }
+        }
     }
 
     fn node(&self, id: NodeId) -> &'f Node {

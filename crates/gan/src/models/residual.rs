@@ -8,6 +8,11 @@ pub struct Residual;
 
 const SLOPE: f64 = 0.2;
 
+/// Each stage doubles the sides: ten reach 1024 times the first.
+const MAX_STAGES: usize = 10;
+/// Blocks of a network; a graph of more would take minutes to compile.
+const MAX_BLOCKS: usize = 256;
+
 /// Gain of He's initialization for leaky ReLU: sqrt(2 / (1 + slope^2)).
 fn gain() -> f64 {
     (2.0 / (1.0 + SLOPE * SLOPE)).sqrt()
@@ -17,21 +22,31 @@ fn he(gain: f64) -> Init {
     Init::HeNormal { gain }
 }
 
-fn conv(
-    scope: &Scope,
-    name: &str,
-    x: &Tensor,
-    c_out: usize,
-    k: usize,
+/// What kind of convolution, beside its channels.
+struct Filter {
+    size: usize,
     groups: usize,
     init: Init,
     bias: bool,
-) -> Tensor {
+}
+
+impl Filter {
+    fn new(size: usize, init: Init) -> Self {
+        Self { size, groups: 1, init, bias: false }
+    }
+
+    fn biased(self) -> Self {
+        Self { bias: true, ..self }
+    }
+}
+
+fn conv(scope: &Scope, name: &str, x: &Tensor, c_out: usize, filter: Filter) -> Tensor {
     let scope = scope.child(name);
     let _at = scope.enter();
     let c_in = x.shape().last().copied().unwrap_or(0);
-    let weight = scope.param("weight", &[k, k, c_in / groups.max(1), c_out], init);
-    let y = x.conv2d(&weight, ConvOptions::default().pad(k / 2).groups(groups));
+    let Filter { size, groups, init, bias } = filter;
+    let weight = scope.param("weight", &[size, size, c_in / groups.max(1), c_out], init);
+    let y = x.conv2d(&weight, ConvOptions::default().pad(size / 2).groups(groups));
     if bias { y + scope.param("bias", &[c_out], Init::Zeros) } else { y }
 }
 
@@ -42,9 +57,10 @@ fn block(scope: &Scope, x: &Tensor, depth: usize, options: &Options) -> Tensor {
     let wide = channels * options.number("expansion");
     let groups = (wide / options.number("group_size")).max(1);
     let scaled = gain() * (depth.max(1) as f64).powf(-0.25);
-    let y = conv(scope, "expand", x, wide, 1, 1, he(scaled), true).leaky_relu(SLOPE);
-    let y = conv(scope, "spatial", &y, wide, 3, groups, he(scaled), false).leaky_relu(SLOPE);
-    x + conv(scope, "project", &y, channels, 1, 1, Init::Zeros, false)
+    let y = conv(scope, "expand", x, wide, Filter::new(1, he(scaled)).biased()).leaky_relu(SLOPE);
+    let spatial = Filter { groups, ..Filter::new(3, he(scaled)) };
+    let y = conv(scope, "spatial", &y, wide, spatial).leaky_relu(SLOPE);
+    x + conv(scope, "project", &y, channels, Filter::new(1, Init::Zeros))
 }
 
 fn stages(options: &Options) -> Vec<(usize, usize)> {
@@ -90,6 +106,9 @@ impl Model for Residual {
         if expansion == 0 || group == 0 || widths.contains(&0) {
             return Err("`widths`, `expansion` and `group_size` must be at least 1".into());
         }
+        if widths.len() > MAX_STAGES || blocks.iter().sum::<usize>() > MAX_BLOCKS {
+            return Err(format!("at most {MAX_STAGES} stages and {MAX_BLOCKS} blocks in all are possible"));
+        }
         for (width, count) in stages(options) {
             if count > 0 && width * expansion > group && !(width * expansion).is_multiple_of(group) {
                 return Err(format!(
@@ -125,24 +144,25 @@ impl Model for Residual {
             let stage = scope.child(&format!("stage{i}"));
             if i > 0 {
                 let init = Init::Normal { mean: 0.0, std: 1.0 / (stages[i - 1].0 as f64).sqrt() };
-                x = conv(&stage, "narrow", &x, c, 1, 1, init, false).upsample_bilinear2();
+                x = conv(&stage, "narrow", &x, c, Filter::new(1, init)).upsample_bilinear2();
             }
             for k in 0..count {
                 x = block(&stage.child(&format!("block{k}")), &x, depth, options);
             }
         }
-        conv(scope, "image", &x.leaky_relu(SLOPE), channels, 3, 1, he(1.0), true)
+        conv(scope, "image", &x.leaky_relu(SLOPE), channels, Filter::new(3, he(1.0)).biased())
     }
     fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor {
         let stages = stages(options);
         let depth: usize = stages.iter().map(|s| s.1).sum();
         let last = stages.len() - 1;
-        let mut x = conv(scope, "image", samples, stages[last].0, 3, 1, he(gain()), true).leaky_relu(SLOPE);
+        let mut x = conv(scope, "image", samples, stages[last].0, Filter::new(3, he(gain())).biased())
+            .leaky_relu(SLOPE);
         for (i, &(c, count)) in stages.iter().enumerate().rev() {
             let stage = scope.child(&format!("stage{i}"));
             if i < last {
                 let init = Init::Normal { mean: 0.0, std: 1.0 / (stages[i + 1].0 as f64).sqrt() };
-                x = conv(&stage, "widen", &x.avg_pool2d(2, 2, 0), c, 1, 1, init, false);
+                x = conv(&stage, "widen", &x.avg_pool2d(2, 2, 0), c, Filter::new(1, init));
             }
             for k in 0..count {
                 x = block(&stage.child(&format!("block{k}")), &x, depth, options);

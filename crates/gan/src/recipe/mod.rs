@@ -1,6 +1,7 @@
 //! Recipes: what to train and how, as a TOML file.
 
 mod builtin;
+mod compare;
 mod parse;
 mod scheduled;
 
@@ -8,7 +9,7 @@ pub use builtin::{BUILTIN, Builtin};
 pub use scheduled::Scheduled;
 
 use crate::losses::{self, Loss};
-use crate::networks::Net;
+use crate::networks::{Net, Side};
 use crate::regularizers::{self, Regularizer};
 use serde::{Deserialize, Serialize};
 
@@ -198,6 +199,18 @@ pub struct RunSpec {
     pub version: String,
 }
 
+/// Values in a batch of samples or latents; above it, tensors inside the networks would outgrow their indices.
+const MAX_BATCH_VALUES: usize = 1 << 28;
+
+/// Parameters of one network: 4 GiB of weights, four times that with moments and average.
+const MAX_PARAMETERS: usize = 1 << 30;
+
+/// Smallest eps: the smallest normal number of the f32 arithmetic it is used in, rounded up.
+const MIN_EPS: f64 = 1.2e-38;
+
+/// Longest interval of a lazy regularizer, in discriminator steps.
+const MAX_INTERVAL: usize = 1 << 16;
+
 /// A wrong recipe: where, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{at}: {message}")]
@@ -228,16 +241,36 @@ impl Recipe {
     pub fn validate(&self) -> Result<(), RecipeError> {
         self.loss_function()?;
         self.regularizers()?;
-        let positive = [
-            ("train.batch", self.train.batch),
-            ("train.critic_steps", self.train.critic_steps),
-            ("latent.dim", self.latent.dim),
-            ("data.shape", self.data.shape.iter().product()),
+        // The name is part of the run folder's.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
+            return Err(self.error("name", "may have letters, digits, `-`, `_` and `.`, and must not begin with `.`; it names the run folder"));
+        }
+        let elements = self.data.shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
+        let bounded = [
+            ("train.batch", Some(self.train.batch), 1 << 20),
+            ("train.critic_steps", Some(self.train.critic_steps), 1 << 16),
+            ("latent.dim", Some(self.latent.dim), 1 << 24),
+            ("data.shape", elements, 1 << 26),
         ];
-        for (key, value) in positive {
-            if value == 0 {
-                return Err(self.error(key, "must be at least 1, got 0"));
+        for (key, value, most) in bounded {
+            if value.is_none_or(|v| v == 0 || v > most) {
+                let got = value.map_or("more".into(), |v| v.to_string());
+                let what = if key == "data.shape" { "must make 1 to" } else { "must be from 1 to" };
+                let unit = if key == "data.shape" { " values a sample" } else { "" };
+                return Err(self.error(key, format!("{what} {most}{unit}, got {got}")));
             }
+        }
+        let width = elements.unwrap_or(0).max(self.latent.dim);
+        if self.train.batch.saturating_mul(width) > MAX_BATCH_VALUES {
+            return Err(self.error(
+                "train.batch",
+                format!(
+                    "a batch of {} times {width} values is more than {MAX_BATCH_VALUES}: use {} or less",
+                    self.train.batch,
+                    MAX_BATCH_VALUES / width
+                ),
+            ));
         }
         if self.train.images == 0 {
             return Err(self.error("train.images", "must be at least 1, got 0"));
@@ -263,7 +296,7 @@ impl Recipe {
                 return Err(self.error(&key("lr"), format!("must not be negative, got {}", o.lr)));
             }
             for (name, value, least) in [
-                ("eps", o.eps, f64::MIN_POSITIVE),
+                ("eps", o.eps, MIN_EPS),
                 ("weight_decay", o.weight_decay, 0.0),
                 ("clip_norm", o.clip_norm, 0.0),
             ] {
@@ -305,8 +338,9 @@ impl Recipe {
                     self.error("regularizers.strength", format!("must not be negative, got {strength}"))
                 );
             }
-            if spec.every == 0 {
-                return Err(self.error("regularizers.every", "must be at least 1, got 0"));
+            if !(1..=MAX_INTERVAL).contains(&spec.every) {
+                let message = format!("must be from 1 to {MAX_INTERVAL}, got {}", spec.every);
+                return Err(self.error("regularizers.every", message));
             }
             out.push((found, strength, spec.every));
         }
@@ -319,7 +353,7 @@ impl Recipe {
         let discriminator =
             Net::from_spec(&self.discriminator).map_err(|m| self.error("discriminator", m))?;
         let made = generator
-            .output_shape(&[self.latent.dim], &self.data.shape, crate::networks::Side::Generator)
+            .output_shape(&[self.latent.dim], &self.data.shape, Side::Generator)
             .map_err(|m| self.error("generator", m))?;
         if made != self.data.shape {
             return Err(self.error(
@@ -328,13 +362,25 @@ impl Recipe {
             ));
         }
         let judged = discriminator
-            .output_shape(&self.data.shape, &self.data.shape, crate::networks::Side::Discriminator)
+            .output_shape(&self.data.shape, &self.data.shape, Side::Discriminator)
             .map_err(|m| self.error("discriminator", m))?;
         if judged.iter().product::<usize>() != 1 {
             return Err(self.error(
                 "discriminator",
                 format!("ends with shape {judged:?} a sample: it must end with one logit (e.g. `dense 1`)"),
             ));
+        }
+        for (key, net, input, side) in [
+            ("generator", &generator, std::slice::from_ref(&self.latent.dim), Side::Generator),
+            ("discriminator", &discriminator, &self.data.shape, Side::Discriminator),
+        ] {
+            let (params, _) = net.describe(input, &self.data.shape, side);
+            let count = params.iter().fold(0usize, |sum, p| sum.saturating_add(p.ty.len()));
+            if count > MAX_PARAMETERS {
+                let message =
+                    format!("has {count} parameters, {MAX_PARAMETERS} is the most: make its layers smaller");
+                return Err(self.error(key, message));
+            }
         }
         for (regularizer, ..) in self.regularizers()? {
             if regularizer.per_sample_gradients() && discriminator.mixes_samples() {

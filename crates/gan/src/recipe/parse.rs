@@ -52,7 +52,7 @@ impl Recipe {
             let keys: Vec<&str> = overrides.iter().map(String::as_str).collect();
             recipe = table.try_into().map_err(|e: toml::de::Error| RecipeError {
                 at: format!("--set {}", keys.join(" --set ")),
-                message: e.message().to_string(),
+                message: plain(e.message()),
             })?;
         }
         recipe.validate()?;
@@ -74,13 +74,20 @@ fn explain(at: &str, text: &str, error: &toml::de::Error) -> RecipeError {
     let message = match quoted.split_first() {
         Some((name, known)) if message.starts_with("unknown field") => unknown("key", name, known),
         Some((name, known)) if message.starts_with("unknown variant") => unknown("choice", name, known),
-        _ => message.to_string(),
+        _ => plain(message),
     };
     RecipeError { at, message }
 }
 
+/// A parser's message without the names of Rust's types.
+fn plain(message: &str) -> String {
+    ["usize", "u64"].iter().fold(message.to_string(), |text, ty| {
+        text.replace(&format!("expected {ty}"), "expected a whole number of at least 0")
+    })
+}
+
 /// Every path to a leaf of the table, e.g. `generator.optimizer.lr`, `regularizers.0.strength`.
-fn leaves(prefix: &str, value: &toml::Value, out: &mut Vec<String>) {
+pub(super) fn leaves(prefix: &str, value: &toml::Value, out: &mut Vec<String>) {
     let join = |key: &str| if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") };
     match value {
         toml::Value::Table(table) => table.iter().for_each(|(k, v)| leaves(&join(k), v, out)),
@@ -113,13 +120,20 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<(), RecipeError> {
     }
     leaves("", &toml::Value::Table(table.clone()), &mut paths);
     let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);
-    let hits: Vec<String> =
-        paths.iter().filter(|p| *p == wanted || p.ends_with(&format!(".{wanted}"))).cloned().collect();
+    // A whole path means itself alone: `name` is not `loss.name`.
+    let hits: Vec<String> = match paths.iter().find(|p| *p == wanted) {
+        Some(whole) => vec![whole.clone()],
+        None => paths.iter().filter(|p| p.ends_with(&format!(".{wanted}"))).cloned().collect(),
+    };
     // Options of named models are open: the model itself checks them.
     let option = wanted.starts_with("generator.options.") || wanted.starts_with("discriminator.options.");
     if hits.is_empty() && !option {
-        let mut known: Vec<&str> = paths.iter().map(String::as_str).collect();
-        known.extend(paths.iter().filter_map(|p| p.rsplit_once('.').map(|(_, last)| last)));
+        // A path is compared with paths, a short key with endings: together they would bury the answer.
+        let mut known: Vec<&str> = match key.contains('.') {
+            true => paths.iter().map(String::as_str).collect(),
+            false => paths.iter().filter_map(|p| p.rsplit('.').next()).collect(),
+        };
+        known.extend(ALIASES.iter().map(|(alias, _)| *alias).filter(|_| !key.contains('.')));
         known.sort_unstable();
         known.dedup();
         return Err(fail(unknown("key", key, &known)));
