@@ -75,7 +75,7 @@ pub struct Train {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Length of the run in passes over the data.
-    #[arg(long, value_name = "N", value_parser = positive, group = "length")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, group = "length")]
     pub epochs: Option<f64>,
     /// Length in real images shown to the discriminator.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "length")]
@@ -84,7 +84,7 @@ pub struct Train {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "length")]
     pub steps: Option<u64>,
     /// Length in minutes; the speed is measured first and the number of images fixed from it.
-    #[arg(long, value_name = "M", value_parser = positive, group = "length")]
+    #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = positive, group = "length")]
     pub minutes: Option<f64>,
     /// Seed of weights, latents and the order of samples: the same seed gives the same run.
     #[arg(long, value_name = "N", default_value_t = 0)]

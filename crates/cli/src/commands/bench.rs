@@ -48,6 +48,10 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
             child.args(["--threads", &threads.to_string()]);
         }
         let status = child.status().with_context(|| format!("cannot start {}", program.display()))?;
+        if status.code().is_some() && !status.success() {
+            // It has said itself what is wrong.
+            return Ok(ExitCode::from(1));
+        }
         if !status.success() {
             bail!("workload `{name}` failed ({status})");
         }

@@ -1,0 +1,278 @@
+//! Training steps: what each phase changes, how often, and under which condition.
+
+mod common;
+
+use common::*;
+use ganymede::Trainer;
+use ganymede::losses::LOSSES;
+use ganymede::networks::Side;
+use ganymede_cpu::Session;
+
+/// Slots that belong to one network and its optimizer.
+fn belongs(side: Side, name: &str) -> bool {
+    let root = side.root();
+    name.starts_with(&format!("{root}/"))
+        || name.starts_with(&format!("opt/{root}/"))
+        || (side == Side::Generator && name.starts_with("ema/"))
+}
+
+#[test]
+fn each_phase_changes_its_own_slots_and_no_others() {
+    let objective = objective(POINTS, &[]);
+    let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+    let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+    let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+    let real: Vec<f32> = (0..4).flat_map(circle).collect();
+    session.feed_mut(d, "real").unwrap().copy_from_slice(&real);
+    for (phase, side) in [(d, Side::Discriminator), (g, Side::Generator)] {
+        let before = hashes(session.store());
+        feed(&mut session, phase, 1e-2);
+        assert!(session.run(phase).unwrap().committed);
+        for (name, hash) in hashes(session.store()) {
+            // A bias before batch norm has no gradient, so its own value stays.
+            let idle = name.ends_with("dense1/bias") || name.contains("dense1/bias/");
+            if !idle {
+                assert_eq!(hash != before[&name], belongs(side, &name), "{name} in the phase of {side:?}");
+            } else if !belongs(side, &name) {
+                assert_eq!(hash, before[&name], "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_nan_leaves_every_slot_of_its_phase_as_it_was() {
+    for text in [POINTS.to_string(), POINTS.replace("non-saturating", "relativistic-pairing")] {
+        let objective = objective(&text, &[]);
+        let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+        let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+        let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+        let real: Vec<f32> = (0..4).flat_map(circle).collect();
+        for phase in [d, g] {
+            feed(&mut session, phase, 1e-2);
+            let reads_real = session.feed_index(phase, "real").is_ok();
+            if reads_real {
+                session.feed_mut(phase, "real").unwrap().copy_from_slice(&real);
+            }
+            for _ in 0..3 {
+                assert!(session.run(phase).unwrap().committed);
+            }
+            let before = hashes(session.store());
+            let refused = |session: &mut Session, what: &str| {
+                assert!(!session.run(phase).unwrap().committed, "{what} was committed");
+                assert_eq!(hashes(session.store()), before, "{what} reached the state");
+            };
+            for bad in [f32::NAN, f32::INFINITY] {
+                if reads_real {
+                    session.feed_mut(phase, "real").unwrap()[5] = bad;
+                    refused(&mut session, "a real sample");
+                    session.feed_mut(phase, "real").unwrap()[5] = real[5];
+                }
+                session.feed_mut(phase, "lr").unwrap()[0] = bad;
+                refused(&mut session, "a learning rate");
+                session.feed_mut(phase, "lr").unwrap()[0] = 1e-2;
+            }
+            // The same step with sound values goes through.
+            assert!(session.run(phase).unwrap().committed);
+            assert_ne!(hashes(session.store()), before);
+        }
+        // A weight so large that logits overflow: both phases see it, neither commits.
+        put(session.store_mut(), "D/dense2/weight", &[3e38; 6]);
+        let before = hashes(session.store());
+        for phase in [d, g] {
+            assert!(!session.run(phase).unwrap().committed);
+            assert_eq!(hashes(session.store()), before);
+        }
+    }
+}
+
+#[test]
+fn a_skipped_step_counts_and_the_next_one_is_sound() {
+    // Items 8 to 11 are NaN. The order of an endless set is its own, so that is the third batch of four.
+    let data = points(|i| if (8..12).contains(&i) { [f32::NAN; 2] } else { circle(i) });
+    let mut trainer = Trainer::new(objective(POINTS, &[]), data, executor(), 3, 400).unwrap();
+    for step in 1..=5u64 {
+        let before = hashes(trainer.store());
+        let report = trainer.step().unwrap();
+        let skipped = step == 3;
+        assert_eq!(report.skipped, u32::from(skipped), "step {step}");
+        let progress = trainer.progress();
+        assert_eq!((progress.step, progress.images, progress.cursor), (step, 4 * step, 4 * step));
+        assert_eq!(progress.skipped, u64::from(step >= 3));
+        for (name, hash) in hashes(trainer.store()) {
+            if belongs(Side::Discriminator, &name) && !name.contains("dense1/bias") {
+                assert_eq!(hash == before[&name], skipped, "{name} at step {step}");
+            }
+        }
+        assert!(slots(trainer.store()).values().flatten().all(|w| f32::from_bits(*w).is_finite()));
+    }
+}
+
+#[test]
+fn phases_are_compiled_once_each() {
+    let sets = |texts: &[(&str, usize)]| {
+        let plain = POINTS.replace("\"dense 6\", \"batch_norm\"", "\"dense 6\"");
+        texts.iter().fold(plain, |text, (name, every)| with(&text, name, 1.0, *every))
+    };
+    // One phase for each set of regularizers that falls due together, and the generator's.
+    for (regularizers, expected) in [
+        (&[][..], 2),
+        (&[("r1", 1)], 2),
+        (&[("r1", 4)], 3),
+        (&[("r1", 4), ("r2", 4)], 3),
+        (&[("r1", 2), ("r2", 3)], 5),
+    ] {
+        let mut trainer = trainer(objective(&sets(regularizers), &[]));
+        assert_eq!(trainer.session().compile_count(), expected, "{regularizers:?}");
+        for _ in 0..13 {
+            trainer.step().unwrap();
+        }
+        assert_eq!(trainer.session().compile_count(), expected, "{regularizers:?} after 13 steps");
+    }
+}
+
+#[test]
+fn lazy_regularization_applies_n_times_the_strength_every_nth_step() {
+    let run = |every: usize, steps: usize| {
+        let mut trainer = trainer(objective(&with(LINEAR, "r1", 0.7, every), &["lr=0"]));
+        (0..steps).map(|_| trainer.step().unwrap().d_penalty).collect::<Vec<f32>>()
+    };
+    let always = run(1, 8);
+    let lazy = run(4, 8);
+    assert!(always[0] > 0.0);
+    for (step, penalty) in lazy.iter().enumerate() {
+        let expected = if step % 4 == 0 { 4.0 * always[step] } else { 0.0 };
+        assert!((penalty - expected).abs() <= 1e-6 * expected, "step {step}: {penalty} against {expected}");
+    }
+    // Without learning the weights stand still, so the means agree.
+    let sum = |v: &[f32]| v.iter().sum::<f32>();
+    assert!((sum(&lazy) - sum(&always)).abs() <= 1e-5 * sum(&always));
+}
+
+#[test]
+fn the_critic_takes_as_many_steps_as_asked() {
+    for (loss, batches) in [("wasserstein", 3), ("relativistic-pairing", 4)] {
+        let text = LINEAR.replace("non-saturating", loss);
+        let mut trainer = trainer(objective(&text, &["critic_steps=3"]));
+        trainer.step().unwrap();
+        trainer.step().unwrap();
+        let progress = trainer.progress();
+        assert_eq!((progress.step, progress.critic_steps, progress.images), (2, 6, 24));
+        // A pairing generator reads a batch of its own.
+        assert_eq!(progress.cursor, 2 * batches * 4, "{loss}");
+    }
+}
+
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+#[test]
+fn relativistic_pairing_compares_with_the_real_logits() {
+    let objective = objective(&LINEAR.replace("non-saturating", "relativistic-pairing"), &[]);
+    let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+    let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+    let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+    // The generator always makes (.5, -.25), and D(x) = 1.5 x0 - 2 x1 + .75.
+    put(session.store_mut(), "G/dense1/weight", &[0.0, 0.0]);
+    put(session.store_mut(), "G/dense1/bias", &[0.5, -0.25]);
+    put(session.store_mut(), "D/dense1/weight", &[1.5, -2.0]);
+    put(session.store_mut(), "D/dense1/bias", &[0.75]);
+    let real: Vec<f32> = (0..4).flat_map(circle).collect();
+    let fake_logit = 1.5 * 0.5 + 2.0 * 0.25 + 0.75;
+    let gaps: Vec<f32> = real.chunks(2).map(|p| 1.5 * p[0] - 2.0 * p[1] + 0.75 - fake_logit).collect();
+    let mean = |sign: f32| gaps.iter().map(|gap| softplus(sign * gap)).sum::<f32>() / 4.0;
+    for (phase, output, expected) in [(d, "d_loss", mean(-1.0)), (g, "g_loss", mean(1.0))] {
+        feed(&mut session, phase, 0.0);
+        session.feed_mut(phase, "real").unwrap().copy_from_slice(&real);
+        session.run(phase).unwrap();
+        let got = session.output(phase, output).unwrap()[0];
+        assert!((got - expected).abs() < 1e-6 * expected.max(1.0), "{output}: {got} against {expected}");
+    }
+    assert!((session.output(d, "d_fake").unwrap()[0] - fake_logit).abs() < 1e-6);
+}
+
+#[test]
+fn a_step_against_the_gradient_lowers_each_loss() {
+    for loss in LOSSES {
+        let objective = objective(&LINEAR.replace("non-saturating", loss.name()), &[]);
+        let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+        let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+        let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+        put(session.store_mut(), "D/dense1/weight", &[0.4, -0.3]);
+        let real: Vec<f32> = (0..4).flat_map(circle).collect();
+        for (phase, output) in [(d, "d_loss"), (g, "g_loss")] {
+            feed(&mut session, phase, 1e-2);
+            assert_eq!(
+                session.feed_index(phase, "real").is_ok(),
+                phase == d || loss.pairs(),
+                "{}",
+                loss.name()
+            );
+            if session.feed_index(phase, "real").is_ok() {
+                session.feed_mut(phase, "real").unwrap().copy_from_slice(&real);
+            }
+            let mut values = Vec::new();
+            for _ in 0..4 {
+                session.run(phase).unwrap();
+                values.push(session.output(phase, output).unwrap()[0]);
+            }
+            assert!(values.windows(2).all(|w| w[1] < w[0]), "{} {output}: {values:?}", loss.name());
+        }
+    }
+}
+
+#[test]
+fn weight_clipping_holds_after_every_step() {
+    let text = with(&LINEAR.replace("non-saturating", "wasserstein"), "weight-clipping", 0.01, 1);
+    let mut trainer = trainer(objective(&text, &["lr=0.5"]));
+    for _ in 0..3 {
+        trainer.step().unwrap();
+        for name in ["D/dense1/weight", "D/dense1/bias"] {
+            let values = trainer.store().f32s(name).unwrap();
+            assert!(values.iter().all(|v| v.abs() <= 0.01), "{name}: {values:?}");
+        }
+    }
+    let weights = trainer.store().f32s("D/dense1/weight").unwrap();
+    assert!(weights.iter().any(|v| v.abs() == 0.01), "a step of .5 reaches the bound: {weights:?}");
+    assert!(trainer.store().f32s("G/dense1/weight").unwrap().iter().any(|v| v.abs() > 0.01));
+}
+
+#[test]
+fn the_average_follows_with_its_half_life() {
+    // A batch of 4 at a half-life of 8 images keeps 2^(-1/2); 0 keeps nothing.
+    for (half_life, decay) in [("8", 0.5f32.sqrt()), ("0", 0.0)] {
+        let mut trainer = trainer(objective(POINTS, &[&format!("half_life={half_life}")]));
+        for _ in 0..3 {
+            let before = trainer.store().f32s("ema/G/dense1/weight").unwrap().to_vec();
+            trainer.step().unwrap();
+            let new = trainer.store().f32s("G/dense1/weight").unwrap();
+            let average = trainer.store().f32s("ema/G/dense1/weight").unwrap();
+            for i in 0..new.len() {
+                let expected = decay * before[i] + (1.0 - decay) * new[i];
+                assert!((average[i] - expected).abs() <= 1e-6, "{} against {expected}", average[i]);
+            }
+            let statistics = |prefix: &str| {
+                let name = format!("{prefix}G/batch_norm1/mean");
+                let names: Vec<&str> =
+                    trainer.store().names().filter(|n| n.contains("batch_norm1")).collect();
+                trainer.store().f32s(&name).unwrap_or_else(|| panic!("{name} in {names:?}")).to_vec()
+            };
+            assert_eq!(statistics("ema/"), statistics(""), "running statistics are taken as they are");
+        }
+    }
+}
+
+#[test]
+fn latents_depend_on_the_sample_and_not_on_the_batch() {
+    let samples = |count: usize| {
+        let objective = objective(POINTS, &[]);
+        let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+        let mut sampler = ganymede::sampler::Sampler::new(9);
+        let whole = sampler.draw(&objective, &mut session, 0, count).unwrap();
+        let tail = sampler.draw(&objective, &mut session, 3, 2).unwrap();
+        assert_eq!(whole[6..10], tail[..]);
+        whole
+    };
+    assert_eq!(samples(5)[..], samples(300)[..10]);
+}
