@@ -360,3 +360,43 @@ fn an_array_survives_the_way_through_a_session() {
     session.run(phase).unwrap();
     assert_eq!(session.store().words("flags").unwrap(), [0, 1, 0]);
 }
+
+#[test]
+fn gates_and_new_values_may_be_inputs_or_constants() {
+    let g = Graph::new();
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| g.state(name, TensorType::f32([2, 3])));
+    let x = g.feed("x", TensorType::f32([6]));
+    let open = g.feed("open", TensorType::new(DType::Bool, []));
+    g.update("a", &a.zeros_like());
+    g.update("b", &g.constant_f32(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    g.update("c", &x.reshape(&[2, 3]));
+    g.update("d", &d);
+    g.output("old", &(&a + &b + &c));
+    g.commit_when(&open);
+    let slots: Vec<(&str, &[usize], Vec<f32>)> =
+        ["a", "b", "c", "d"].into_iter().map(|name| (name, &[2, 3][..], ramp(6, 1.0))).collect();
+    let (mut session, phase) = one_phase(store(&slots), &g);
+    session.feed_mut(phase, "x").unwrap().copy_from_slice(&ramp(6, -9.0));
+    for open in [0, 1] {
+        session.feed_words_mut(phase, "open").unwrap()[0] = open;
+        assert_eq!(session.run(phase).unwrap().committed, open == 1);
+        let expected = match open {
+            0 => [ramp(6, 1.0), ramp(6, 1.0), ramp(6, 1.0)],
+            _ => [vec![0.0; 6], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], ramp(6, -9.0)],
+        };
+        for (name, expected) in ["a", "b", "c"].iter().zip(expected) {
+            assert_eq!(session.store().f32s(name).unwrap(), expected, "slot {name}, gate {open}");
+        }
+        assert_eq!(session.store().f32s("d").unwrap(), ramp(6, 1.0));
+        let old: Vec<f32> = ramp(6, 1.0).iter().map(|v| v * 3.0).collect();
+        assert_eq!(session.output(phase, "old").unwrap(), old);
+    }
+
+    let g = Graph::new();
+    let w = vector(&g, "w", 5);
+    g.update("w", &(&w + 1.0));
+    g.commit_when(&g.scalar(2.0).gt(&g.scalar(1.0)));
+    let (mut session, phase) = one_phase(store(&[("w", &[5], ramp(5, 0.0))]), &g);
+    assert!(session.run(phase).unwrap().committed, "a gate that folds to true");
+    assert_eq!(session.store().f32s("w").unwrap(), ramp(5, 1.0));
+}
