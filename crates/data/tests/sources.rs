@@ -2,7 +2,7 @@
 
 use flate2::{Compression, write::GzEncoder};
 use ganymede_data::{DataError, Dataset, OpenOptions, SOURCES, Split, inspect, open};
-use std::{fs, io::Write, path::Path};
+use std::{env, fs, io::Write, path::Path};
 use tempfile::TempDir;
 
 fn images(count: u32) -> Vec<u8> {
@@ -294,24 +294,61 @@ fn summaries_count_and_print() {
     );
 }
 
-/// The real files, where they lie beside the repository.
+/// What is known of a set of 28 x 28 images with ten classes.
+struct Published {
+    count: u64,
+    /// Mean of the pixels as fractions of white.
+    mean: f64,
+    first_label: i32,
+    /// Images of class 0.
+    zeros: u64,
+}
+
+fn assert_published(path: &Path, published: &Published) {
+    let set = opened(path).unwrap();
+    let report = inspect(&set).unwrap();
+    assert_eq!((report.count, set.shape()), (Some(published.count), &[28, 28, 1][..]));
+    let mean = (report.mean + 1.0) / 2.0;
+    assert!((mean - published.mean).abs() < 1e-5, "{}: {mean}", path.display());
+    let (mut data, mut label) = (vec![0.0; 784], [0]);
+    set.fill(&[0], &mut data, Some(&mut label)).unwrap();
+    assert_eq!(label[0], published.first_label);
+    let sizes: Vec<u64> = report.classes.unwrap().iter().map(|(_, count)| *count).collect();
+    assert_eq!((sizes.len(), sizes.iter().sum::<u64>()), (10, published.count));
+    assert_eq!(sizes[0], published.zeros);
+}
+
+/// A made set in the published format always, and the published files where GANYMEDE_DATA names the folder that holds
+/// `mnist` and `fashion-mnist`.
 #[test]
-fn real_files_open_as_published() {
-    for (name, mean, first) in [("mnist", 0.130_66, 5), ("fashion-mnist", 0.286_04, 9)] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-        if !path.is_dir() {
-            continue;
-        }
-        let set = opened(&path).unwrap();
-        let report = inspect(&set).unwrap();
-        assert_eq!((report.count, set.shape()), (Some(60_000), &[28, 28, 1][..]));
-        assert!(((report.mean + 1.0) / 2.0 - mean).abs() < 1e-5, "{name}: {}", report.mean);
-        let (mut data, mut label) = (vec![0.0; 784], [0]);
-        set.fill(&[0], &mut data, Some(&mut label)).unwrap();
-        assert_eq!(label[0], first);
-        let sizes: Vec<u64> = report.classes.unwrap().iter().map(|(_, count)| *count).collect();
-        assert_eq!(sizes.iter().sum::<u64>(), 60_000);
-        assert_eq!(sizes[0], if name == "mnist" { 5923 } else { 6000 });
+fn files_of_the_published_format_open_with_their_figures() {
+    let count = 70_u32;
+    let mut pictures = vec![0, 0, 8, 3];
+    [count, 28, 28].iter().for_each(|dim: &u32| pictures.extend(dim.to_be_bytes()));
+    // Image i is grey level i throughout, so the mean is (0 + ... + 69) / 70 / 255.
+    pictures.extend((0..count).flat_map(|i| [i as u8; 784]));
+    let mut classes = vec![0, 0, 8, 1];
+    classes.extend(count.to_be_bytes());
+    // 5, 6, .., 9, 0, .., 4 again and again: seven of each.
+    classes.extend((0..count).map(|i| ((i + 5) % 10) as u8));
+    let dir = folder(&[
+        ("train-images-idx3-ubyte.gz", gzip(&pictures)),
+        ("train-labels-idx1-ubyte.gz", gzip(&classes)),
+    ]);
+    let made = Published { count: 70, mean: 34.5 / 255.0, first_label: 5, zeros: 7 };
+    assert_published(dir.path(), &made);
+
+    let Some(root) = env::var_os("GANYMEDE_DATA") else {
+        println!("GANYMEDE_DATA is not set: only the made set was checked");
+        return;
+    };
+    for (name, mean, first_label, zeros) in
+        [("mnist", 0.130_66, 5, 5923), ("fashion-mnist", 0.286_04, 9, 6000)]
+    {
+        assert_published(
+            &Path::new(&root).join(name),
+            &Published { count: 60_000, mean, first_label, zeros },
+        );
     }
 }
 

@@ -50,7 +50,15 @@ impl OperandSpec {
 }
 
 /// One operation at fixed shapes.
-pub trait Kernel: Send + Sync + std::fmt::Debug {
+///
+/// # Safety
+/// A [`Machine`](crate::machine::Machine) allots memory and runs tasks at the same time by what the description says,
+/// so the description must be true of [`Kernel::run`]. [`Kernel::operands`], [`Kernel::stages`], [`Kernel::tasks`] and
+/// [`Kernel::local_words`] give the same answer whenever they are asked. For each stage and each task that they count,
+/// `run` touches no word outside the operands and `local`, writes to no operand of [`Access::Read`], and neither reads
+/// nor writes a word that another task of the same stage writes. A kernel that sets [`OperandSpec::may_alias`] keeps
+/// that even where the two operands share their memory.
+pub unsafe trait Kernel: Send + Sync + std::fmt::Debug {
     /// A short name for profiles and dumps, e.g. `conv.forward`.
     fn name(&self) -> &'static str;
 

@@ -170,7 +170,29 @@ impl<'f> Analysis<'f> {
                 let at = start.iter().zip(strides(shape)).map(|(s, n)| s * n).sum();
                 (flat && !node.ty.is_empty()).then_some(at)
             }
-            _ => None,
+            Op::Input { .. }
+            | Op::Constant { .. }
+            | Op::Iota { .. }
+            | Op::PhiloxBits { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Convert(_)
+            | Op::Broadcast { .. }
+            | Op::Transpose(_)
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Reverse(_)
+            | Op::Reduce { .. }
+            | Op::Variance { .. }
+            | Op::ArgMax { .. }
+            | Op::MatMul { .. }
+            | Op::Conv(..)
+            | Op::Window(..)
+            | Op::Gather { .. }
+            | Op::ScatterAdd { .. }
+            | Op::ArgSort => None,
         }
     }
 
@@ -225,7 +247,27 @@ impl<'f> Analysis<'f> {
             Op::Broadcast { .. } | Op::Reshape(_) | Op::Transpose(_) | Op::Reverse(_) | Op::Slice { .. } => {
                 self.splat[node.inputs[0].index()]
             }
-            _ => None,
+            Op::Input { .. }
+            | Op::Constant { .. }
+            | Op::Iota { .. }
+            | Op::PhiloxBits { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Convert(_)
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Reduce { .. }
+            | Op::Variance { .. }
+            | Op::ArgMax { .. }
+            | Op::MatMul { .. }
+            | Op::Conv(..)
+            | Op::Window(..)
+            | Op::Gather { .. }
+            | Op::ScatterAdd { .. }
+            | Op::ArgSort
+            | Op::StopGradient => None,
         }
     }
 
@@ -244,7 +286,28 @@ impl<'f> Analysis<'f> {
             Op::Transpose(perm) => {
                 self.users[x.index()] > 1 || (from > SMALL && perm.last() != Some(&(perm.len() - 1)))
             }
-            _ => false,
+            Op::Input { .. }
+            | Op::Constant { .. }
+            | Op::Iota { .. }
+            | Op::PhiloxBits { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Convert(_)
+            | Op::Reshape(_)
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Reduce { .. }
+            | Op::Variance { .. }
+            | Op::ArgMax { .. }
+            | Op::MatMul { .. }
+            | Op::Conv(..)
+            | Op::Window(..)
+            | Op::Gather { .. }
+            | Op::ScatterAdd { .. }
+            | Op::ArgSort
+            | Op::StopGradient => false,
         };
         if split {
             self.give_memory(x);
@@ -257,7 +320,7 @@ impl<'f> Analysis<'f> {
             let node = self.node(id);
             match self.window(node) {
                 Some(_) if !self.forced.contains(&id) => id = node.inputs[0],
-                _ => self.root[id.index()] = true,
+                Some(_) | None => self.root[id.index()] = true,
             }
         }
     }

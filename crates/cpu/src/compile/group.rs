@@ -81,12 +81,11 @@ pub fn group(analysis: &Analysis<'_>, apart: &HashSet<NodeId>) -> Vec<Group> {
             continue;
         }
         let expression = &analysis.expression[i];
-        let (shape, reduction) = match &node.op {
-            Op::Reduce { axes, .. } => {
-                let shape = f.ty(node.inputs[0]).shape.clone();
-                (shape.clone(), Some((shape, axes.clone())))
-            }
-            _ => (node.ty.shape.clone(), None),
+        let (shape, reduction) = if let Op::Reduce { axes, .. } = &node.op {
+            let shape = f.ty(node.inputs[0]).shape.clone();
+            (shape.clone(), Some((shape, axes.clone())))
+        } else {
+            (node.ty.shape.clone(), None)
         };
         let size: usize = shape.iter().product();
         let least = |l: &Leaf| group_of[l.root.index()].map_or(0, |g| g + 1);
@@ -105,7 +104,7 @@ pub fn group(analysis: &Analysis<'_>, apart: &HashSet<NodeId>) -> Vec<Group> {
             let o = &open[g];
             let alike = match (&o.reduction, &reduction) {
                 (Some(a), Some(b)) => a == b,
-                _ => true,
+                (Some(_) | None, _) => true,
             };
             let alike = alike && map::compatible(&o.shape, &shape);
             let new_nodes = expression.nodes.iter().filter(|n| !o.nodes.contains(n)).count();

@@ -107,12 +107,13 @@ impl Code {
             Binary::And => BinaryOp::And,
             Binary::Or => BinaryOp::Or,
             Binary::Xor => BinaryOp::Xor,
-            Binary::Shl | Binary::Shr => {
+            Binary::Shl => {
                 let count = self.shift_count(b);
-                let op = match op {
-                    Binary::Shl => BinaryOp::Shl,
-                    _ => pick(BinaryOp::UintShr, BinaryOp::IntShr, BinaryOp::UintShr),
-                };
+                return self.binary_op(BinaryOp::Shl, a, count);
+            }
+            Binary::Shr => {
+                let count = self.shift_count(b);
+                let op = pick(BinaryOp::UintShr, BinaryOp::IntShr, BinaryOp::UintShr);
                 return self.binary_op(op, a, count);
             }
         };

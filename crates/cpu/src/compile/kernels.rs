@@ -66,11 +66,10 @@ impl Lowering<'_, '_> {
         let empty = node.inputs.iter().any(|&x| f.ty(x).is_empty());
         let concat = matches!(node.op, Op::Concat { .. });
         if empty && !concat {
-            let word = match &node.op {
-                Op::Reduce { kind, .. } => {
-                    super::instr::reduce_op(*kind).identity(super::instr::lane(node.ty.dtype))
-                }
-                _ => 0,
+            let word = if let Op::Reduce { kind, .. } = &node.op {
+                super::instr::reduce_op(*kind).identity(super::instr::lane(node.ty.dtype))
+            } else {
+                0
             };
             self.fill(to, word, node);
             return Ok(());

@@ -89,9 +89,10 @@ impl<'a, 'f> Lowering<'a, 'f> {
             if !analysis.root[i] || !analysis.live[i] || l.value_of[i].is_some() {
                 continue;
             }
-            let place = match &node.op {
-                Op::Constant { ty, literal } => Place::Constant(l.constant(ty, literal)),
-                _ => Place::Scratch,
+            let place = if let Op::Constant { ty, literal } = &node.op {
+                Place::Constant(l.constant(ty, literal))
+            } else {
+                Place::Scratch
             };
             l.define(id, node.ty.len(), place);
         }

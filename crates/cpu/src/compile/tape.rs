@@ -96,9 +96,9 @@ pub fn build(
                 let operand = f.node(node).inputs.first().copied();
                 let several = results.stores.len() + results.reduces.len() > 1;
                 return Err(match operand {
-                    _ if several => Refusal::Apart,
+                    Some(_) | None if several => Refusal::Apart,
                     Some(x) if analysis.home(x).is_none() => Refusal::Memory(x),
-                    _ => Refusal::Memory(node),
+                    Some(_) | None => Refusal::Memory(node),
                 });
             }
         }
@@ -278,7 +278,27 @@ impl Builder<'_, '_> {
                     })
                     .collect()
             }
-            _ => map.clone(),
+            Op::Input { .. }
+            | Op::Constant { .. }
+            | Op::Iota { .. }
+            | Op::PhiloxBits { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select
+            | Op::Convert(_)
+            | Op::Pad { .. }
+            | Op::Concat { .. }
+            | Op::Reduce { .. }
+            | Op::Variance { .. }
+            | Op::ArgMax { .. }
+            | Op::MatMul { .. }
+            | Op::Conv(..)
+            | Op::Window(..)
+            | Op::Gather { .. }
+            | Op::ScatterAdd { .. }
+            | Op::ArgSort
+            | Op::StopGradient => map.clone(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Elementwise ops as tables: name, scalar definition and derivative of each stand together.
 
-use super::{Op, operands, scalar};
+use super::{operands, scalar};
 use crate::array::{Array, Data};
 use crate::grad::Rule;
 use crate::tensor::Tensor;
@@ -124,6 +124,31 @@ impl Unary {
             Unary::Cos => x.cos(),
             Unary::Floor => x.floor(),
             Unary::IsFinite | Unary::Not => f64::from(u8::from(x.is_finite())),
+        }
+    }
+
+    /// Integers wrap.
+    fn i32(self, x: i32) -> i32 {
+        match self {
+            Unary::Neg => x.wrapping_neg(),
+            Unary::Abs => x.wrapping_abs(),
+            Unary::Sign => x.signum(),
+            Unary::Exp
+            | Unary::Expm1
+            | Unary::Log
+            | Unary::Log1p
+            | Unary::Sqrt
+            | Unary::Rsqrt
+            | Unary::Tanh
+            | Unary::Sigmoid
+            | Unary::Softplus
+            | Unary::Erf
+            | Unary::Erfinv
+            | Unary::Sin
+            | Unary::Cos
+            | Unary::Floor
+            | Unary::IsFinite
+            | Unary::Not => unreachable!("`{}` takes no i32", self.name()),
         }
     }
 }
@@ -309,7 +334,7 @@ impl Compare {
     }
 }
 
-fn same_type(name: &str, a: &TensorType, b: &TensorType) -> Result<(), String> {
+pub(super) fn same_type(name: &str, a: &TensorType, b: &TensorType) -> Result<(), String> {
     if a == b {
         Ok(())
     } else {
@@ -317,83 +342,35 @@ fn same_type(name: &str, a: &TensorType, b: &TensorType) -> Result<(), String> {
     }
 }
 
-pub(super) fn infer(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
-    match op {
-        Op::Unary(u) => {
-            let [x] = operands(inputs)?;
-            if !u.accepts(x.dtype) {
-                return Err(format!("is not defined on {}", x.dtype));
-            }
-            let dtype = if *u == Unary::IsFinite { DType::Bool } else { x.dtype };
-            Ok(TensorType::new(dtype, x.shape.clone()))
-        }
-        Op::Binary(b) => {
-            let [x, y] = operands(inputs)?;
-            same_type(b.name(), x, y)?;
-            if !b.accepts(x.dtype) {
-                return Err(format!("is not defined on {}", x.dtype));
-            }
-            Ok(x.clone())
-        }
-        Op::Compare(c) => {
-            let [x, y] = operands(inputs)?;
-            same_type(c.name(), x, y)?;
-            if x.dtype == DType::Bool {
-                return Err("is not defined on bool".into());
-            }
-            Ok(TensorType::new(DType::Bool, x.shape.clone()))
-        }
-        Op::Select => {
-            let [condition, a, b] = operands(inputs)?;
-            same_type("select", a, b)?;
-            if condition.dtype != DType::Bool || condition.shape != a.shape {
-                return Err(format!("the condition must be bool{:?}, got {condition}", a.shape));
-            }
-            Ok(a.clone())
-        }
-        Op::Convert(dtype) => {
-            let [x] = operands(inputs)?;
-            Ok(TensorType::new(*dtype, x.shape.clone()))
-        }
-        Op::StopGradient => {
-            let [x] = operands(inputs)?;
-            Ok(x.clone())
-        }
-        _ => Err(format!("`{}` is not elementwise", op.name())),
+pub(super) fn infer_unary(op: Unary, inputs: &[&TensorType]) -> Result<TensorType, String> {
+    let [x] = operands(inputs)?;
+    if !op.accepts(x.dtype) {
+        return Err(format!("is not defined on {}", x.dtype));
     }
+    let dtype = if op == Unary::IsFinite { DType::Bool } else { x.dtype };
+    Ok(TensorType::new(dtype, x.shape.clone()))
 }
 
-pub(super) fn differentiate(op: &Op, rule: &mut Rule) {
-    match op {
-        Op::Unary(u) => unary_gradient(*u, rule),
-        Op::Binary(b) => binary_gradient(*b, rule),
-        Op::Compare(_) => rule.no_gradient("a comparison is constant wherever it is differentiable"),
-        Op::Select => {
-            let condition = rule.input(0);
-            let c = rule.cotangent();
-            let zero = c.zeros_like();
-            if rule.needs(1) {
-                rule.give(1, condition.select(&c, &zero));
-            }
-            if rule.needs(2) {
-                rule.give(2, condition.select(&zero, &c));
-            }
-        }
-        Op::Convert(_) => {
-            let from = rule.input(0).dtype();
-            if from.is_float() && rule.cotangent().dtype().is_float() {
-                rule.give(0, rule.cotangent().convert(from));
-            } else {
-                rule.no_gradient("a conversion from or to a discrete type is constant almost everywhere");
-            }
-        }
-        Op::StopGradient => rule.no_gradient("its operand counts as a constant"),
-        _ => unreachable!("`{}` is not elementwise", op.name()),
+pub(super) fn infer_binary(op: Binary, inputs: &[&TensorType]) -> Result<TensorType, String> {
+    let [x, y] = operands(inputs)?;
+    same_type(op.name(), x, y)?;
+    if !op.accepts(x.dtype) {
+        return Err(format!("is not defined on {}", x.dtype));
     }
+    Ok(x.clone())
+}
+
+pub(super) fn infer_compare(op: Compare, inputs: &[&TensorType]) -> Result<TensorType, String> {
+    let [x, y] = operands(inputs)?;
+    same_type(op.name(), x, y)?;
+    if x.dtype == DType::Bool {
+        return Err("is not defined on bool".into());
+    }
+    Ok(TensorType::new(DType::Bool, x.shape.clone()))
 }
 
 /// Rules are written with the output y where that saves work: tanh' = 1 - y^2.
-fn unary_gradient(op: Unary, rule: &mut Rule) {
+pub(super) fn differentiate_unary(op: Unary, rule: &mut Rule) {
     let x = rule.input(0);
     let y = rule.output();
     let c = rule.cotangent();
@@ -432,7 +409,7 @@ fn unary_gradient(op: Unary, rule: &mut Rule) {
     rule.give(0, given);
 }
 
-fn binary_gradient(op: Binary, rule: &mut Rule) {
+pub(super) fn differentiate_binary(op: Binary, rule: &mut Rule) {
     let (a, b) = (rule.input(0), rule.input(1));
     if !a.dtype().is_float() {
         return rule.no_gradient("discrete operands");
@@ -492,87 +469,42 @@ fn binary_gradient(op: Binary, rule: &mut Rule) {
     }
 }
 
-pub(super) fn evaluate(op: &Op, inputs: &[&Array], ty: &TensorType) -> Array {
-    let data = match op {
-        Op::Unary(u) => match &inputs[0].data {
-            Data::Float(v) if *u == Unary::IsFinite => Data::Bool(v.iter().map(|x| x.is_finite()).collect()),
-            Data::Float(v) => Data::Float(v.iter().map(|&x| u.real(x)).collect()),
-            Data::I32(v) => Data::I32(
-                v.iter()
-                    .map(|&x| match u {
-                        Unary::Neg => x.wrapping_neg(),
-                        Unary::Abs => x.wrapping_abs(),
-                        _ => x.signum(),
-                    })
-                    .collect(),
-            ),
-            Data::Bool(v) => Data::Bool(v.iter().map(|x| !x).collect()),
-            Data::U32(_) => unreachable!("no unary op takes u32"),
-        },
-        Op::Binary(b) => match (&inputs[0].data, &inputs[1].data) {
-            (Data::Float(x), Data::Float(y)) => Data::Float(zip(x, y, |x, y| b.real(x, y))),
-            (Data::I32(x), Data::I32(y)) => Data::I32(zip(x, y, |x, y| b.i32(x, y))),
-            (Data::U32(x), Data::U32(y)) => Data::U32(zip(x, y, |x, y| b.u32(x, y))),
-            (Data::Bool(x), Data::Bool(y)) => Data::Bool(zip(x, y, |x, y| b.bool(x, y))),
-            _ => unreachable!("operands have one type"),
-        },
-        Op::Compare(k) => match (&inputs[0].data, &inputs[1].data) {
-            (Data::Float(x), Data::Float(y)) => Data::Bool(zip(x, y, |x, y| k.holds(&x, &y))),
-            (Data::I32(x), Data::I32(y)) => Data::Bool(zip(x, y, |x, y| k.holds(&x, &y))),
-            (Data::U32(x), Data::U32(y)) => Data::Bool(zip(x, y, |x, y| k.holds(&x, &y))),
-            _ => unreachable!("operands have one type"),
-        },
-        Op::Select => {
-            let condition = inputs[0].bools();
-            let pick = |i: usize| if condition[i] { 1 } else { 2 };
-            match (&inputs[1].data, &inputs[2].data) {
-                (Data::Float(a), Data::Float(b)) => {
-                    Data::Float((0..a.len()).map(|i| if pick(i) == 1 { a[i] } else { b[i] }).collect())
-                }
-                (Data::I32(a), Data::I32(b)) => {
-                    Data::I32((0..a.len()).map(|i| if pick(i) == 1 { a[i] } else { b[i] }).collect())
-                }
-                (Data::U32(a), Data::U32(b)) => {
-                    Data::U32((0..a.len()).map(|i| if pick(i) == 1 { a[i] } else { b[i] }).collect())
-                }
-                (Data::Bool(a), Data::Bool(b)) => {
-                    Data::Bool((0..a.len()).map(|i| if pick(i) == 1 { a[i] } else { b[i] }).collect())
-                }
-                _ => unreachable!("operands have one type"),
-            }
-        }
-        Op::Convert(dtype) => convert(&inputs[0].data, *dtype),
-        Op::StopGradient => inputs[0].data.clone(),
-        _ => unreachable!("`{}` is not elementwise", op.name()),
+pub(super) fn evaluate_unary(op: Unary, x: &Array, ty: &TensorType) -> Array {
+    let data = match &x.data {
+        Data::Float(v) if op == Unary::IsFinite => Data::Bool(v.iter().map(|x| x.is_finite()).collect()),
+        Data::Float(v) => Data::Float(v.iter().map(|&x| op.real(x)).collect()),
+        Data::I32(v) => Data::I32(v.iter().map(|&x| op.i32(x)).collect()),
+        Data::Bool(v) => Data::Bool(v.iter().map(|x| !x).collect()),
+        Data::U32(_) => unreachable!("no unary op takes u32"),
     };
     Array::new(ty.clone(), data)
 }
 
-fn zip<T: Copy, R>(a: &[T], b: &[T], f: impl Fn(T, T) -> R) -> Vec<R> {
-    a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect()
+pub(super) fn evaluate_binary(op: Binary, a: &Array, b: &Array, ty: &TensorType) -> Array {
+    let data = match (&a.data, &b.data) {
+        (Data::Float(a), Data::Float(b)) => Data::Float(zip(a, b, |a, b| op.real(a, b))),
+        (Data::I32(a), Data::I32(b)) => Data::I32(zip(a, b, |a, b| op.i32(a, b))),
+        (Data::U32(a), Data::U32(b)) => Data::U32(zip(a, b, |a, b| op.u32(a, b))),
+        (Data::Bool(a), Data::Bool(b)) => Data::Bool(zip(a, b, |a, b| op.bool(a, b))),
+        (Data::Float(_) | Data::I32(_) | Data::U32(_) | Data::Bool(_), _) => {
+            unreachable!("operands have one type")
+        }
+    };
+    Array::new(ty.clone(), data)
 }
 
-/// Floats become integers by truncation, saturating, NaN to 0; i32 and u32 keep their bits; bool is 0 or 1, and
-/// anything but 0 is true.
-fn convert(data: &Data, to: DType) -> Data {
-    match (data, to) {
-        (Data::Float(v), DType::F32 | DType::Bf16) => Data::Float(v.clone()),
-        (Data::Float(v), DType::I32) => Data::I32(v.iter().map(|&x| x as i32).collect()),
-        (Data::Float(v), DType::U32) => Data::U32(v.iter().map(|&x| x as u32).collect()),
-        (Data::Float(v), DType::Bool) => Data::Bool(v.iter().map(|&x| x != 0.0).collect()),
-        (Data::I32(v), DType::F32 | DType::Bf16) => Data::Float(v.iter().map(|&x| f64::from(x)).collect()),
-        (Data::I32(v), DType::I32) => Data::I32(v.clone()),
-        (Data::I32(v), DType::U32) => Data::U32(v.iter().map(|&x| x as u32).collect()),
-        (Data::I32(v), DType::Bool) => Data::Bool(v.iter().map(|&x| x != 0).collect()),
-        (Data::U32(v), DType::F32 | DType::Bf16) => Data::Float(v.iter().map(|&x| f64::from(x)).collect()),
-        (Data::U32(v), DType::I32) => Data::I32(v.iter().map(|&x| x as i32).collect()),
-        (Data::U32(v), DType::U32) => Data::U32(v.clone()),
-        (Data::U32(v), DType::Bool) => Data::Bool(v.iter().map(|&x| x != 0).collect()),
-        (Data::Bool(v), DType::F32 | DType::Bf16) => {
-            Data::Float(v.iter().map(|&x| f64::from(u8::from(x))).collect())
+pub(super) fn evaluate_compare(op: Compare, a: &Array, b: &Array, ty: &TensorType) -> Array {
+    let holds = match (&a.data, &b.data) {
+        (Data::Float(a), Data::Float(b)) => zip(a, b, |a, b| op.holds(&a, &b)),
+        (Data::I32(a), Data::I32(b)) => zip(a, b, |a, b| op.holds(&a, &b)),
+        (Data::U32(a), Data::U32(b)) => zip(a, b, |a, b| op.holds(&a, &b)),
+        (Data::Float(_) | Data::I32(_) | Data::U32(_) | Data::Bool(_), _) => {
+            unreachable!("operands have one type, which is not bool")
         }
-        (Data::Bool(v), DType::I32) => Data::I32(v.iter().map(|&x| i32::from(x)).collect()),
-        (Data::Bool(v), DType::U32) => Data::U32(v.iter().map(|&x| u32::from(x)).collect()),
-        (Data::Bool(v), DType::Bool) => Data::Bool(v.clone()),
-    }
+    };
+    Array::new(ty.clone(), Data::Bool(holds))
+}
+
+fn zip<T: Copy, R>(a: &[T], b: &[T], f: impl Fn(T, T) -> R) -> Vec<R> {
+    a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect()
 }

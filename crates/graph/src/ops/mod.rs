@@ -7,6 +7,7 @@ pub mod elementwise;
 pub mod index;
 pub mod reduce;
 pub mod scalar;
+mod select;
 pub mod shape;
 pub mod source;
 pub mod window;
@@ -186,24 +187,32 @@ pub(crate) fn operands<'a, const N: usize>(inputs: &[&'a TensorType]) -> Result<
 /// Type of the result of `op`, or what is wrong with the operands.
 pub fn infer(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
     match op {
-        Op::Input { .. } | Op::Constant { .. } | Op::Iota { .. } | Op::PhiloxBits { .. } => {
-            source::infer(op, inputs)
-        }
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert(_) | Op::StopGradient => {
-            elementwise::infer(op, inputs)
-        }
-        Op::Reshape(_)
-        | Op::Broadcast { .. }
-        | Op::Transpose(_)
-        | Op::Slice { .. }
-        | Op::Pad { .. }
-        | Op::Concat { .. }
-        | Op::Reverse(_) => shape::infer(op, inputs),
-        Op::Reduce { .. } | Op::Variance { .. } | Op::ArgMax { .. } => reduce::infer(op, inputs),
+        Op::Input { index: _, ty } => source::infer_input(ty, inputs),
+        Op::Constant { ty, literal } => source::infer_constant(ty, literal, inputs),
+        Op::Iota { shape, axis } => source::infer_iota(shape, *axis, inputs),
+        Op::PhiloxBits { stream: _, rows, words } => source::infer_philox_bits(*rows, *words, inputs),
+        Op::Unary(u) => elementwise::infer_unary(*u, inputs),
+        Op::Binary(b) => elementwise::infer_binary(*b, inputs),
+        Op::Compare(c) => elementwise::infer_compare(*c, inputs),
+        Op::Select => select::infer_select(inputs),
+        Op::Convert(dtype) => select::infer_convert(*dtype, inputs),
+        Op::Reshape(shape) => shape::infer_reshape(shape, inputs),
+        Op::Broadcast { shape, axes } => shape::infer_broadcast(shape, axes, inputs),
+        Op::Transpose(perm) => shape::infer_transpose(perm, inputs),
+        Op::Slice { start, stop, stride } => shape::infer_slice(start, stop, stride, inputs),
+        Op::Pad { low, high, interior } => shape::infer_pad(low, high, interior, inputs),
+        Op::Concat { axis } => shape::infer_concat(*axis, inputs),
+        Op::Reverse(axes) => shape::infer_reverse(axes, inputs),
+        Op::Reduce { kind: _, axes } => reduce::infer_reduce(axes, inputs),
+        Op::Variance { axes } => reduce::infer_variance(axes, inputs),
+        Op::ArgMax { axis } => reduce::infer_arg_max(*axis, inputs),
         Op::MatMul { trans_a, trans_b } => contract::infer(*trans_a, *trans_b, inputs),
         Op::Conv(kind, geometry) => conv::infer(*kind, geometry, inputs),
         Op::Window(kind, geometry) => window::infer(*kind, geometry, inputs),
-        Op::Gather { .. } | Op::ScatterAdd { .. } | Op::ArgSort => index::infer(op, inputs),
+        Op::Gather { batch } => index::infer_gather(*batch, inputs),
+        Op::ScatterAdd { batch, rows } => index::infer_scatter_add(*batch, *rows, inputs),
+        Op::ArgSort => index::infer_arg_sort(inputs),
+        Op::StopGradient => select::infer_stop_gradient(inputs),
     }
 }
 
@@ -213,45 +222,59 @@ pub(crate) fn differentiate(op: &Op, rule: &mut Rule) {
         Op::Input { .. } | Op::Constant { .. } | Op::Iota { .. } | Op::PhiloxBits { .. } => {
             rule.no_gradient("it has no operands that are real numbers");
         }
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert(_) | Op::StopGradient => {
-            elementwise::differentiate(op, rule);
-        }
-        Op::Reshape(_)
-        | Op::Broadcast { .. }
-        | Op::Transpose(_)
-        | Op::Slice { .. }
-        | Op::Pad { .. }
-        | Op::Concat { .. }
-        | Op::Reverse(_) => shape::differentiate(op, rule),
-        Op::Reduce { .. } | Op::Variance { .. } | Op::ArgMax { .. } => reduce::differentiate(op, rule),
+        Op::Unary(u) => elementwise::differentiate_unary(*u, rule),
+        Op::Binary(b) => elementwise::differentiate_binary(*b, rule),
+        Op::Compare(_) => rule.no_gradient("a comparison is constant wherever it is differentiable"),
+        Op::Select => select::differentiate_select(rule),
+        Op::Convert(_) => select::differentiate_convert(rule),
+        Op::Reshape(_) => shape::differentiate_reshape(rule),
+        Op::Broadcast { shape, axes } => shape::differentiate_broadcast(shape, axes, rule),
+        Op::Transpose(perm) => shape::differentiate_transpose(perm, rule),
+        Op::Slice { start, stop: _, stride } => shape::differentiate_slice(start, stride, rule),
+        Op::Pad { low, high: _, interior } => shape::differentiate_pad(low, interior, rule),
+        Op::Concat { axis } => shape::differentiate_concat(*axis, rule),
+        Op::Reverse(axes) => shape::differentiate_reverse(axes, rule),
+        Op::Reduce { kind, axes } => reduce::differentiate_reduce(*kind, axes, rule),
+        Op::Variance { axes } => reduce::differentiate_variance(axes, rule),
+        Op::ArgMax { .. } | Op::ArgSort => rule.no_gradient("integer output"),
         Op::MatMul { trans_a, trans_b } => contract::differentiate(*trans_a, *trans_b, rule),
         Op::Conv(kind, geometry) => conv::differentiate(*kind, geometry, rule),
         Op::Window(kind, geometry) => window::differentiate(*kind, geometry, rule),
-        Op::Gather { .. } | Op::ScatterAdd { .. } | Op::ArgSort => index::differentiate(op, rule),
+        Op::Gather { batch } => index::differentiate_gather(*batch, rule),
+        Op::ScatterAdd { batch, rows: _ } => index::differentiate_scatter_add(*batch, rule),
+        Op::StopGradient => rule.no_gradient("its operand counts as a constant"),
     }
 }
 
 /// Evaluates by definition. Float results are not yet rounded to their type.
-pub(crate) fn evaluate(op: &Op, inputs: &[&Array], ty: &TensorType) -> Array {
+pub(crate) fn evaluate(op: &Op, x: &[&Array], ty: &TensorType) -> Array {
     match op {
-        Op::Input { .. } | Op::Constant { .. } | Op::Iota { .. } | Op::PhiloxBits { .. } => {
-            source::evaluate(op, inputs, ty)
-        }
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert(_) | Op::StopGradient => {
-            elementwise::evaluate(op, inputs, ty)
-        }
-        Op::Reshape(_)
-        | Op::Broadcast { .. }
-        | Op::Transpose(_)
-        | Op::Slice { .. }
-        | Op::Pad { .. }
-        | Op::Concat { .. }
-        | Op::Reverse(_) => shape::evaluate(op, inputs, ty),
-        Op::Reduce { .. } | Op::Variance { .. } | Op::ArgMax { .. } => reduce::evaluate(op, inputs, ty),
-        Op::MatMul { trans_a, trans_b } => contract::evaluate(*trans_a, *trans_b, inputs, ty),
-        Op::Conv(kind, geometry) => conv::evaluate(*kind, geometry, inputs, ty),
-        Op::Window(kind, geometry) => window::evaluate(*kind, geometry, inputs, ty),
-        Op::Gather { .. } | Op::ScatterAdd { .. } | Op::ArgSort => index::evaluate(op, inputs, ty),
+        Op::Input { index, .. } => unreachable!("the interpreter binds input {index}"),
+        Op::Constant { ty, literal } => Array::literal(ty, literal),
+        Op::Iota { shape: _, axis } => source::evaluate_iota(*axis, ty),
+        Op::PhiloxBits { stream, rows, words } => source::evaluate_philox_bits(*stream, *rows, *words, x, ty),
+        Op::Unary(u) => elementwise::evaluate_unary(*u, x[0], ty),
+        Op::Binary(b) => elementwise::evaluate_binary(*b, x[0], x[1], ty),
+        Op::Compare(c) => elementwise::evaluate_compare(*c, x[0], x[1], ty),
+        Op::Select => select::evaluate_select(x[0], x[1], x[2], ty),
+        Op::Convert(dtype) => select::evaluate_convert(*dtype, x[0], ty),
+        Op::Reshape(_) => shape::evaluate_reshape(x[0], ty),
+        Op::Broadcast { shape: _, axes } => shape::evaluate_broadcast(axes, x[0], ty),
+        Op::Transpose(perm) => shape::evaluate_transpose(perm, x[0], ty),
+        Op::Slice { start, stop: _, stride } => shape::evaluate_slice(start, stride, x[0], ty),
+        Op::Pad { low, high: _, interior } => shape::evaluate_pad(low, interior, x[0], ty),
+        Op::Concat { axis } => shape::evaluate_concat(*axis, x, ty),
+        Op::Reverse(axes) => shape::evaluate_reverse(axes, x[0], ty),
+        Op::Reduce { kind, axes } => reduce::evaluate_reduce(*kind, axes, x[0], ty),
+        Op::Variance { axes } => reduce::evaluate_variance(axes, x[0], ty),
+        Op::ArgMax { axis } => reduce::evaluate_arg_max(*axis, x[0], ty),
+        Op::MatMul { trans_a, trans_b } => contract::evaluate(*trans_a, *trans_b, x, ty),
+        Op::Conv(kind, geometry) => conv::evaluate(*kind, geometry, x, ty),
+        Op::Window(kind, geometry) => window::evaluate(*kind, geometry, x, ty),
+        Op::Gather { batch } => index::evaluate_gather(*batch, x, ty),
+        Op::ScatterAdd { batch, rows } => index::evaluate_scatter_add(*batch, *rows, x, ty),
+        Op::ArgSort => index::evaluate_arg_sort(x[0], ty),
+        Op::StopGradient => select::evaluate_stop_gradient(x[0], ty),
     }
 }
 

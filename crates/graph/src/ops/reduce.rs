@@ -1,6 +1,6 @@
 //! Reductions over axes.
 
-use super::{Op, operands};
+use super::operands;
 use crate::array::{Array, Data, for_each_index};
 use crate::grad::Rule;
 use crate::ops::scalar;
@@ -38,153 +38,148 @@ fn kept(rank: usize, axes: &[usize]) -> Vec<usize> {
     (0..rank).filter(|i| !axes.contains(i)).collect()
 }
 
-pub(super) fn infer(op: &Op, inputs: &[&TensorType]) -> Result<TensorType, String> {
+/// The operand, whose axes are checked.
+fn reducible<'a>(axes: &[usize], inputs: &[&'a TensorType]) -> Result<&'a TensorType, String> {
     let [x] = operands(inputs)?;
-    let check = |axes: &[usize]| {
-        if axes.iter().any(|&a| a >= x.rank()) || axes.windows(2).any(|w| w[0] >= w[1]) {
-            return Err(format!("axes {axes:?} must increase and lie inside {x}"));
-        }
-        Ok(())
-    };
-    match op {
-        Op::Reduce { axes, .. } => {
-            check(axes)?;
-            if x.dtype == DType::Bool {
-                return Err("is not defined on bool: convert first".into());
-            }
-            Ok(TensorType::new(x.dtype, reduced_shape(&x.shape, axes)))
-        }
-        Op::Variance { axes } => {
-            check(axes)?;
-            if !x.dtype.is_float() {
-                return Err(format!("is not defined on {}", x.dtype));
-            }
-            if axes.iter().map(|&a| x.shape[a]).product::<usize>() == 0 {
-                return Err(format!("{x} has no elements along axes {axes:?}"));
-            }
-            Ok(TensorType::new(x.dtype, reduced_shape(&x.shape, axes)))
-        }
-        Op::ArgMax { axis } => {
-            check(&[*axis])?;
-            if x.shape[*axis] == 0 {
-                return Err(format!("{x} has no elements along axis {axis}"));
-            }
-            if x.dtype == DType::Bool {
-                return Err("is not defined on bool: convert first".into());
-            }
-            Ok(TensorType::new(DType::I32, reduced_shape(&x.shape, &[*axis])))
-        }
-        _ => Err(format!("`{}` is not a reduction", op.name())),
+    if axes.iter().any(|&a| a >= x.rank()) || axes.windows(2).any(|w| w[0] >= w[1]) {
+        return Err(format!("axes {axes:?} must increase and lie inside {x}"));
     }
+    Ok(x)
 }
 
-pub(super) fn differentiate(op: &Op, rule: &mut Rule) {
+pub(super) fn infer_reduce(axes: &[usize], inputs: &[&TensorType]) -> Result<TensorType, String> {
+    let x = reducible(axes, inputs)?;
+    if x.dtype == DType::Bool {
+        return Err("is not defined on bool: convert first".into());
+    }
+    Ok(TensorType::new(x.dtype, reduced_shape(&x.shape, axes)))
+}
+
+pub(super) fn infer_variance(axes: &[usize], inputs: &[&TensorType]) -> Result<TensorType, String> {
+    let x = reducible(axes, inputs)?;
+    if !x.dtype.is_float() {
+        return Err(format!("is not defined on {}", x.dtype));
+    }
+    if axes.iter().map(|&a| x.shape[a]).product::<usize>() == 0 {
+        return Err(format!("{x} has no elements along axes {axes:?}"));
+    }
+    Ok(TensorType::new(x.dtype, reduced_shape(&x.shape, axes)))
+}
+
+pub(super) fn infer_arg_max(axis: usize, inputs: &[&TensorType]) -> Result<TensorType, String> {
+    let x = reducible(&[axis], inputs)?;
+    if x.shape[axis] == 0 {
+        return Err(format!("{x} has no elements along axis {axis}"));
+    }
+    if x.dtype == DType::Bool {
+        return Err("is not defined on bool: convert first".into());
+    }
+    Ok(TensorType::new(DType::I32, reduced_shape(&x.shape, &[axis])))
+}
+
+pub(super) fn differentiate_reduce(kind: Reduction, axes: &[usize], rule: &mut Rule) {
     let x = rule.input(0);
+    if !x.dtype().is_float() {
+        return rule.no_gradient("discrete operand");
+    }
     let shape = x.shape();
-    match op {
-        Op::Reduce { .. } if !x.dtype().is_float() => rule.no_gradient("discrete operand"),
-        Op::Reduce { kind: Reduction::Sum, axes } => {
-            rule.give(0, rule.cotangent().broadcast_axes(&shape, &kept(shape.len(), axes)));
-        }
-        Op::Reduce { kind: Reduction::Max | Reduction::Min, axes } => {
+    let kept = kept(shape.len(), axes);
+    match kind {
+        Reduction::Sum => rule.give(0, rule.cotangent().broadcast_axes(&shape, &kept)),
+        Reduction::Max | Reduction::Min => {
             // Ties share the cotangent evenly, so that a permutation of equal elements changes nothing.
-            let kept = kept(shape.len(), axes);
             let hit = x.eq(&rule.output().broadcast_axes(&shape, &kept)).convert(x.dtype());
             let share = rule.cotangent() / hit.sum(axes);
             rule.give(0, hit * share.broadcast_axes(&shape, &kept));
         }
-        Op::Variance { axes } => {
-            // d mean((x - m)^2) / dx = 2 (x - m) / n: the path through the mean vanishes, as sum(x - m) = 0.
-            let n: usize = axes.iter().map(|&a| shape[a]).product();
-            let kept = kept(shape.len(), axes);
-            let centred = &x - x.mean(axes).broadcast_axes(&shape, &kept);
-            let c = rule.cotangent() * (2.0 / n as f64);
-            rule.give(0, centred * c.broadcast_axes(&shape, &kept));
-        }
-        Op::ArgMax { .. } => rule.no_gradient("integer output"),
-        _ => unreachable!("`{}` is not a reduction", op.name()),
     }
 }
 
-pub(super) fn evaluate(op: &Op, inputs: &[&Array], ty: &TensorType) -> Array {
-    let x = inputs[0];
-    match op {
-        Op::Reduce { kind, axes } => {
-            let groups = groups(&x.ty.shape, axes, ty);
-            let data = match &x.data {
-                Data::Float(v) => Data::Float(
-                    groups
-                        .iter()
-                        .map(|g| {
-                            let values = g.iter().map(|&i| v[i]);
-                            match kind {
-                                // Folded from +0: the iterator's own sum of nothing is -0.
-                                Reduction::Sum => values.fold(0.0, |a, b| a + b),
-                                Reduction::Max => values.fold(f64::NEG_INFINITY, scalar::maximum),
-                                Reduction::Min => values.fold(f64::INFINITY, scalar::minimum),
-                            }
-                        })
-                        .collect(),
-                ),
-                Data::I32(v) => Data::I32(
-                    groups
-                        .iter()
-                        .map(|g| {
-                            let values = g.iter().map(|&i| v[i]);
-                            match kind {
-                                Reduction::Sum => values.fold(0, i32::wrapping_add),
-                                Reduction::Max => values.max().unwrap_or(i32::MIN),
-                                Reduction::Min => values.min().unwrap_or(i32::MAX),
-                            }
-                        })
-                        .collect(),
-                ),
-                Data::U32(v) => Data::U32(
-                    groups
-                        .iter()
-                        .map(|g| {
-                            let values = g.iter().map(|&i| v[i]);
-                            match kind {
-                                Reduction::Sum => values.fold(0, u32::wrapping_add),
-                                Reduction::Max => values.max().unwrap_or(u32::MIN),
-                                Reduction::Min => values.min().unwrap_or(u32::MAX),
-                            }
-                        })
-                        .collect(),
-                ),
-                Data::Bool(_) => unreachable!("reductions take no bools"),
-            };
-            Array::new(ty.clone(), data)
-        }
-        Op::Variance { axes } => {
-            let v = x.floats();
-            let out: Vec<f64> = groups(&x.ty.shape, axes, ty)
+pub(super) fn differentiate_variance(axes: &[usize], rule: &mut Rule) {
+    // d mean((x - m)^2) / dx = 2 (x - m) / n: the path through the mean vanishes, as sum(x - m) = 0.
+    let x = rule.input(0);
+    let shape = x.shape();
+    let n: usize = axes.iter().map(|&a| shape[a]).product();
+    let kept = kept(shape.len(), axes);
+    let centred = &x - x.mean(axes).broadcast_axes(&shape, &kept);
+    let c = rule.cotangent() * (2.0 / n as f64);
+    rule.give(0, centred * c.broadcast_axes(&shape, &kept));
+}
+
+pub(super) fn evaluate_reduce(kind: Reduction, axes: &[usize], x: &Array, ty: &TensorType) -> Array {
+    let groups = groups(&x.ty.shape, axes, ty);
+    let data = match &x.data {
+        Data::Float(v) => Data::Float(
+            groups
                 .iter()
                 .map(|g| {
-                    let n = g.len() as f64;
-                    let mean = g.iter().map(|&i| v[i]).sum::<f64>() / n;
-                    g.iter().map(|&i| (v[i] - mean).powi(2)).sum::<f64>() / n
+                    let values = g.iter().map(|&i| v[i]);
+                    match kind {
+                        // Folded from +0: the iterator's own sum of nothing is -0.
+                        Reduction::Sum => values.fold(0.0, |a, b| a + b),
+                        Reduction::Max => values.fold(f64::NEG_INFINITY, scalar::maximum),
+                        Reduction::Min => values.fold(f64::INFINITY, scalar::minimum),
+                    }
                 })
-                .collect();
-            Array::new(ty.clone(), Data::Float(out))
-        }
-        Op::ArgMax { axis } => {
-            let groups = groups(&x.ty.shape, &[*axis], ty);
-            let first_best = |beats: &dyn Fn(usize, usize) -> bool| -> Vec<i32> {
-                let best =
-                    |g: &Vec<usize>| (1..g.len()).fold(0, |b, i| if beats(g[i], g[b]) { i } else { b });
-                groups.iter().map(|g| best(g) as i32).collect()
-            };
-            let out = match &x.data {
-                Data::Float(v) => first_best(&|i, b| v[i] > v[b] || (v[i].is_nan() && !v[b].is_nan())),
-                Data::I32(v) => first_best(&|i, b| v[i] > v[b]),
-                Data::U32(v) => first_best(&|i, b| v[i] > v[b]),
-                Data::Bool(_) => unreachable!("reductions take no bools"),
-            };
-            Array::new(ty.clone(), Data::I32(out))
-        }
-        _ => unreachable!("`{}` is not a reduction", op.name()),
-    }
+                .collect(),
+        ),
+        Data::I32(v) => Data::I32(
+            groups
+                .iter()
+                .map(|g| {
+                    let values = g.iter().map(|&i| v[i]);
+                    match kind {
+                        Reduction::Sum => values.fold(0, i32::wrapping_add),
+                        Reduction::Max => values.max().unwrap_or(i32::MIN),
+                        Reduction::Min => values.min().unwrap_or(i32::MAX),
+                    }
+                })
+                .collect(),
+        ),
+        Data::U32(v) => Data::U32(
+            groups
+                .iter()
+                .map(|g| {
+                    let values = g.iter().map(|&i| v[i]);
+                    match kind {
+                        Reduction::Sum => values.fold(0, u32::wrapping_add),
+                        Reduction::Max => values.max().unwrap_or(u32::MIN),
+                        Reduction::Min => values.min().unwrap_or(u32::MAX),
+                    }
+                })
+                .collect(),
+        ),
+        Data::Bool(_) => unreachable!("reductions take no bools"),
+    };
+    Array::new(ty.clone(), data)
+}
+
+pub(super) fn evaluate_variance(axes: &[usize], x: &Array, ty: &TensorType) -> Array {
+    let v = x.floats();
+    let out: Vec<f64> = groups(&x.ty.shape, axes, ty)
+        .iter()
+        .map(|g| {
+            let n = g.len() as f64;
+            let mean = g.iter().map(|&i| v[i]).sum::<f64>() / n;
+            g.iter().map(|&i| (v[i] - mean).powi(2)).sum::<f64>() / n
+        })
+        .collect();
+    Array::new(ty.clone(), Data::Float(out))
+}
+
+pub(super) fn evaluate_arg_max(axis: usize, x: &Array, ty: &TensorType) -> Array {
+    let groups = groups(&x.ty.shape, &[axis], ty);
+    let first_best = |beats: &dyn Fn(usize, usize) -> bool| -> Vec<i32> {
+        let best = |g: &Vec<usize>| (1..g.len()).fold(0, |b, i| if beats(g[i], g[b]) { i } else { b });
+        groups.iter().map(|g| best(g) as i32).collect()
+    };
+    let out = match &x.data {
+        Data::Float(v) => first_best(&|i, b| v[i] > v[b] || (v[i].is_nan() && !v[b].is_nan())),
+        Data::I32(v) => first_best(&|i, b| v[i] > v[b]),
+        Data::U32(v) => first_best(&|i, b| v[i] > v[b]),
+        Data::Bool(_) => unreachable!("reductions take no bools"),
+    };
+    Array::new(ty.clone(), Data::I32(out))
 }
 
 /// For each element of the result, the operand elements that it combines, in row-major order.

@@ -26,7 +26,9 @@ impl ConvInputGrad {
     }
 }
 
-impl Kernel for ConvInputGrad {
+// SAFETY: operands, stages and tasks are those of the gather that runs: its inputs are only read, packed weights lie
+// in a workspace that a stage of its own fills, and a task owns a share of the channels in its blocks of the output.
+unsafe impl Kernel for ConvInputGrad {
     fn name(&self) -> &'static str {
         "conv.input_grad"
     }

@@ -34,7 +34,9 @@ impl ConvWeightGrad {
     }
 }
 
-impl Kernel for ConvWeightGrad {
+// SAFETY: operands, stages and tasks are those of the plan that runs: images and gradients are only read, a summing
+// task owns its taps and channels in its chunk's partial sums, a combining task its rows of the result.
+unsafe impl Kernel for ConvWeightGrad {
     fn name(&self) -> &'static str {
         "conv.weight_grad"
     }

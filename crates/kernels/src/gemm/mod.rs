@@ -152,7 +152,9 @@ impl MatMul {
     }
 }
 
-impl Kernel for MatMul {
+// SAFETY: A and B are only read. Tasks of either path own disjoint blocks of the target, which is C or, if k is split,
+// one copy of C for each split; the tasks that add the copies own disjoint ranges of C.
+unsafe impl Kernel for MatMul {
     fn name(&self) -> &'static str {
         match self.path {
             Path::Zeros | Path::Blocked(_) => "matmul",

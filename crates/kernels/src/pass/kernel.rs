@@ -226,7 +226,10 @@ pub(super) unsafe fn fold_block(
     }
 }
 
-impl Kernel for Pass {
+// SAFETY: loads are only read, at offsets that `new` checks against their lengths. The cut gives each task rows of its
+// own, and with them its words of each store and cells of each reduction; an alias is granted only where a task reads a
+// word of the load before it writes the same word.
+unsafe impl Kernel for Pass {
     fn name(&self) -> &'static str {
         if self.spec.reduces.is_empty() { "pass" } else { "pass.reduce" }
     }

@@ -129,7 +129,9 @@ impl MultiPass {
     }
 }
 
-impl Kernel for MultiPass {
+// SAFETY: as for a pass: loads and scalars are only read, a task owns pieces of segments and the workspace cells of its
+// own number; the second stage has a task for each reduction, which writes that reduction's one word.
+unsafe impl Kernel for MultiPass {
     fn name(&self) -> &'static str {
         "pass.multi"
     }

@@ -233,7 +233,9 @@ impl Variance {
     }
 }
 
-impl Kernel for Variance {
+// SAFETY: the input is only read. A task of the first stage writes the workspace cells of its own parts and groups; the
+// second stage reads them, and its tasks write disjoint ranges of both outputs.
+unsafe impl Kernel for Variance {
     fn name(&self) -> &'static str {
         "variance"
     }

@@ -30,7 +30,8 @@ impl Gather {
     }
 }
 
-impl Kernel for Gather {
+// SAFETY: inputs are only read, as slices; a task writes the rows that are its own, through a checked range.
+unsafe impl Kernel for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
@@ -101,7 +102,8 @@ impl ScatterAdd {
     }
 }
 
-impl Kernel for ScatterAdd {
+// SAFETY: inputs are only read, as slices; a task writes the rows of the table that it owns, through a checked range.
+unsafe impl Kernel for ScatterAdd {
     fn name(&self) -> &'static str {
         "scatter_add"
     }

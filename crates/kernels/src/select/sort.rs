@@ -41,7 +41,8 @@ impl ArgSort {
     }
 }
 
-impl Kernel for ArgSort {
+// SAFETY: the input is only read; a task writes the rows that are its own, through checked ranges.
+unsafe impl Kernel for ArgSort {
     fn name(&self) -> &'static str {
         "argsort"
     }
@@ -113,7 +114,8 @@ impl ArgMax {
     }
 }
 
-impl Kernel for ArgMax {
+// SAFETY: the input is only read; a task writes the units that are its own, through checked ranges.
+unsafe impl Kernel for ArgMax {
     fn name(&self) -> &'static str {
         "argmax"
     }

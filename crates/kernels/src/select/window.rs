@@ -137,7 +137,8 @@ impl WindowArgMax {
     }
 }
 
-impl Kernel for WindowArgMax {
+// SAFETY: the input is only read, as a slice; a task writes the output rows that are its own, through a checked range.
+unsafe impl Kernel for WindowArgMax {
     fn name(&self) -> &'static str {
         "window.argmax"
     }
@@ -252,7 +253,8 @@ impl WindowGather {
     }
 }
 
-impl Kernel for WindowGather {
+// SAFETY: inputs are only read, as slices; a task writes the rows that are its own, through a checked range.
+unsafe impl Kernel for WindowGather {
     fn name(&self) -> &'static str {
         "window.gather"
     }
@@ -314,7 +316,9 @@ impl WindowScatter {
     }
 }
 
-impl Kernel for WindowScatter {
+// SAFETY: inputs are only read, as slices; a task owns a stretch of channels in one sample's plane. It clears them
+// through checked ranges before it adds to them at clamped pixels, so that every address was checked.
+unsafe impl Kernel for WindowScatter {
     fn name(&self) -> &'static str {
         "window.scatter"
     }
