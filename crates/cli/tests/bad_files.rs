@@ -244,3 +244,17 @@ fn samples_go_where_they_can() {
     run(folder.path(), &["sample", "run"]).fails(2, &["--out"]);
     assert!(!folder.path().join("a.png").exists() && !folder.path().join("a.jpg").exists());
 }
+
+#[test]
+fn data_that_changed_under_a_run_are_noticed() {
+    let folder = trained();
+    let resume = ["train", "--resume", "run", "--steps", "22"];
+    let images = folder.path().join("set/train-images-idx3-ubyte");
+    damage(&images, 0.5);
+    let ended = run(folder.path(), &resume);
+    assert!(ended.err.contains("warning: ./set: the data are no longer those"), "{}", ended.err);
+    ended.fine();
+    damage(&images, 0.5);
+    fs::remove_file(folder.path().join("set/train-images-idx3-ubyte")).unwrap();
+    run(folder.path(), &resume).fails(1, &["no data at ./set", "train-images-idx3-ubyte"]);
+}

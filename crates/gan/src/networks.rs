@@ -55,7 +55,7 @@ impl Net {
         }
     }
 
-    /// Applies the network to latents [batch, dim] or samples [batch, ...].
+    /// Applies the network to latents `[batch, dim]` or samples `[batch, ...]`.
     pub fn build(&self, side: Side, scope: &Scope, x: &Tensor, sample: &[usize]) -> Tensor {
         match (self, side) {
             (Net::Layers(network), _) => network.build(scope, x),

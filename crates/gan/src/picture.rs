@@ -13,7 +13,7 @@ pub struct PictureError {
     reason: String,
 }
 
-/// A value of [-1, 1] as a byte.
+/// A value of `[-1, 1]` as a byte.
 pub fn byte(value: f32) -> u8 {
     // NaN becomes 0 by the saturating cast.
     ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
@@ -34,7 +34,7 @@ fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
     }
 }
 
-/// One image [height, width, channels] in [-1, 1] at its own size.
+/// One image `[height, width, channels]` in `[-1, 1]` at its own size.
 pub fn write_image(path: &Path, sample: &[f32], shape: &[usize]) -> Result<(), PictureError> {
     let (height, width, channels) = (shape[0], shape[1], shape[2]);
     let picture = RgbImage::from_fn(width as u32, height as u32, |x, y| {
@@ -66,8 +66,8 @@ pub fn grid_size(shape: &[usize], count: usize, columns: usize) -> (usize, usize
     (columns * (shape[1] * scale + GAP) + GAP, rows * (shape[0] * scale + GAP) + GAP)
 }
 
-/// Images [n, height, width, channels] in [-1, 1] side by side, `columns` in a row, enlarged so that small images can
-/// be looked at.
+/// Images `[n, height, width, channels]` in `[-1, 1]` side by side, `columns` in a row, enlarged so that small images
+/// can be looked at.
 pub fn write_grid(path: &Path, samples: &[f32], shape: &[usize], columns: usize) -> Result<(), PictureError> {
     let (height, width, channels) = (shape[0], shape[1], shape[2]);
     let size = height * width * channels;
@@ -113,8 +113,8 @@ pub fn write_scatter(path: &Path, real: &[[f64; 2]], generated: &[[f64; 2]]) -> 
     encode(&picture, path)
 }
 
-/// An image file as [height, width, channels] values in [-1, 1], converted to the channels wanted. Another size is an
-/// error: resizing silently would change what is judged.
+/// An image file as `[height, width, channels]` values in `[-1, 1]`, converted to the channels wanted. Another size is
+/// an error: resizing silently would change what is judged.
 pub fn read_image(path: &Path, shape: &[usize]) -> Result<Vec<f32>, String> {
     let reader =
         image::ImageReader::open(path).map_err(|e| format!("{}: cannot read: {e}", path.display()))?;

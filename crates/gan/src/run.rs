@@ -188,6 +188,7 @@ impl Run {
             data: dataset.spec().to_string(),
             seed,
             images: images.unwrap_or(0),
+            data_hash: dataset.hash().to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
         });
         let begun = Objective::new(recipe)

@@ -31,11 +31,11 @@ pub const EMA: &str = "ema/";
 
 /// Names of the scalar and vector feeds that phases share.
 pub mod feed {
-    /// Real samples [batch, ...].
+    /// Real samples `[batch, ...]`.
     pub const REAL: &str = "real";
-    /// Random key, u32[2].
+    /// Random key, `u32[2]`.
     pub const KEY: &str = "key";
-    /// Global index of the batch's first sample, u32[2], low word first.
+    /// Global index of the batch's first sample, `u32[2]`, low word first.
     pub const FIRST: &str = "first";
     /// Learning rate.
     pub const LR: &str = "lr";
@@ -153,7 +153,7 @@ impl Objective {
         self.generator.build(Side::Generator, scope, latent, &self.recipe.data.shape)
     }
 
-    /// Logits [batch] of samples.
+    /// Logits `[batch]` of samples.
     fn judge(&self, scope: &Scope, samples: &Tensor) -> Tensor {
         let batch = samples.shape().first().copied().unwrap_or(1);
         self.discriminator

@@ -149,7 +149,11 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
     let ended = ended.map_err(|error| match error {
         Error::Diverged { .. } => anyhow!(error),
         // Whatever else stopped it, what was saved is still there.
-        other => anyhow!("{other}\nThe last checkpoint is kept; when the cause is mended, go on with: ganymede train --resume {}", root.display()),
+        other => anyhow!(
+            "{other}\nThe last checkpoint is kept; when the cause is mended, go on with: ganymede train --resume \
+             {}",
+            root.display()
+        ),
     });
     let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture } = ended?;
     if options.json {
@@ -210,6 +214,12 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     };
     let spec = options.data.clone().unwrap_or(begun.data.clone());
     let dataset = Arc::new(open(&spec, &OpenOptions { seed: begun.seed, ..OpenOptions::default() })?);
+    let hash = dataset.hash().to_string();
+    if options.data.is_none() && !begun.data_hash.is_empty() && begun.data_hash != hash {
+        complain!(
+            "warning: {spec}: the data are no longer those the run began with, so it will not repeat bit for bit"
+        );
+    }
     let longer = match length(options) {
         None => None,
         Some(Length::Minutes(_)) => {
@@ -220,6 +230,7 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     recipe.run = Some(ganymede::recipe::RunSpec {
         data: spec,
         images: longer.unwrap_or(begun.images),
+        data_hash: hash,
         ..begun.clone()
     });
     let root = match checkpoint.path.parent() {

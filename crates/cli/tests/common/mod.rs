@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The binary, ready for arguments, with nothing of the caller's environment that would change it.
+/// The binary, ready for arguments. An instruction set forced on the tests is forced on it too.
 pub fn ganymede() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ganymede"));
-    command.env_remove("GANYMEDE_ISA").env_remove("GANYMEDE_CONV").stdin(Stdio::null());
+    command.stdin(Stdio::null());
     command
 }
 
@@ -67,7 +67,6 @@ pub fn shell(folder: &Path, script: &str) -> Ended {
     let output = Command::new("sh")
         .args(["-c", script])
         .env("G", env!("CARGO_BIN_EXE_ganymede"))
-        .env_remove("GANYMEDE_ISA")
         .current_dir(folder)
         .output();
     Ended::of(output.expect("a shell"))

@@ -1,6 +1,6 @@
 //! Adversarial losses: one file and one line in [`LOSSES`] each.
 //!
-//! Every loss is a function of logits, the discriminator's raw outputs before any sigmoid, of shape [batch].
+//! Every loss is a function of logits, the discriminator's raw outputs before any sigmoid, of shape `[batch]`.
 
 mod hinge;
 mod least_squares;
@@ -19,7 +19,7 @@ pub trait Loss: Sync {
     fn about(&self) -> &'static str;
     /// Authors, year, equation.
     fn paper(&self) -> &'static str;
-    /// The discriminator's loss from logits of real and generated samples, each [batch]; a scalar.
+    /// The discriminator's loss from logits of real and generated samples, each `[batch]`; a scalar.
     fn discriminator(&self, real: &Tensor, fake: &Tensor) -> Tensor;
     /// The generator's loss from logits of generated samples and, where [`Loss::pairs`], of real ones; a scalar.
     fn generator(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor;

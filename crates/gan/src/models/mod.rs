@@ -28,9 +28,9 @@ pub trait Model: Sync {
     fn options(&self) -> &'static [OptionSpec];
     /// What is wrong with the options, if anything.
     fn check(&self, options: &Options) -> Result<(), String>;
-    /// Latents [batch, dim] to samples [batch, ...sample].
+    /// Latents `[batch, dim]` to samples `[batch, ...sample]`.
     fn generator(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor;
-    /// Samples to logits [batch, 1].
+    /// Samples to logits `[batch, 1]`.
     fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor;
     /// Whether the discriminator's output for one sample depends on others in the batch.
     fn mixes_samples(&self) -> bool {

@@ -112,7 +112,8 @@ impl Model for Residual {
         for (width, count) in stages(options) {
             if count > 0 && width * expansion > group && !(width * expansion).is_multiple_of(group) {
                 return Err(format!(
-                    "a block of {} channels inside (width {width} x expansion {expansion}) does not divide into groups of {group}",
+                    "a block of {} channels inside (width {width} x expansion {expansion}) does not divide into \
+                     groups of {group}",
                     width * expansion
                 ));
             }

@@ -49,7 +49,7 @@ pub struct Recipe {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSpec {
-    /// Shape of one sample: [height, width, channels], or [2] for points.
+    /// Shape of one sample: `[height, width, channels]`, or `[2]` for points.
     pub shape: Vec<usize>,
     /// What is trained on where the command names no data.
     pub default: String,
@@ -195,6 +195,9 @@ pub struct RunSpec {
     pub seed: u64,
     /// Length of the run in real samples shown to the discriminator.
     pub images: u64,
+    /// Content hash of the data, so that a resumed run can tell whether they are still the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data_hash: String,
     /// Version of the program that began the run.
     pub version: String,
 }
@@ -244,7 +247,8 @@ impl Recipe {
         // The name is part of the run folder's.
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
-            return Err(self.error("name", "may have letters, digits, `-`, `_` and `.`, and must not begin with `.`; it names the run folder"));
+            let message = "names the run folder: letters, digits, `-`, `_` and `.` only, and no `.` first";
+            return Err(self.error("name", message));
         }
         let elements = self.data.shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
         let bounded = [

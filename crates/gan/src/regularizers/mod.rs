@@ -9,13 +9,13 @@ use ganymede_graph::Tensor;
 
 /// What a penalty may look at.
 pub struct Context<'a> {
-    /// Real samples [batch, ...].
+    /// Real samples `[batch, ...]`.
     pub real: &'a Tensor,
-    /// Generated samples [batch, ...], not differentiated into the generator.
+    /// Generated samples `[batch, ...]`, not differentiated into the generator.
     pub fake: &'a Tensor,
-    /// Logits of the real samples [batch].
+    /// Logits of the real samples `[batch]`.
     pub real_logits: &'a Tensor,
-    /// Logits of the generated samples [batch].
+    /// Logits of the generated samples `[batch]`.
     pub fake_logits: &'a Tensor,
     /// Applies the discriminator to further samples.
     pub discriminator: &'a dyn Fn(&Tensor) -> Tensor,
@@ -59,7 +59,7 @@ pub fn find(name: &str) -> Option<&'static dyn Regularizer> {
     REGULARIZERS.iter().copied().find(|r| r.name() == name)
 }
 
-/// Squared norm of each sample's gradient of its logit, [batch]. Logits of different samples do not depend on each
+/// Squared norm of each sample's gradient of its logit, `[batch]`. Logits of different samples do not depend on each
 /// other (no batch norm), so the gradient of their sum holds each one's own.
 fn squared_gradient_norms(logits: &Tensor, samples: &Tensor) -> Tensor {
     let gradient = &ganymede_graph::grad(&logits.sum_all(), &[samples])[0];

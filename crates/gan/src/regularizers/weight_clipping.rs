@@ -1,7 +1,7 @@
 use super::Regularizer;
 use ganymede_graph::Tensor;
 
-/// Every discriminator weight is clipped into [-c, c] after each step.
+/// Every discriminator weight is clipped into `[-c, c]` after each step.
 pub struct WeightClipping;
 
 impl Regularizer for WeightClipping {
