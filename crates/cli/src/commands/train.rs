@@ -46,12 +46,15 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     if options.dry_run {
         return dry_run(options, &objective, &dataset, length, &executor);
     }
-    let root = options.out.clone().unwrap_or_else(|| RunFolder::unused(&recipe.name));
     // Refuses what cannot train before it makes a folder.
     planned_images(length, &recipe, &dataset)?;
     check_fit(&objective, &dataset)?;
-    let folder = RunFolder::create(&root)?;
-    announce(options, &objective, &dataset, &executor, &root);
+    let folder = match &options.out {
+        Some(root) => RunFolder::create(root)?,
+        None => RunFolder::create_unused(&recipe.name)?,
+    };
+    let root = folder.root.clone();
+    announce(options, &objective, &dataset, &executor, &root)?;
     let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
     finish(options, &root, run)
 }
@@ -102,9 +105,15 @@ fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn announce(options: &Train, objective: &Objective, dataset: &Dataset, executor: &Executor, root: &Path) {
+fn announce(
+    options: &Train,
+    objective: &Objective,
+    dataset: &Dataset,
+    executor: &Executor,
+    root: &Path,
+) -> anyhow::Result<()> {
     if options.json {
-        return;
+        return Ok(());
     }
     let parameters = |side| objective.params(side).count_trainable() as u64;
     let (g, d) = (parameters(Side::Generator), parameters(Side::Discriminator));
@@ -117,15 +126,17 @@ fn announce(options: &Train, objective: &Objective, dataset: &Dataset, executor:
         executor.isa().name()
     );
     tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
-    // Weights, two moments, and for the generator an average.
-    let checkpoint = 4 * (3 * (g + d) + g);
-    if checkpoint > 200 << 20 {
-        tell!("Each checkpoint takes {} (two are kept).", human::bytes(checkpoint));
-    }
+    let cost = ganymede::cost::of_step(objective, executor.isa())?;
+    tell!(
+        "A step takes {} of memory at the peak; each checkpoint {} on disk (two are kept).",
+        human::bytes(cost.peak_bytes),
+        human::bytes(cost.state_bytes)
+    );
     tell!(
         "The losses of a GAN need not fall, since its networks compete. Look at the samples: {}",
         root.join("samples").display()
     );
+    Ok(())
 }
 
 fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
@@ -146,10 +157,19 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
     let mut progress = Progress::new(options.json);
     let ended = run.train(&stop, &mut progress);
     progress.finish();
+    // A run stopped before its minutes became a number of images has no end of its own.
+    let endless = run.trainer().progress().total_images == u64::MAX;
+    let again =
+        format!("ganymede train --resume {}{}", root.display(), if endless { " --images N" } else { "" });
     let ended = ended.map_err(|error| match error {
-        Error::Diverged { .. } => anyhow!(error),
+        Error::Diverged { .. } => {
+            let lr = run.trainer().objective().recipe.generator.optimizer.lr.range().1;
+            anyhow!("{error}: {again} --set lr={:e}", lr / 4.0)
+        }
         // Whatever else stopped it, what was saved is still there.
-        other => anyhow!("{other}\nThe last checkpoint is kept; when the cause is mended, go on with: ganymede train --resume {}", root.display()),
+        other => {
+            anyhow!("{other}\nThe last checkpoint is kept; when the cause is mended, go on with: {again}")
+        }
     });
     let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture } = ended?;
     if options.json {
@@ -180,7 +200,7 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
         }
         tell!("Last samples: {}", samples.display());
         if interrupted {
-            tell!("Go on with: ganymede train --resume {}", root.display());
+            tell!("Go on with: {again}");
         } else {
             tell!("More samples: ganymede sample {} --n 100 --out samples.png", root.display());
         }
@@ -223,7 +243,11 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
         ..begun.clone()
     });
     let root = match checkpoint.path.parent() {
-        Some(folder) if folder.ends_with("checkpoints") => folder.parent().unwrap_or(folder).to_path_buf(),
+        // From inside the run folder the path to it is empty.
+        Some(folder) if folder.ends_with("checkpoints") => match folder.parent() {
+            Some(root) if !root.as_os_str().is_empty() => root.to_path_buf(),
+            Some(_) | None => std::path::PathBuf::from("."),
+        },
         _ => bail!(
             "{}: this checkpoint lies outside a run folder, so there is nowhere to go on: resume the folder",
             checkpoint.path.display()
@@ -233,7 +257,7 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let objective = Objective::new(recipe.clone())?;
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
-    announce(options, &objective, &dataset, &executor, &root);
+    announce(options, &objective, &dataset, &executor, &root)?;
     let run = Run::resume(
         RunFolder { root: root.clone() },
         recipe,
