@@ -54,7 +54,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
         None => RunFolder::create_unused(&recipe.name)?,
     };
     let root = folder.root.clone();
-    announce(options, &objective, &dataset, &executor, &root)?;
+    announce(options, &objective, &dataset, &executor, &root, options.seed)?;
     let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
     finish(options, &root, run)
 }
@@ -111,6 +111,7 @@ fn announce(
     dataset: &Dataset,
     executor: &Executor,
     root: &Path,
+    seed: u64,
 ) -> anyhow::Result<()> {
     if options.json {
         return Ok(());
@@ -121,7 +122,7 @@ fn announce(
         "Training {} on {} with seed {}, {} threads, {}.",
         objective.recipe.name,
         dataset.spec(),
-        options.seed,
+        seed,
         executor.threads(),
         executor.isa().name()
     );
@@ -257,7 +258,7 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let objective = Objective::new(recipe.clone())?;
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
-    announce(options, &objective, &dataset, &executor, &root)?;
+    announce(options, &objective, &dataset, &executor, &root, begun.seed)?;
     let run = Run::resume(
         RunFolder { root: root.clone() },
         recipe,
