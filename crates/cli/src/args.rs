@@ -74,7 +74,8 @@ pub struct Train {
     /// The run folder to make [default: runs/RECIPE-N].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Length of the run in passes over the data.
+    /// Length in passes over the data; a loss that compares real and generated samples in the generator's step too
+    /// (relativistic pairing) uses them up there as well.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, group = "length")]
     pub epochs: Option<f64>,
     /// Length in real images shown to the discriminator.
@@ -99,7 +100,7 @@ pub struct Train {
     #[arg(long)]
     pub dry_run: bool,
     /// Arithmetic of the contractions.
-    #[arg(long, value_name = "P", default_value = "f32", value_parser = ["f32"])]
+    #[arg(long, value_name = "P", default_value = "f32", value_parser = ["f32"], hide_possible_values = true)]
     pub precision: String,
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
@@ -155,6 +156,9 @@ pub struct Judge {
 pub struct Recipes {
     /// The recipe to print.
     pub name: Option<String>,
+    /// List the words that recipes are made of: layers, losses, regularizers, models, optimizers.
+    #[arg(long, conflicts_with = "name")]
+    pub words: bool,
     /// One JSON object on standard output instead of text.
     #[arg(long)]
     pub json: bool,
@@ -196,7 +200,7 @@ pub struct Bench {
     #[arg(long)]
     pub profile: bool,
     /// Arithmetic of the contractions.
-    #[arg(long, value_name = "P", default_value = "f32", value_parser = ["f32"])]
+    #[arg(long, value_name = "P", default_value = "f32", value_parser = ["f32"], hide_possible_values = true)]
     pub precision: String,
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]

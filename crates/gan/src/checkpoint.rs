@@ -6,8 +6,9 @@
 
 use ganymede_cpu::StateStore;
 use ganymede_graph::{DType, TensorType};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,10 @@ pub struct Progress {
     pub rollbacks: u32,
     /// Steps skipped because a value was not finite.
     pub skipped: u64,
+    /// Steps with a dropped update, one after the other up to this one; a rollback follows when they are too many.
+    pub skipped_in_a_row: u32,
+    /// Step of the checkpoint that the last rollback went to.
+    pub rolled_back_to: Option<u64>,
     /// Seconds of training so far, over all sessions of the run.
     pub seconds: f64,
     /// The resolved recipe.
@@ -109,8 +114,36 @@ fn dtype(ty: DType) -> Dtype {
     }
 }
 
-fn bytes(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|w| w.to_le_bytes()).collect()
+/// A slot of the store as safetensors wants it, without a copy of its own.
+struct View<'a> {
+    ty: &'a TensorType,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> View<'a> {
+    fn new(ty: &'a TensorType, words: &'a [u32]) -> Self {
+        let bytes = if cfg!(target_endian = "little") {
+            Cow::Borrowed(bytemuck::cast_slice(words))
+        } else {
+            Cow::Owned(words.iter().flat_map(|w| w.to_le_bytes()).collect())
+        };
+        Self { ty, bytes }
+    }
+}
+
+impl safetensors::tensor::View for &View<'_> {
+    fn dtype(&self) -> Dtype {
+        dtype(self.ty.dtype)
+    }
+    fn shape(&self) -> &[usize] {
+        &self.ty.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 /// Sum over names, types, shapes, bytes and metadata, in sorted order: the order within the file does not matter.
@@ -153,10 +186,12 @@ impl Progress {
             ("lr_scale", format!("{:016x}", self.lr_scale.to_bits())),
             ("rollbacks", self.rollbacks.to_string()),
             ("skipped", self.skipped.to_string()),
+            ("skipped_in_a_row", self.skipped_in_a_row.to_string()),
             ("seconds", self.seconds.to_string()),
             ("recipe", self.recipe.clone()),
         ];
-        pairs.into_iter().map(|(k, v)| (k.to_string(), v)).collect()
+        let rolled_back = self.rolled_back_to.map(|step| ("rolled_back_to", step.to_string()));
+        pairs.into_iter().chain(rolled_back).map(|(k, v)| (k.to_string(), v)).collect()
     }
 
     fn from_metadata(metadata: &HashMap<String, String>) -> Result<Self, String> {
@@ -164,6 +199,9 @@ impl Progress {
             let text = metadata.get(key).ok_or(format!("the metadata lacks `{key}`"))?;
             text.parse().map_err(|_| format!("`{key}` is `{text}`"))
         }
+        // Checkpoints of the first versions do not have these.
+        let optional = |key: &str| metadata.contains_key(key).then(|| get::<u64>(metadata, key)).transpose();
+        let in_a_row = optional("skipped_in_a_row")?.unwrap_or(0);
         let scale: String = get(metadata, "lr_scale")?;
         let scale = u64::from_str_radix(&scale, 16).map_err(|_| format!("`lr_scale` is `{scale}`"))?;
         Ok(Self {
@@ -175,6 +213,9 @@ impl Progress {
             lr_scale: f64::from_bits(scale),
             rollbacks: get(metadata, "rollbacks")?,
             skipped: get(metadata, "skipped")?,
+            skipped_in_a_row: u32::try_from(in_a_row)
+                .map_err(|_| format!("`skipped_in_a_row` is `{in_a_row}`"))?,
+            rolled_back_to: optional("rolled_back_to")?,
             seconds: get(metadata, "seconds")?,
             recipe: get(metadata, "recipe")?,
         })
@@ -193,14 +234,19 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
 /// Writes `bytes` to a sibling, syncs it, renames it to `path` and syncs the folder. On failure the sibling is
 /// removed and whatever `path` held stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    replace(path, |temporary| File::create(temporary)?.write_all(bytes))
+}
+
+/// The same with a writer of the sibling.
+fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".tmp-{}", std::process::id()));
     let temporary = folder.join(name);
     let written = (|| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        write(&temporary)?;
+        // Of the file, not of the descriptor: what was written through another is synced too.
+        File::options().write(true).open(&temporary)?.sync_all()?;
         std::fs::rename(&temporary, path)?;
         sync_folder(folder)
     })();
@@ -218,27 +264,23 @@ pub fn save(path: &Path, store: &StateStore, progress: &Progress) -> Result<(), 
         action: "write",
         source,
     };
-    let names: Vec<String> = store.names().map(str::to_string).collect();
-    let mut parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::with_capacity(names.len());
-    for name in names {
-        let (Some(ty), Some(words)) = (store.ty(&name), store.words(&name)) else { continue };
-        parts.push((name.clone(), dtype(ty.dtype), ty.shape.clone(), bytes(words)));
-    }
+    let views: Vec<(&str, View<'_>)> = store
+        .names()
+        .filter_map(|name| Some((name, View::new(store.ty(name)?, store.words(name)?))))
+        .collect();
     let mut metadata = progress.metadata();
-    let sum =
-        checksum(parts.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), b.as_slice())), &metadata);
+    let parts = views.iter().map(|(name, v)| (*name, dtype(v.ty.dtype), v.ty.shape.as_slice(), &*v.bytes));
+    let sum = checksum(parts, &metadata);
     metadata.insert(CHECKSUM.into(), sum);
-    let views: Vec<(&str, TensorView<'_>)> = parts
-        .iter()
-        .map(|(name, dtype, shape, data)| {
-            TensorView::new(*dtype, shape.clone(), data)
-                .map(|view| (name.as_str(), view))
-                .map_err(|e| io(std::io::Error::other(e.to_string())))
+    // Straight from the store's memory to the file: a checkpoint of the size of the state needs no further memory.
+    replace(path, |temporary| {
+        let listed = views.iter().map(|(name, view)| (*name, view));
+        safetensors::serialize_to_file(listed, Some(metadata), temporary).map_err(|error| match error {
+            SafeTensorError::IoError(error) => error,
+            other => std::io::Error::other(other.to_string()),
         })
-        .collect::<Result<_, _>>()?;
-    let file = safetensors::serialize(views, Some(metadata))
-        .map_err(|e| io(std::io::Error::other(e.to_string())))?;
-    write_atomically(path, &file).map_err(io)
+    })
+    .map_err(io)
 }
 
 /// Reads and checks one checkpoint file.
@@ -373,17 +415,21 @@ pub fn prune(folder: &Path, keep: usize) -> std::io::Result<()> {
 
 /// What is missing, unexpected or of another type in `found` against `expected`; `None` if they agree.
 pub fn differences(expected: &StateStore, found: &StateStore) -> Option<String> {
+    let expected = expected.names().filter_map(|name| Some((name.to_string(), expected.ty(name)?.clone())));
+    differences_from(&expected.collect(), found)
+}
+
+/// The same against names and types alone.
+pub fn differences_from(expected: &BTreeMap<String, TensorType>, found: &StateStore) -> Option<String> {
     let mut lines = Vec::new();
-    for name in expected.names() {
-        match (expected.ty(name), found.ty(name)) {
-            (Some(want), Some(got)) if want != got => {
-                lines.push(format!("{name}: expected {want}, got {got}"))
-            }
-            (Some(want), None) => lines.push(format!("{name}: missing (expected {want})")),
-            _ => {}
+    for (name, want) in expected {
+        match found.ty(name) {
+            Some(got) if want != got => lines.push(format!("{name}: expected {want}, got {got}")),
+            Some(_) => {}
+            None => lines.push(format!("{name}: missing (expected {want})")),
         }
     }
-    for name in found.names().filter(|n| !expected.contains(n)) {
+    for name in found.names().filter(|n| !expected.contains_key(*n)) {
         lines.push(format!("{name}: unexpected"));
     }
     if lines.is_empty() {

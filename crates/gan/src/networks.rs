@@ -1,7 +1,7 @@
 //! Networks and optimizers as recipes name them.
 
 use crate::models::{self, Model, Options};
-use crate::recipe::{NetworkSpec, OptimizerSpec, unknown};
+use crate::recipe::{NetworkSpec, OptimizerSpec, Scheduled, unknown};
 use ganymede_graph::{Graph, Tensor, TensorType};
 use ganymede_nn::{LayerRow, Mode, Network, Optimizer, Params, Scope};
 
@@ -99,55 +99,55 @@ impl Net {
     }
 }
 
-/// Which of a recipe's two decays an optimizer takes, fed at every step as they may be scheduled: (beta1, beta2).
-/// Plain gradient descent uses beta1 as its momentum unless it is 0 throughout, and RMSProp beta2 as its decay.
-pub fn decays(optimizer: &dyn Optimizer, spec: &OptimizerSpec) -> (bool, bool) {
-    let settings = optimizer.settings();
-    let has = |name: &str| settings.iter().any(|s| s.name == name);
-    match (has("beta1"), has("decay")) {
-        (true, _) => (true, true),
-        (false, true) => (false, true),
-        (false, false) => (has("momentum") && spec.beta1.range().1 > 0.0, false),
-    }
-}
-
-/// The optimizer of a recipe.
+/// The optimizer of a recipe. Its decays are fed at every step, as they may be scheduled; they are set here as well,
+/// because gradient descent keeps momentum only where it is not 0.
 pub fn optimizer(spec: &OptimizerSpec) -> Result<Box<dyn Optimizer>, String> {
     let found = ganymede_nn::optim::by_name(&spec.kind).map_err(|e| e.to_string())?;
-    let mut settings = vec![("weight_decay", spec.weight_decay)];
-    // Plain gradient descent divides by nothing, so an eps means nothing to it.
-    if found.settings().iter().any(|s| s.name == "eps") {
-        settings.push(("eps", spec.eps));
-    } else if decays(found, spec).0 {
-        // Its momentum has a slot only where it is not 0; the value itself is fed.
-        settings.push(("momentum", spec.beta1.range().1));
-    }
-    ganymede_nn::optim::configure(&spec.kind, settings).map_err(|e| e.to_string())
+    let [first, second] = found.decays();
+    let largest = |s: &Option<Scheduled>| s.as_ref().map(|s| s.range().1);
+    let settings = [
+        (first, largest(&spec.beta1)),
+        (second, largest(&spec.beta2)),
+        (Some("eps").filter(|name| has(found, name)), spec.eps),
+        (Some("weight_decay").filter(|name| has(found, name)), spec.weight_decay),
+    ];
+    let given = settings.into_iter().filter_map(|(name, value)| Some((name?, value?)));
+    ganymede_nn::optim::configure(&spec.kind, given).map_err(|e| e.to_string())
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::recipe::Recipe;
-    use crate::step::Objective;
+fn has(optimizer: &dyn Optimizer, name: &str) -> bool {
+    optimizer.settings().iter().any(|s| s.name == name)
+}
 
-    #[test]
-    fn every_optimizer_trains_with_the_decays_it_has() {
-        for found in ganymede_nn::OPTIMIZERS {
-            for beta1 in ["0.0", "linear 0 -> 0.5"] {
-                let sets = [format!("kind={}", found.name()), format!("beta1={beta1}")];
-                let text = Recipe::builtin("mlp2d").unwrap().to_toml();
-                let objective = Objective::new(Recipe::parse("test", &text, &sets).unwrap()).unwrap();
-                for function in [objective.discriminator_phase(&[true, true]), objective.generator_phase()] {
-                    let function = function.unwrap_or_else(|e| panic!("{}: {e}", found.name()));
-                    let fed = |name: &str| function.inputs.iter().any(|i| i.name == name);
-                    let expected = match found.name() {
-                        "sgd" => (beta1 != "0.0", false),
-                        "rmsprop" => (false, true),
-                        _ => (true, true),
-                    };
-                    assert_eq!((fed("beta1"), fed("beta2")), expected, "{} {beta1}", found.name());
-                }
-            }
-        }
+impl OptimizerSpec {
+    /// With the optimizer's own value for what the recipe leaves open, and without what the optimizer does not have.
+    /// An unknown optimizer is left as it is, for [`Recipe::validate`](crate::Recipe::validate) to refuse.
+    pub fn resolved(mut self) -> Self {
+        let Ok(found) = ganymede_nn::optim::by_name(&self.kind) else { return self };
+        let own = |name: &str| found.settings().iter().find(|s| s.name == name).map(|s| s.value);
+        let beta = |given: Option<Scheduled>, name: Option<&str>| {
+            let own = name.and_then(own)?;
+            Some(given.unwrap_or_else(|| Scheduled::constant(own)))
+        };
+        let [first, second] = found.decays();
+        self.beta1 = beta(self.beta1, first);
+        self.beta2 = beta(self.beta2, second);
+        self.eps = own("eps").map(|own| self.eps.unwrap_or(own));
+        self.weight_decay = own("weight_decay").map(|own| self.weight_decay.unwrap_or(own));
+        self
+    }
+
+    /// Keys given that mean nothing to the optimizer.
+    pub(crate) fn unused(&self) -> Vec<&'static str> {
+        let resolved = self.clone().resolved();
+        [
+            ("beta1", self.beta1.is_some() && resolved.beta1.is_none()),
+            ("beta2", self.beta2.is_some() && resolved.beta2.is_none()),
+            ("eps", self.eps.is_some() && resolved.eps.is_none()),
+            ("weight_decay", self.weight_decay.is_some() && resolved.weight_decay.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(name, unused)| unused.then_some(name))
+        .collect()
     }
 }

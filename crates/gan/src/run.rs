@@ -1,9 +1,11 @@
 //! A run on disk: the folder, the training loop, checkpoints, samples and the guard against divergence.
 
 mod folder;
+mod length;
 mod window;
 
 pub use folder::RunFolder;
+pub use length::{Length, planned_images};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
@@ -16,6 +18,7 @@ use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
 use serde::Serialize;
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,20 +92,6 @@ pub trait Observer {
     fn note(&mut self, _message: &str) {}
 }
 
-/// When a run ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Length {
-    /// Real samples shown to the discriminator.
-    Images(u64),
-    /// Generator steps.
-    Steps(u64),
-    /// Passes over the data.
-    Epochs(f64),
-    /// Time: the speed is measured over the first seconds and the number of images fixed from it, so that schedules
-    /// know their end; the clock still ends the run if it comes first.
-    Minutes(f64),
-}
-
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Finished {
@@ -133,38 +122,10 @@ pub struct Run {
     sampler: Sampler,
     minutes: Option<f64>,
     saved: Option<(u64, Instant, Duration)>,
-    /// Step of the checkpoint that the last rollback went to.
-    restored: Option<u64>,
-}
-
-/// Images in the whole run for a length; `None` where time decides.
-pub fn planned_images(length: Length, recipe: &Recipe, dataset: &Dataset) -> Result<Option<u64>, Error> {
-    let per_step = (recipe.train.batch * recipe.train.critic_steps) as u64;
-    let images = match length {
-        Length::Images(n) => n,
-        Length::Steps(n) => {
-            n.checked_mul(per_step).ok_or_else(|| Error::Refused(format!("{n} steps are too many")))?
-        }
-        Length::Epochs(n) => match dataset.len() {
-            Some(len) => (n * len as f64).round() as u64,
-            None => {
-                return Err(Error::Refused(format!(
-                    "{} has no end, so epochs mean nothing: give --images, --steps or --minutes",
-                    dataset.spec()
-                )));
-            }
-        },
-        Length::Minutes(_) => return Ok(None),
-    };
-    if images > i64::MAX as u64 {
-        return Err(Error::Refused(format!(
-            "a run of {images} images would never end: give a smaller number"
-        )));
-    }
-    if images == 0 {
-        return Err(Error::Refused("a run of no images: give a larger --images, --steps or --epochs".into()));
-    }
-    Ok(Some(images))
+    /// What is worth a sentence and happened before anyone listened.
+    notes: Vec<String>,
+    /// Held as long as the run is: no other process trains in the folder.
+    _lock: Option<File>,
 }
 
 impl Run {
@@ -184,11 +145,12 @@ impl Run {
             Length::Images(_) | Length::Steps(_) | Length::Epochs(_) => None,
         };
         let total = images.unwrap_or(u64::MAX);
+        let lock = folder.lock()?;
         recipe.run = Some(crate::recipe::RunSpec {
             data: dataset.spec().to_string(),
+            data_hash: dataset.hash().to_string(),
             seed,
             images: images.unwrap_or(0),
-            data_hash: dataset.hash().to_string(),
             version: env!("CARGO_PKG_VERSION").into(),
         });
         let begun = Objective::new(recipe)
@@ -196,8 +158,9 @@ impl Run {
             .and_then(|objective| Trainer::new(objective, dataset.clone(), executor, seed, total))
             .and_then(|trainer| {
                 let (folder, sampler) = (folder.clone(), Sampler::new(seed));
+                let (saved, notes) = (None, Vec::new());
                 let mut run =
-                    Self { folder, trainer, dataset, seed, sampler, minutes, saved: None, restored: None };
+                    Self { folder, trainer, dataset, seed, sampler, minutes, saved, notes, _lock: lock };
                 run.write_recipe()?;
                 run.save()?;
                 Ok(run)
@@ -205,22 +168,39 @@ impl Run {
         begun.inspect_err(|_| folder.discard())
     }
 
-    /// Continues a run from a checkpoint of its folder. `images` may lengthen it.
+    /// Continues a run from a checkpoint of its folder. `images` may lengthen it; `recipe` may differ from the run's in
+    /// keys that leave the state as it is, and rollbacks are then counted anew, with full learning rates.
+    ///
+    /// # Errors
+    /// The folder is in use, the data are not those of the run, the recipe's state differs, or nothing says how long
+    /// the run shall be.
     pub fn resume(
         folder: RunFolder,
-        recipe: Recipe,
-        checkpoint: Checkpoint,
+        mut recipe: Recipe,
+        mut checkpoint: Checkpoint,
         dataset: Arc<Dataset>,
         executor: Arc<Executor>,
         seed: u64,
         images: Option<u64>,
     ) -> Result<Self, Error> {
-        let mut trainer =
-            Trainer::resume(Objective::new(recipe)?, dataset.clone(), executor, seed, checkpoint)?;
-        if let Some(images) = images {
-            trainer.progress_mut().total_images = images;
+        let lock = folder.lock()?;
+        let before = Recipe::parse(&checkpoint.path.display().to_string(), &checkpoint.progress.recipe, &[])?;
+        let hash = dataset.hash().to_string();
+        if let Some(begun) = &before.run
+            && !begun.data_hash.is_empty()
+            && begun.data_hash != hash
+        {
+            return Err(Error::Refused(format!(
+                "{}: the run was begun on other data: {} with BLAKE3 sum {}, now {} with {hash}. A run goes on only on \
+                 what it began with: put that back, or name where it is, or begin a new run",
+                folder.root.display(),
+                begun.data,
+                begun.data_hash,
+                dataset.spec(),
+            )));
         }
-        let progress = trainer.progress();
+        let progress = &mut checkpoint.progress;
+        progress.total_images = images.unwrap_or(progress.total_images);
         if progress.total_images == u64::MAX {
             return Err(Error::Refused(format!(
                 "{}: the run was stopped before its minutes had become a number of images: say how long it shall be \
@@ -228,22 +208,44 @@ impl Run {
                 folder.root.display()
             )));
         }
-        let (step, saved) = (progress.step, Some((progress.step, Instant::now(), Duration::ZERO)));
+        if let Some(run) = &mut recipe.run {
+            run.images = progress.total_images;
+            run.data_hash = hash;
+        }
+        let mut notes = Vec::new();
+        if progress.rollbacks > 0 && !before.differences(&recipe.clone().resolved()).is_empty() {
+            notes.push(format!(
+                "the recipe has changed: rollbacks ({} so far) are counted anew, and the learning rates are the \
+                 recipe's again",
+                progress.rollbacks
+            ));
+            (progress.rollbacks, progress.lr_scale, progress.rolled_back_to) = (0, 1.0, None);
+            progress.skipped_in_a_row = 0;
+        }
+        let step = progress.step;
+        let trainer = Trainer::resume(Objective::new(recipe)?, dataset.clone(), executor, seed, checkpoint)?;
+        let saved = Some((step, Instant::now(), Duration::ZERO));
         let sampler = Sampler::new(seed);
-        let run = Self { folder, trainer, dataset, seed, sampler, minutes: None, saved, restored: None };
+        let mut run =
+            Self { folder, trainer, dataset, seed, sampler, minutes: None, saved, notes, _lock: lock };
         for path in [run.folder.samples(), run.folder.checkpoints()] {
             std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
         }
         run.set_aside(step)?;
+        run.write_recipe()?;
         // Ticks after the checkpoint will be written again: this line tells the two apart.
         run.append_log(&serde_json::json!({"event": "resume", "step": step}))?;
         Ok(run)
     }
 
     /// Checkpoints of a later step belong to a course of the run that is being left.
-    fn set_aside(&self, step: u64) -> Result<(), Error> {
+    fn set_aside(&mut self, step: u64) -> Result<(), Error> {
         let folder = self.folder.checkpoints();
-        checkpoint::set_aside(&folder, step).map_err(Error::io(&folder, "set newer checkpoints aside"))?;
+        let moved = checkpoint::set_aside(&folder, step)
+            .map_err(Error::io(&folder, "set newer checkpoints aside"))?;
+        self.notes.extend(moved.iter().map(|path| {
+            format!("going on from step {step}, so a later checkpoint is set aside: {}", path.display())
+        }));
         Ok(())
     }
 
@@ -272,7 +274,7 @@ impl Run {
     fn append_log(&self, line: &serde_json::Value) -> Result<(), Error> {
         let path = self.folder.log();
         let write = || {
-            let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            let mut file = File::options().create(true).read(true).append(true).open(&path)?;
             // A line that a full disk or a kill cut short must not run into this one.
             let mut last = [b'\n'];
             if file.seek(SeekFrom::End(0))? > 0 {
@@ -297,6 +299,35 @@ impl Run {
         Ok(path)
     }
 
+    /// Draws samples, unless `drawn` names them, and writes a line of the log. Neither is worth the work done since
+    /// the last checkpoint: where they fail, the state is saved before the error is returned.
+    fn tick(
+        &mut self,
+        drawn: Option<PathBuf>,
+        window: &mut Window,
+        observer: &mut dyn Observer,
+    ) -> Result<PathBuf, Error> {
+        let told = drawn.map_or_else(|| self.draw(), Ok).and_then(|path| {
+            if window.steps > 0 {
+                let tick = window.close(&self.trainer, &self.folder.root, &path);
+                self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
+                observer.tick(&tick, &path);
+            }
+            Ok(path)
+        });
+        told.map_err(|error| match self.saved {
+            Some((step, ..)) if step == self.trainer.progress().step => error,
+            Some(_) | None => match self.save() {
+                Ok(_) => error,
+                Err(second) => Error::Refused(format!("{error}; nor could the state be saved: {second}")),
+            },
+        })
+    }
+
+    fn tell_notes(&mut self, observer: &mut dyn Observer) {
+        self.notes.drain(..).for_each(|note| observer.note(&note));
+    }
+
     /// Trains to the end, to `stop`, or to divergence.
     pub fn train(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Finished, Error> {
         let began = Instant::now();
@@ -304,10 +335,10 @@ impl Run {
         let first_step = self.trainer.progress().step;
         let mut window = Window::new(&self.trainer);
         let mut rate = Rate::default();
-        let mut consecutive = 0u32;
         let mut tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
         let mut samples = None;
         let mut interrupted = false;
+        self.tell_notes(observer);
         while self.trainer.progress().images < self.trainer.progress().total_images {
             if stop.load(Ordering::Relaxed) {
                 interrupted = true;
@@ -320,18 +351,12 @@ impl Run {
             window.add(&report);
             observer.step(&self.trainer, &report, speed);
 
-            if report.skipped == 0 {
-                consecutive = 0;
-            } else {
-                consecutive += 1;
-                if consecutive >= MAX_SKIPS {
-                    self.roll_back(observer)?;
-                    consecutive = 0;
-                    tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
-                    rate = Rate::default();
-                    window = Window::new(&self.trainer);
-                    continue;
-                }
+            if self.trainer.progress().skipped_in_a_row >= MAX_SKIPS {
+                self.roll_back(observer)?;
+                tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
+                rate = Rate::default();
+                window = Window::new(&self.trainer);
+                continue;
             }
 
             if let Some(minutes) = self.minutes {
@@ -349,31 +374,16 @@ impl Run {
 
             if self.trainer.progress().images >= tick_at {
                 tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
-                let path = self.draw()?;
-                let tick = window.close(&self.trainer, &self.folder.root, &path);
-                self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
-                observer.tick(&tick, &path);
-                samples = Some(path);
+                samples = Some(self.tick(None, &mut window, observer)?);
             }
-            if self.checkpoint_due() && consecutive == 0 {
+            if self.checkpoint_due() && self.trainer.progress().skipped_in_a_row == 0 {
                 self.save()?;
             }
         }
-        let path = match samples {
-            Some(path)
-                if !interrupted
-                    && path.ends_with(format!("step-{:06}.png", self.trainer.progress().step)) =>
-            {
-                path
-            }
-            _ => self.draw()?,
-        };
-        if window.steps > 0 {
-            let tick = window.close(&self.trainer, &self.folder.root, &path);
-            self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
-            observer.tick(&tick, &path);
-        }
         let checkpoint = self.save()?;
+        let last = format!("step-{:06}.png", self.trainer.progress().step);
+        let drawn = samples.filter(|path| !interrupted && path.ends_with(&last));
+        let path = self.tick(drawn, &mut window, observer)?;
         let mixture = self.score_mixture()?;
         let progress = self.trainer.progress();
         Ok(Finished {
@@ -436,9 +446,10 @@ impl Run {
 
     /// Puts the newest sound checkpoint back and halves the learning rates: doing the same again would diverge again.
     fn roll_back(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let step = self.trainer.progress().step;
+        let progress = self.trainer.progress();
+        let (step, rollbacks) = (progress.step, progress.rollbacks);
         // No good step since the last rollback: the checkpoint itself may hold the seed of it. An older one is tried.
-        let barren = self.restored.filter(|at| step <= at + u64::from(MAX_SKIPS));
+        let barren = progress.rolled_back_to.filter(|at| step <= at + u64::from(MAX_SKIPS));
         let older = barren.and_then(|at| checkpoint::open_before(&self.folder.checkpoints(), at));
         let (checkpoint, warnings) = match older {
             Some(found) => found,
@@ -448,21 +459,17 @@ impl Run {
             observer.note(&warning);
         }
         let path = checkpoint.path.display().to_string();
-        if self.trainer.progress().rollbacks >= MAX_ROLLBACKS {
-            return Err(Error::Diverged {
-                rollbacks: self.trainer.progress().rollbacks,
-                step,
-                checkpoint: path,
-            });
+        if rollbacks >= MAX_ROLLBACKS {
+            return Err(Error::Diverged { rollbacks, step, checkpoint: path });
         }
-        let skipped = self.trainer.progress().skipped;
-        self.restored = Some(checkpoint.progress.step);
-        self.set_aside(checkpoint.progress.step)?;
+        let to = checkpoint.progress.step;
+        self.set_aside(to)?;
+        self.tell_notes(observer);
         self.trainer.restore(checkpoint, self.dataset.clone(), self.seed)?;
         let progress = self.trainer.progress_mut();
         progress.rollbacks += 1;
         progress.lr_scale *= ROLLBACK_LR;
-        progress.skipped = skipped;
+        progress.rolled_back_to = Some(to);
         let message = format!(
             "{MAX_SKIPS} steps in a row gave values that are not finite: rolled back from step {step} to {path} and \
              lowered the learning rates to {} of the recipe's (rollback {} of {MAX_ROLLBACKS})",
@@ -472,6 +479,8 @@ impl Run {
             "event": "rollback", "from_step": step, "to_step": progress.step,
             "lr_scale": progress.lr_scale, "rollbacks": progress.rollbacks,
         });
+        // A run that is killed now must not come back with the rates that made it diverge.
+        self.save()?;
         self.append_log(&event)?;
         observer.note(&message);
         Ok(())

@@ -84,6 +84,7 @@ impl Random {
         Self { key: graph.feed(feed::KEY, pair.clone()), first: graph.feed(feed::FIRST, pair) }
     }
 
+    /// For all passes of one phase: a network that a phase applies twice draws anew each time.
     fn source(&self) -> RandomSource {
         RandomSource::new(&self.key, &self.first)
     }
@@ -93,6 +94,7 @@ impl Objective {
     /// Resolves names and checks shapes.
     pub fn new(recipe: Recipe) -> Result<Self, RecipeError> {
         recipe.validate()?;
+        let recipe = recipe.resolved();
         let (generator, discriminator) = recipe.networks()?;
         let optimizer = |spec| {
             networks::optimizer(spec).map_err(|message| RecipeError { at: "optimizer.kind".into(), message })
@@ -161,23 +163,21 @@ impl Objective {
             .reshape(&[batch])
     }
 
-    fn mode(&self, random: &Random, pass: Option<StatisticsPass>) -> Mode {
+    fn mode(&self, random: &RandomSource, pass: Option<StatisticsPass>) -> Mode {
         let updates = pass.is_some_and(|p| self.recipe.train.statistics.contains(&p));
         let mode = if updates { Mode::train() } else { Mode::train_frozen_statistics() };
-        mode.with_random(random.source())
+        mode.with_random(random.clone())
     }
 
     fn hyper(&self, graph: &Graph, side: Side) -> Hyper {
         let scalar = |name| graph.feed(name, TensorType::f32([]));
-        let (beta1, beta2) = networks::decays(self.optimizer(side), self.optimizer_spec(side));
-        let mut hyper = Hyper::lr(&scalar(feed::LR));
-        if beta1 {
-            hyper = hyper.beta1(&scalar(feed::BETA1));
+        let optimizer = self.optimizer(side);
+        let [first, second] = if optimizer.slots().is_empty() { [None, None] } else { optimizer.decays() };
+        Hyper {
+            lr: scalar(feed::LR),
+            beta1: first.map(|_| scalar(feed::BETA1)),
+            beta2: second.map(|_| scalar(feed::BETA2)),
         }
-        if beta2 {
-            hyper = hyper.beta2(&scalar(feed::BETA2));
-        }
-        hyper
     }
 
     /// The discriminator's step with the given regularizers: generated samples are constants, so no gradient of the
@@ -187,17 +187,18 @@ impl Objective {
         let random = Random::new(&graph);
         let real = graph.feed(feed::REAL, self.batch_of(&self.recipe.data.shape));
         let hyper = self.hyper(&graph, Side::Discriminator);
+        let source = random.source();
         let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, self.recipe.train.batch);
-        let g = Scope::root(&graph, Side::Generator.root(), self.mode(&random, None));
+        let g = Scope::root(&graph, Side::Generator.root(), self.mode(&source, None));
         let fake = self.generate(&g, &latent).stop_gradient();
 
         let d = Scope::root(
             &graph,
             Side::Discriminator.root(),
-            self.mode(&random, Some(StatisticsPass::RealPass)),
+            self.mode(&source, Some(StatisticsPass::RealPass)),
         );
-        let d_fake = d.with_mode(self.mode(&random, Some(StatisticsPass::FakePass)));
-        let d_more = d.with_mode(self.mode(&random, None));
+        let d_fake = d.with_mode(self.mode(&source, Some(StatisticsPass::FakePass)));
+        let d_more = d.with_mode(self.mode(&source, None));
         let real_logits = self.judge(&d, &real);
         let fake_logits = self.judge(&d_fake, &fake);
         let mut loss = self.loss.discriminator(&real_logits, &fake_logits);
@@ -252,14 +253,16 @@ impl Objective {
         let graph = Graph::new();
         let random = Random::new(&graph);
         let hyper = self.hyper(&graph, Side::Generator);
+        // The two phases of a step may begin at the same index.
+        let source = random.source().salted("generator-step/");
         let latent = self.latent(&graph, &random, Stream::GeneratorLatent, self.recipe.train.batch);
         let g = Scope::root(
             &graph,
             Side::Generator.root(),
-            self.mode(&random, Some(StatisticsPass::GeneratorStep)),
+            self.mode(&source, Some(StatisticsPass::GeneratorStep)),
         );
         let fake = self.generate(&g, &latent);
-        let d = Scope::root(&graph, Side::Discriminator.root(), self.mode(&random, None));
+        let d = Scope::root(&graph, Side::Discriminator.root(), self.mode(&source, None));
         let real_logits = self.loss.pairs().then(|| {
             let real = graph.feed(feed::REAL, self.batch_of(&self.recipe.data.shape));
             self.judge(&d, &real)

@@ -3,13 +3,15 @@
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Progress};
 use crate::error::Error;
 use crate::networks::Side;
+use crate::recipe::{Recipe, Scheduled};
 use crate::step::{Objective, feed};
 use ganymede_cpu::{Executor, PhaseId, Session, StateStore};
 use ganymede_data::{Dataset, Loader};
-use ganymede_graph::Function;
+use ganymede_graph::{Function, TensorType};
 use ganymede_kernels::random::fold_in;
 use ganymede_nn::Params;
 use ganymede_nn::optim::{FirstValue, ema_decay};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a step reports.
@@ -69,6 +71,17 @@ impl Objective {
         }
     }
 
+    /// Names and types of the whole state.
+    pub fn state_types(&self) -> BTreeMap<String, TensorType> {
+        let mut types = BTreeMap::new();
+        for side in [Side::Generator, Side::Discriminator] {
+            let params = self.params(side);
+            types.extend(params.iter().map(|p| (p.name.clone(), p.ty.clone())));
+            types.extend(self.extra_state(side, &params).into_iter().map(|s| (s.name, s.ty)));
+        }
+        types
+    }
+
     /// The state of a run before its first step: parameters drawn from the seed, the averaged generator equal to the
     /// generator, and the optimizers' slots.
     pub fn initial_state(&self, seed: u64) -> Result<StateStore, Error> {
@@ -110,6 +123,8 @@ impl Trainer {
             lr_scale: 1.0,
             rollbacks: 0,
             skipped: 0,
+            skipped_in_a_row: 0,
+            rolled_back_to: None,
             seconds: 0.0,
             recipe: objective.recipe.to_toml(),
         };
@@ -124,8 +139,8 @@ impl Trainer {
         seed: u64,
         checkpoint: Checkpoint,
     ) -> Result<Self, Error> {
-        let expected = objective.initial_state(seed)?;
-        if let Some(reason) = checkpoint::differences(&expected, &checkpoint.store) {
+        let expected = objective.state_types();
+        if let Some(reason) = checkpoint::differences_from(&expected, &checkpoint.store) {
             let path = checkpoint.path.display().to_string();
             let reason = format!("it was made by another recipe; {reason}");
             return Err(CheckpointError::Mismatch { path, reason }.into());
@@ -175,6 +190,8 @@ impl Trainer {
         self.generator_step(&mut report)?;
         self.progress.step += 1;
         self.progress.skipped += u64::from(report.skipped);
+        self.progress.skipped_in_a_row =
+            if report.skipped == 0 { 0 } else { self.progress.skipped_in_a_row.saturating_add(1) };
         Ok(report)
     }
 
@@ -244,14 +261,17 @@ impl Trainer {
             Side::Discriminator => &recipe.discriminator.optimizer,
         };
         let (images, total) = (self.progress.images, self.progress.total_images);
+        let at = |s: &Scheduled| s.at(images, total);
         let values = [
-            (feed::LR, optimizer.lr.at(images, total) * self.progress.lr_scale),
-            (feed::BETA1, optimizer.beta1.at(images, total)),
-            (feed::BETA2, optimizer.beta2.at(images, total)),
+            (feed::LR, Some(at(&optimizer.lr) * self.progress.lr_scale)),
+            (feed::BETA1, optimizer.beta1.as_ref().map(at)),
+            (feed::BETA2, optimizer.beta2.as_ref().map(at)),
         ];
         for (name, value) in values {
             // An optimizer may not use every one of them.
-            if self.session.feed_index(phase, name).is_ok() {
+            if let Some(value) = value
+                && self.session.feed_index(phase, name).is_ok()
+            {
                 self.session.feed_mut(phase, name)?[0] = value as f32;
             }
         }
@@ -260,8 +280,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Puts a checkpoint's state and counters in place of the current ones, and restarts the stream of real samples
-    /// where it was.
+    /// Puts a checkpoint's state and its place in the run in place of the current ones, and restarts the stream of real
+    /// samples there. What the checkpoint cannot know stays: the recipe and the length that now hold, rollbacks,
+    /// learning rates, and all that was skipped so far.
     pub fn restore(&mut self, checkpoint: Checkpoint, dataset: Arc<Dataset>, seed: u64) -> Result<(), Error> {
         let names: Vec<String> = self.session.store().names().map(str::to_string).collect();
         for name in names {
@@ -269,8 +290,9 @@ impl Trainer {
                 self.session.store_mut().set_words(&name, words)?;
             }
         }
-        let (rollbacks, lr_scale) = (self.progress.rollbacks, self.progress.lr_scale);
-        self.progress = Progress { rollbacks, lr_scale, ..checkpoint.progress };
+        let Progress { step, images, cursor, critic_steps, .. } = checkpoint.progress;
+        let kept = self.progress.clone();
+        self.progress = Progress { step, images, cursor, critic_steps, skipped_in_a_row: 0, ..kept };
         self.loader = Loader::new(dataset, self.objective.recipe.train.batch, seed, self.progress.cursor)?;
         Ok(())
     }
@@ -316,7 +338,7 @@ impl Trainer {
     }
 
     /// Replaces the recipe's text where only its run section has changed.
-    pub fn set_recipe(&mut self, recipe: crate::recipe::Recipe) {
+    pub fn set_recipe(&mut self, recipe: Recipe) {
         self.progress.recipe = recipe.to_toml();
         self.objective.recipe = recipe;
     }

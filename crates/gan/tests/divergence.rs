@@ -86,6 +86,8 @@ fn a_checkpoint_from_which_no_step_succeeds_gives_way_to_an_older_one() {
     let (found, _) = checkpoint::open(&root).unwrap();
     assert_eq!(found.progress.step, 10);
     let stored = Recipe::parse("test", &found.progress.recipe, &[]).unwrap();
+    // The first process has ended: only one may hold the folder.
+    drop(run);
     let mut run = Run::resume(at, stored, found, poisoned(), executor(), 1, None).unwrap();
     let (ended, notes) = train(&mut run, u64::MAX);
     assert_gave_up(ended, 15, &root.join("checkpoints/step-0.safetensors"));

@@ -15,6 +15,7 @@ use std::rc::Rc;
 pub struct RandomSource {
     key: Tensor,
     first: Tensor,
+    salt: &'static str,
     uses: Rc<RefCell<HashMap<String, u32>>>,
 }
 
@@ -22,7 +23,12 @@ impl RandomSource {
     /// From a key (`u32[2]`) and the 64-bit global index of the batch's first sample (`u32[2]`, low word first). Clones
     /// share the count of uses.
     pub fn new(key: &Tensor, first: &Tensor) -> Self {
-        Self { key: key.clone(), first: first.clone(), uses: Rc::default() }
+        Self { key: key.clone(), first: first.clone(), salt: "", uses: Rc::default() }
+    }
+
+    /// The same with streams of its own for each salt: what is built under another draws other numbers.
+    pub fn salted(self, salt: &'static str) -> Self {
+        Self { salt, ..self }
     }
 
     /// Uniform on (0, 1) of the given shape, whose first axis is the batch. The stream is a hash of the path and of how
@@ -34,7 +40,7 @@ impl RandomSource {
             let mut uses = self.uses.borrow_mut();
             let count = uses.entry(path.to_string()).or_insert(0);
             *count += 1;
-            crate::init::hash_name(&format!("{path}#{count}")) as u32 | 0x8000_0000
+            crate::init::hash_name(&format!("{}{path}#{count}", self.salt)) as u32 | 0x8000_0000
         };
         graph.random_uniform(&self.key, &self.first, stream, shape)
     }

@@ -46,12 +46,15 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     if options.dry_run {
         return dry_run(options, &objective, &dataset, length, &executor);
     }
-    let root = options.out.clone().unwrap_or_else(|| RunFolder::unused(&recipe.name));
     // Refuses what cannot train before it makes a folder.
     planned_images(length, &recipe, &dataset)?;
     check_fit(&objective, &dataset)?;
-    let folder = RunFolder::create(&root)?;
-    announce(options, &objective, &dataset, &executor, &root);
+    let folder = match &options.out {
+        Some(root) => RunFolder::create(root)?,
+        None => RunFolder::create_unused(&recipe.name)?,
+    };
+    let root = folder.root.clone();
+    announce(options, &objective, &dataset, &executor, &root, options.seed)?;
     let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
     finish(options, &root, run)
 }
@@ -102,9 +105,16 @@ fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn announce(options: &Train, objective: &Objective, dataset: &Dataset, executor: &Executor, root: &Path) {
+fn announce(
+    options: &Train,
+    objective: &Objective,
+    dataset: &Dataset,
+    executor: &Executor,
+    root: &Path,
+    seed: u64,
+) -> anyhow::Result<()> {
     if options.json {
-        return;
+        return Ok(());
     }
     let parameters = |side| objective.params(side).count_trainable() as u64;
     let (g, d) = (parameters(Side::Generator), parameters(Side::Discriminator));
@@ -112,20 +122,22 @@ fn announce(options: &Train, objective: &Objective, dataset: &Dataset, executor:
         "Training {} on {} with seed {}, {} threads, {}.",
         objective.recipe.name,
         dataset.spec(),
-        options.seed,
+        seed,
         executor.threads(),
         executor.isa().name()
     );
     tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
-    // Weights, two moments, and for the generator an average.
-    let checkpoint = 4 * (3 * (g + d) + g);
-    if checkpoint > 200 << 20 {
-        tell!("Each checkpoint takes {} (two are kept).", human::bytes(checkpoint));
-    }
+    let cost = ganymede::cost::of_step(objective, executor.isa())?;
+    tell!(
+        "A step takes {} of memory at the peak; each checkpoint {} on disk (two are kept).",
+        human::bytes(cost.peak_bytes),
+        human::bytes(cost.state_bytes)
+    );
     tell!(
         "The losses of a GAN need not fall, since its networks compete. Look at the samples: {}",
         root.join("samples").display()
     );
+    Ok(())
 }
 
 fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
@@ -146,14 +158,19 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
     let mut progress = Progress::new(options.json);
     let ended = run.train(&stop, &mut progress);
     progress.finish();
+    // A run stopped before its minutes became a number of images has no end of its own.
+    let endless = run.trainer().progress().total_images == u64::MAX;
+    let again =
+        format!("ganymede train --resume {}{}", root.display(), if endless { " --images N" } else { "" });
     let ended = ended.map_err(|error| match error {
-        Error::Diverged { .. } => anyhow!(error),
+        Error::Diverged { .. } => {
+            let lr = run.trainer().objective().recipe.generator.optimizer.lr.range().1;
+            anyhow!("{error}: {again} --set lr={:e}", lr / 4.0)
+        }
         // Whatever else stopped it, what was saved is still there.
-        other => anyhow!(
-            "{other}\nThe last checkpoint is kept; when the cause is mended, go on with: ganymede train --resume \
-             {}",
-            root.display()
-        ),
+        other => {
+            anyhow!("{other}\nThe last checkpoint is kept; when the cause is mended, go on with: {again}")
+        }
     });
     let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture } = ended?;
     if options.json {
@@ -184,7 +201,7 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
         }
         tell!("Last samples: {}", samples.display());
         if interrupted {
-            tell!("Go on with: ganymede train --resume {}", root.display());
+            tell!("Go on with: {again}");
         } else {
             tell!("More samples: ganymede sample {} --n 100 --out samples.png", root.display());
         }
@@ -214,12 +231,6 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     };
     let spec = options.data.clone().unwrap_or(begun.data.clone());
     let dataset = Arc::new(open(&spec, &OpenOptions { seed: begun.seed, ..OpenOptions::default() })?);
-    let hash = dataset.hash().to_string();
-    if options.data.is_none() && !begun.data_hash.is_empty() && begun.data_hash != hash {
-        complain!(
-            "warning: {spec}: the data are no longer those the run began with, so it will not repeat bit for bit"
-        );
-    }
     let longer = match length(options) {
         None => None,
         Some(Length::Minutes(_)) => {
@@ -230,11 +241,14 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     recipe.run = Some(ganymede::recipe::RunSpec {
         data: spec,
         images: longer.unwrap_or(begun.images),
-        data_hash: hash,
         ..begun.clone()
     });
     let root = match checkpoint.path.parent() {
-        Some(folder) if folder.ends_with("checkpoints") => folder.parent().unwrap_or(folder).to_path_buf(),
+        // From inside the run folder the path to it is empty.
+        Some(folder) if folder.ends_with("checkpoints") => match folder.parent() {
+            Some(root) if !root.as_os_str().is_empty() => root.to_path_buf(),
+            Some(_) | None => std::path::PathBuf::from("."),
+        },
         _ => bail!(
             "{}: this checkpoint lies outside a run folder, so there is nowhere to go on: resume the folder",
             checkpoint.path.display()
@@ -244,7 +258,7 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let objective = Objective::new(recipe.clone())?;
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
-    announce(options, &objective, &dataset, &executor, &root);
+    announce(options, &objective, &dataset, &executor, &root, begun.seed)?;
     let run = Run::resume(
         RunFolder { root: root.clone() },
         recipe,

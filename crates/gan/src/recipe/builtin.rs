@@ -16,7 +16,7 @@ macro_rules! builtin {
     };
 }
 
-builtin!("dcgan28", "r3-28", "wgangp28", "guide-dense", "guide-deconv", "mlp2d");
+builtin!("dcgan28", "r3-28", "wgangp28", "guide-dense", "guide-deconv", "mlp2d", "residual28");
 
 #[cfg(test)]
 mod tests {

@@ -141,18 +141,19 @@ pub struct OptimizerSpec {
     pub kind: String,
     /// Learning rate; may be scheduled.
     pub lr: Scheduled,
-    /// Decay of the first moment (momentum of SGD; RMSProp has none and ignores it); may be scheduled.
-    #[serde(default = "beta1")]
-    pub beta1: Scheduled,
-    /// Decay of the second moment (of RMSProp's mean square; SGD has none and ignores it); may be scheduled.
-    #[serde(default = "beta2")]
-    pub beta2: Scheduled,
-    /// Added to the root of the second moment.
-    #[serde(default = "eps")]
-    pub eps: f64,
+    /// Decay of the first moment (of `sgd`: its momentum; `rmsprop` has none); may be scheduled. Where it, or one of the
+    /// next three, is left out, the optimizer's own default holds, and the resolved recipe prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta1: Option<Scheduled>,
+    /// Decay of the second moment (of `rmsprop`: of the mean square; `sgd` has none); may be scheduled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta2: Option<Scheduled>,
+    /// Added to the root of the second moment; `sgd` has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
     /// Weight decay.
-    #[serde(default)]
-    pub weight_decay: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
     /// Gradients with a larger global norm are scaled down to it; 0 is off.
     #[serde(default)]
     pub clip_norm: f64,
@@ -160,15 +161,6 @@ pub struct OptimizerSpec {
 
 fn adam() -> String {
     "adam".into()
-}
-fn beta1() -> Scheduled {
-    Scheduled::constant(0.9)
-}
-fn beta2() -> Scheduled {
-    Scheduled::constant(0.999)
-}
-fn eps() -> f64 {
-    1e-8
 }
 
 /// A penalty or constraint on the discriminator.
@@ -191,13 +183,13 @@ pub struct RegularizerSpec {
 pub struct RunSpec {
     /// The data as given, e.g. a folder, `glyphs` or `synthetic:ring8`.
     pub data: String,
+    /// BLAKE3 sum of the data's content, by which a resumed run knows them again.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data_hash: String,
     /// Seed of initial weights, latents and the order of samples.
     pub seed: u64,
     /// Length of the run in real samples shown to the discriminator.
     pub images: u64,
-    /// Content hash of the data, so that a resumed run can tell whether they are still the same.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub data_hash: String,
     /// Version of the program that began the run.
     pub version: String,
 }
@@ -238,6 +230,13 @@ pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 impl Recipe {
     fn error(&self, key: &str, message: impl Into<String>) -> RecipeError {
         RecipeError { at: format!("recipe `{}`, key `{key}`", self.name), message: message.into() }
+    }
+
+    /// With the optimizers' own values where the recipe leaves them open.
+    pub fn resolved(mut self) -> Self {
+        self.generator.optimizer = self.generator.optimizer.resolved();
+        self.discriminator.optimizer = self.discriminator.optimizer.resolved();
+        self
     }
 
     /// Checks every name and number; networks are checked for shape by [`Recipe::networks`].
@@ -289,11 +288,13 @@ impl Recipe {
         for (side, network) in [("generator", &self.generator), ("discriminator", &self.discriminator)] {
             let o = &network.optimizer;
             let key = |name: &str| format!("{side}.optimizer.{name}");
-            crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
-            for (name, schedule, top) in [("beta1", &o.beta1, 1.0), ("beta2", &o.beta2, 1.0)] {
+            for (name, schedule) in [("beta1", &o.beta1), ("beta2", &o.beta2)] {
+                let Some(schedule) = schedule else { continue };
                 let (low, high) = schedule.range();
-                if low < 0.0 || high >= top {
-                    return Err(self.error(&key(name), format!("must stay in [0, 1), got {schedule}")));
+                // In the f32 of the arithmetic: one that rounds to 1 would divide by 1 - 1.
+                if low < 0.0 || high as f32 >= 1.0 {
+                    let message = format!("must stay in [0, 1), as a 32-bit number too, got {schedule}");
+                    return Err(self.error(&key(name), message));
                 }
             }
             if o.lr.range().0 < 0.0 {
@@ -302,14 +303,17 @@ impl Recipe {
             for (name, value, least) in [
                 ("eps", o.eps, MIN_EPS),
                 ("weight_decay", o.weight_decay, 0.0),
-                ("clip_norm", o.clip_norm, 0.0),
+                ("clip_norm", Some(o.clip_norm), 0.0),
             ] {
-                if !value.is_finite() || value < least {
+                if let Some(value) = value
+                    && (!value.is_finite() || value < least)
+                {
                     return Err(
                         self.error(&key(name), format!("must be a number of at least {least}, got {value}"))
                     );
                 }
             }
+            crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
         }
         if let Some(ema) = &self.ema
             && ema.half_life.range().0 < 0.0

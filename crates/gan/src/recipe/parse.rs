@@ -7,6 +7,23 @@ use std::path::Path;
 const ALIASES: &[(&str, &str)] =
     &[("gamma", "strength"), ("n_critic", "critic_steps"), ("learning_rate", "lr")];
 
+/// Keys that a recipe may leave out, and that can be set nevertheless.
+const OPTIONAL: &[&str] = &["beta1", "beta2", "eps", "weight_decay"];
+
+/// Parts of a recipe that can be set as a whole, e.g. `regularizers=[]`.
+const SECTIONS: &[&str] = &[
+    "data",
+    "latent",
+    "train",
+    "loss",
+    "ema",
+    "regularizers",
+    "generator",
+    "generator.optimizer",
+    "discriminator",
+    "discriminator.optimizer",
+];
+
 impl Recipe {
     /// The recipe of that name, or the one in that file. An override is `key=value`; a key may be a whole path
     /// (`generator.optimizer.lr`) or an ending that sets every key with it (`lr`).
@@ -43,20 +60,48 @@ impl Recipe {
     /// Parses TOML text; `at` names its origin in errors.
     pub fn parse(at: &str, text: &str, overrides: &[String]) -> Result<Recipe, RecipeError> {
         let mut recipe: Recipe = toml::from_str(text).map_err(|e| explain(at, text, &e))?;
+        if let Some((path, message)) = recipe.unused().into_iter().next() {
+            return Err(RecipeError { at: format!("{at}, key `{path}`"), message });
+        }
         if !overrides.is_empty() {
             let mut table = toml::Table::try_from(&recipe)
                 .map_err(|e| RecipeError { at: at.to_string(), message: e.to_string() })?;
+            let mut targets = Vec::new();
             for entry in overrides {
-                set(&mut table, entry)?;
+                targets.push((entry, set(&mut table, entry)?));
             }
             let keys: Vec<&str> = overrides.iter().map(String::as_str).collect();
             recipe = table.try_into().map_err(|e: toml::de::Error| RecipeError {
                 at: format!("--set {}", keys.join(" --set ")),
                 message: plain(e.message()),
             })?;
+            // What another optimizer leaves unused of the recipe's own is dropped; what was asked for is not.
+            let unused = recipe.unused();
+            for (entry, paths) in targets {
+                let first = unused.iter().find(|(path, _)| paths.contains(path));
+                if let Some((_, message)) = first
+                    && paths.iter().all(|p| unused.iter().any(|(path, _)| path == p))
+                {
+                    return Err(RecipeError { at: format!("--set {entry}"), message: message.clone() });
+                }
+            }
         }
         recipe.validate()?;
-        Ok(recipe)
+        Ok(recipe.resolved())
+    }
+
+    /// Keys that are given and mean nothing, with what to say about each.
+    fn unused(&self) -> Vec<(String, String)> {
+        let sides = [("generator", &self.generator), ("discriminator", &self.discriminator)];
+        let of = |(side, network): (&str, &super::NetworkSpec)| {
+            let spec = &network.optimizer;
+            let say = |key: &str| {
+                let message = format!("optimizer `{}` has no {key}: leave it out", spec.kind);
+                (format!("{side}.optimizer.{key}"), message)
+            };
+            spec.unused().into_iter().map(say).collect::<Vec<_>>()
+        };
+        sides.into_iter().flat_map(of).collect()
     }
 
     /// As TOML text.
@@ -98,7 +143,8 @@ pub(super) fn leaves(prefix: &str, value: &toml::Value, out: &mut Vec<String>) {
     }
 }
 
-fn set(table: &mut toml::Table, entry: &str) -> Result<(), RecipeError> {
+/// Sets what an override names; returns the paths.
+fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError> {
     let fail = |message: String| RecipeError { at: format!("--set {entry}"), message };
     let (key, text) =
         entry.split_once('=').ok_or_else(|| fail("expected KEY=VALUE, e.g. train.batch=32".into()))?;
@@ -119,6 +165,13 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<(), RecipeError> {
         }
     }
     leaves("", &toml::Value::Table(table.clone()), &mut paths);
+    for key in OPTIONAL {
+        paths.push(format!("generator.optimizer.{key}"));
+        paths.push(format!("discriminator.optimizer.{key}"));
+    }
+    paths.push("ema.half_life".into());
+    paths.sort_unstable();
+    paths.dedup();
     let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);
     // A whole path means itself alone: `name` is not `loss.name`.
     let hits: Vec<String> = match paths.iter().find(|p| *p == wanted) {
@@ -127,22 +180,24 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<(), RecipeError> {
     };
     // Options of named models are open: the model itself checks them.
     let option = wanted.starts_with("generator.options.") || wanted.starts_with("discriminator.options.");
-    if hits.is_empty() && !option {
+    let section = SECTIONS.contains(&wanted) && (value.is_table() || value.is_array());
+    if hits.is_empty() && !option && !section {
         // A path is compared with paths, a short key with endings: together they would bury the answer.
         let mut known: Vec<&str> = match key.contains('.') {
             true => paths.iter().map(String::as_str).collect(),
             false => paths.iter().filter_map(|p| p.rsplit('.').next()).collect(),
         };
         known.extend(ALIASES.iter().map(|(alias, _)| *alias).filter(|_| !key.contains('.')));
+        known.extend(SECTIONS.iter().filter(|s| s.contains('.') == key.contains('.')));
         known.sort_unstable();
         known.dedup();
         return Err(fail(unknown("key", key, &known)));
     }
     let targets = if hits.is_empty() { vec![wanted.to_string()] } else { hits };
-    for path in targets {
-        assign(table, &path, value.clone()).map_err(&fail)?;
+    for path in &targets {
+        assign(table, path, value.clone()).map_err(&fail)?;
     }
-    Ok(())
+    Ok(targets)
 }
 
 /// Puts `value` at a dotted path, making the tables on the way.

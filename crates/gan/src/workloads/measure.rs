@@ -87,13 +87,14 @@ impl Steps {
         let generator = session.add_phase("generator", &objective.generator_phase()?)?;
         for phase in [critic, generator] {
             let recipe = &objective.recipe;
-            for (name, value) in [
-                (feed::LR, recipe.generator.optimizer.lr.at(0, 1)),
-                (feed::BETA1, recipe.generator.optimizer.beta1.at(0, 1)),
-                (feed::BETA2, recipe.generator.optimizer.beta2.at(0, 1)),
+            let optimizer = &recipe.generator.optimizer;
+            for (name, schedule) in [
+                (feed::LR, Some(&optimizer.lr)),
+                (feed::BETA1, optimizer.beta1.as_ref()),
+                (feed::BETA2, optimizer.beta2.as_ref()),
             ] {
-                if session.feed_index(phase, name).is_ok() {
-                    session.feed_mut(phase, name)?[0] = value as f32;
+                if let Some(schedule) = schedule {
+                    session.feed_mut(phase, name)?[0] = schedule.at(0, 1) as f32;
                 }
             }
             session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&[7, 0]);

@@ -111,6 +111,9 @@ impl Optimizer for Adam {
         set(self.name(), &mut changed.fields(), name, value)?;
         Ok(Box::new(changed))
     }
+    fn decays(&self) -> [Option<&'static str>; 2] {
+        [Some("beta1"), Some("beta2")]
+    }
     fn boxed(&self) -> Box<dyn Optimizer> {
         Box::new(*self)
     }
@@ -164,6 +167,9 @@ impl Optimizer for AdamW {
         let mut changed = *self;
         set(self.name(), &mut changed.fields(), name, value)?;
         Ok(Box::new(changed))
+    }
+    fn decays(&self) -> [Option<&'static str>; 2] {
+        [Some("beta1"), Some("beta2")]
     }
     fn boxed(&self) -> Box<dyn Optimizer> {
         Box::new(*self)

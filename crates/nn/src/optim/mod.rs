@@ -105,6 +105,9 @@ pub trait Optimizer: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If there is none of this name (the nearest is named) or the value is out of range.
     fn with_setting(&self, name: &str, value: f64) -> Result<Box<dyn Optimizer>, ParseError>;
+    /// The settings that [`Hyper::beta1`] and [`Hyper::beta2`] take the place of, where it has such. One without slots
+    /// (gradient descent without momentum) has nothing that a decay applies to.
+    fn decays(&self) -> [Option<&'static str>; 2];
     /// A copy of its own.
     fn boxed(&self) -> Box<dyn Optimizer>;
     /// State beside each parameter, of its shape.

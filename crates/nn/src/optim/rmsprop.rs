@@ -61,6 +61,9 @@ impl Optimizer for RmsProp {
         set(self.name(), &mut changed.fields(), name, value)?;
         Ok(Box::new(changed))
     }
+    fn decays(&self) -> [Option<&'static str>; 2] {
+        [None, Some("decay")]
+    }
     fn boxed(&self) -> Box<dyn Optimizer> {
         Box::new(*self)
     }

@@ -67,6 +67,9 @@ impl Optimizer for Sgd {
         changed.nesterov = f64::from(u8::from(changed.nesterov >= 0.5));
         Ok(Box::new(changed))
     }
+    fn decays(&self) -> [Option<&'static str>; 2] {
+        [Some("momentum"), None]
+    }
     fn boxed(&self) -> Box<dyn Optimizer> {
         Box::new(*self)
     }
