@@ -2,7 +2,7 @@
 
 use crate::error::{MetricError, check};
 
-/// Mean and variance of a stream of values in one pass (Welford 1962), without the cancellation of E[x^2] - E[x]^2.
+/// Mean and variance of a stream of values in one pass (Welford 1962), without the cancellation of `E[x^2] - E[x]^2`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moments {
     count: u64,
