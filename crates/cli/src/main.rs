@@ -20,9 +20,22 @@ fn main() -> ExitCode {
                 .filter_map(|e| e.downcast_ref::<std::io::Error>())
                 .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
             if !closed {
-                say::complain!("error: {error:#}");
+                say::complain!("error: {}", whole(&error));
             }
             ExitCode::from(1)
         }
     }
+}
+
+/// The message with its causes, but for causes that it already tells.
+fn whole(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
+        if told.is_empty() {
+            cause
+        } else if told.contains(&cause) {
+            told
+        } else {
+            format!("{told}: {cause}")
+        }
+    })
 }

@@ -101,7 +101,8 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
         "G/dense1",
         "D/dropout1",
         "[N, 8, 8, 1]",
-        "192 images, 12 steps",
+        // Three passes over 64 images, half of which go to the generator's step of a pairing loss.
+        "96 images, 6 steps",
         "GFLOP a step of 16 samples",
         "at the peak",
         "checkpoint",

@@ -92,8 +92,11 @@ fn a_checkpoint_from_which_no_step_succeeds_gives_way_to_an_older_one() {
     let (ended, notes) = train(&mut run, u64::MAX);
     assert_gave_up(ended, 15, &root.join("checkpoints/step-0.safetensors"));
     // First to where it was, then, as not one step went well from there, to the one before.
-    let places: Vec<bool> = notes.iter().map(|n| n.contains("step-10.safetensors")).collect();
+    let (rolled, others): (Vec<_>, Vec<_>) = notes.iter().partition(|n| n.contains("rolled back"));
+    let places: Vec<bool> = rolled.iter().map(|n| n.contains("step-10.safetensors")).collect();
     assert_eq!(places, [true, false, false], "{notes:?}");
+    assert_eq!(others.len(), 1, "{notes:?}");
+    assert!(others[0].contains("set aside") && others[0].contains("step-10.safetensors"), "{notes:?}");
     assert!(root.join("checkpoints/step-10.safetensors.set-aside").exists(), "nothing is thrown away");
 }
 

@@ -224,7 +224,8 @@ pub fn hashes(folder: &Path) -> BTreeMap<PathBuf, String> {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 left.push(path);
-            } else {
+            } else if path.file_name() != Some("lock".as_ref()) {
+                // The lock names the process that held it last; it is not part of the run.
                 let hash = blake3::hash(&std::fs::read(&path).expect("a file"));
                 out.insert(path.strip_prefix(folder).expect("below").to_path_buf(), hash.to_string());
             }

@@ -17,7 +17,7 @@ impl RunFolder {
     pub fn create(root: &Path) -> Result<Self, Error> {
         let folder = Self { root: root.to_path_buf() };
         if let Some(above) = root.parent() {
-            std::fs::create_dir_all(above).map_err(Error::io(above, "make the folder"))?;
+            std::fs::create_dir_all(above).map_err(Error::io(root, "make the folder"))?;
         }
         if let Err(error) = std::fs::create_dir(root) {
             if error.kind() != ErrorKind::AlreadyExists {
