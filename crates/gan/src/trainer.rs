@@ -7,7 +7,7 @@ use crate::recipe::{Recipe, Scheduled};
 use crate::step::{Objective, feed};
 use ganymede_cpu::{Executor, PhaseId, Session, StateStore};
 use ganymede_data::{Dataset, Loader};
-use ganymede_graph::{Function, TensorType};
+use ganymede_graph::TensorType;
 use ganymede_kernels::random::fold_in;
 use ganymede_nn::Params;
 use ganymede_nn::optim::{FirstValue, ema_decay};
@@ -320,16 +320,6 @@ impl Trainer {
     /// The session, e.g. for its statistics.
     pub fn session(&self) -> &Session {
         &self.session
-    }
-
-    /// Adds a phase of the caller's to the same state, e.g. for sampling.
-    pub fn add_phase(&mut self, name: &str, function: &Function) -> Result<PhaseId, Error> {
-        Ok(self.session.add_phase(name, function)?)
-    }
-
-    /// The session, to run phases added with [`Trainer::add_phase`].
-    pub fn session_mut(&mut self) -> &mut Session {
-        &mut self.session
     }
 
     /// The objective beside the session, to draw samples from the current state.
