@@ -6,6 +6,7 @@ mod window;
 
 pub use folder::RunFolder;
 pub use length::{Length, planned_images};
+use length::{next_measurement, steps_left};
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
@@ -336,6 +337,10 @@ impl Run {
         let mut window = Window::new(&self.trainer);
         let mut rate = Rate::default();
         let mut tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
+        let mut measure_at = Duration::ZERO;
+        if let Some(minutes) = self.minutes {
+            measure_at = next_measurement(Duration::from_secs_f64(minutes * 60.0), Duration::ZERO);
+        }
         let mut samples = None;
         let mut interrupted = false;
         self.tell_notes(observer);
@@ -361,9 +366,8 @@ impl Run {
 
             if let Some(minutes) = self.minutes {
                 let limit = Duration::from_secs_f64(minutes * 60.0);
-                if self.trainer.progress().total_images == u64::MAX
-                    && (elapsed > limit / 20 || elapsed > Duration::from_secs(10))
-                {
+                if elapsed >= measure_at {
+                    measure_at = next_measurement(limit, elapsed);
                     self.fix_length(limit, elapsed, self.trainer.progress().step - first_step, observer)?;
                     tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
                 }
@@ -427,12 +431,15 @@ impl Run {
     ) -> Result<(), Error> {
         let train = &self.trainer.objective().recipe.train;
         let per_step = (train.batch * train.critic_steps) as u64;
-        // Three parts in a hundred are left for sample pictures and checkpoints.
-        let left = (limit - elapsed.min(limit)).as_secs_f64() * 0.97;
-        let more = (left * steps as f64 / elapsed.as_secs_f64()).round() as u64;
-        let total = self.trainer.progress().images + more.max(1) * per_step;
+        let before = Some(self.trainer.progress().total_images).filter(|&total| total != u64::MAX);
+        let more = steps_left(limit, elapsed, steps, before.is_none());
+        let total = self.trainer.progress().images + more * per_step;
+        if before.is_some_and(|before| total.abs_diff(before) < before / 50) {
+            return Ok(());
+        }
         self.trainer.progress_mut().total_images = total;
-        observer.note(&format!("at this speed {:.1} minutes are {total} images", limit.as_secs_f64() / 60.0));
+        let now = if before.is_none() { "at this speed" } else { "the speed has changed:" };
+        observer.note(&format!("{now} {:.1} minutes are {total} images", limit.as_secs_f64() / 60.0));
         let mut recipe = self.trainer.objective().recipe.clone();
         if let Some(run) = &mut recipe.run {
             run.images = total;

@@ -111,6 +111,7 @@ fn words_and_options_that_are_unknown_get_the_nearest() {
     refuses(&["conv 8 3 strde=2"], &[8, 8, 1], 1, "did you mean `stride`?");
     refuses(&["conv 8 3 init=norml:0.02"], &[8, 8, 1], 1, "did you mean `normal`?");
     refuses(&["upsample nearst"], &[8, 8, 1], 1, "did you mean `nearest`?");
+    refuses(&["fourier_features 17"], &[2], 1, "OCTAVES must be 1 to 16, got 17");
     refuses(&["flatten 3"], &[8, 8, 1], 1, "one number too many; usage: `flatten`");
     refuses(&["dense 8 no_bias=1"], &[4], 1, "`no_bias` takes no value");
     refuses(&["conv 8 3 stride"], &[8, 8, 1], 1, "`stride` does not fit here");

@@ -323,6 +323,30 @@ fn dense_embedding_pooling_and_resampling_compute_what_they_say() {
 }
 
 #[test]
+fn fourier_features_hold_the_coordinates_and_their_octaves() {
+    let graph = Graph::new();
+    let root = Scope::root(&graph, "N", Mode::eval());
+    let x = graph.feed("x", TensorType::f32([1, 2]));
+    graph.output("y", &fourier_features(&root, &x, 2));
+    let out = run(&graph, &HashMap::from([("x".to_string(), Array::f32(&[1, 2], vec![0.5, -0.25]))]));
+    let h = 0.5_f64.sqrt();
+    // x, sin pi x, cos pi x, sin 2 pi x, cos 2 pi x for both coordinates.
+    let expected = [0.5, -0.25, 1.0, -h, 0.0, h, 0.0, -1.0, -1.0, 0.0];
+    assert_eq!(out.outputs["y"].ty.shape, [1, 10]);
+    for (got, expected) in out.outputs["y"].floats().iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-6, "{:?}", out.outputs["y"]);
+    }
+
+    for (octaves, shape) in [(0, vec![1, 2]), (17, vec![1, 2]), (2, vec![4])] {
+        let graph = Graph::new();
+        let x = graph.feed("x", TensorType::f32(shape));
+        let y = fourier_features(&Scope::root(&graph, "N", Mode::eval()), &x, octaves);
+        assert!(y.is_poisoned());
+        assert!(graph.finish().unwrap_err().to_string().contains("fourier_features"));
+    }
+}
+
+#[test]
 fn dropout_keeps_the_mean_and_draws_anew_at_each_use() {
     let graph = Graph::new();
     let pair = TensorType::new(DType::U32, [2]);

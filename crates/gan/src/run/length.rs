@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::recipe::Recipe;
 use ganymede_data::Dataset;
+use std::time::Duration;
 
 /// When a run ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +16,8 @@ pub enum Length {
     /// generator's.
     Epochs(f64),
     /// Time: the speed is measured over the first seconds and the number of images fixed from it, so that schedules
-    /// know their end; the clock still ends the run if it comes first.
+    /// know their end. It is measured again later and the number moved where the speed has changed; the clock still
+    /// ends the run if it comes first.
     Minutes(f64),
 }
 
@@ -52,4 +54,42 @@ pub fn planned_images(length: Length, recipe: &Recipe, dataset: &Dataset) -> Res
         return Err(Error::Refused("a run of no images: give a larger --images, --steps or --epochs".into()));
     }
     Ok(Some(images))
+}
+
+/// When the speed of a run of length `limit` is measured next: after its first seconds, then at each quarter and
+/// shortly before the end.
+pub(super) fn next_measurement(limit: Duration, elapsed: Duration) -> Duration {
+    let first = (limit / 20).min(Duration::from_secs(10));
+    let later = [0.25, 0.5, 0.75, 0.9].map(|part| limit.mul_f64(part));
+    std::iter::once(first).chain(later).find(|&at| at > elapsed).unwrap_or(Duration::MAX)
+}
+
+/// How many more steps fit into `limit` when `steps` took `elapsed`; at least one. The first measurement has seen few
+/// sample pictures and checkpoints, and leaves three parts in a hundred for them.
+pub(super) fn steps_left(limit: Duration, elapsed: Duration, steps: u64, first: bool) -> u64 {
+    let left = limit.saturating_sub(elapsed).as_secs_f64() * if first { 0.97 } else { 0.995 };
+    ((left * steps as f64 / elapsed.as_secs_f64()).round() as u64).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_minutes_follows_its_speed() {
+        let second = Duration::from_secs;
+        let limit = second(300);
+        let mut at = Duration::ZERO;
+        let mut seen = Vec::new();
+        while let Some(next) = Some(next_measurement(limit, at)).filter(|&next| next < limit) {
+            seen.push(next.as_secs());
+            at = next;
+        }
+        assert_eq!(seen, [10, 75, 150, 225, 270]);
+        assert_eq!(next_measurement(second(20), Duration::ZERO), second(1));
+        // Ten steps a second at first; five a second from then on.
+        assert_eq!(steps_left(limit, second(10), 100, true), 2813);
+        assert_eq!(steps_left(limit, second(75), 100 + 325, false), 1269);
+        assert_eq!(steps_left(limit, second(400), 100, false), 1);
+    }
 }

@@ -63,6 +63,7 @@ pub const LAYERS: &[&dyn LayerWord] = &[
     &words::pool::MaxPool,
     &words::pool::AvgPool,
     &words::pool::GlobalAvgPool,
+    &words::fourier::FourierFeatures,
     &words::resample::Upsample,
     &words::resample::Downsample,
     &words::shape::Flatten,

@@ -5,6 +5,7 @@ pub mod conv;
 pub mod conv_transpose;
 pub mod dense;
 pub mod dropout;
+pub mod fourier;
 pub mod norm;
 pub mod pool;
 pub mod resample;
