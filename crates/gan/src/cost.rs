@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::networks::Side;
 use crate::step::Objective;
+use crate::{run, sampler};
 use ganymede_cpu::{PhaseStats, plan};
 use ganymede_kernels::isa::Isa;
 use ganymede_nn::{LayerRow, Params};
@@ -63,7 +64,25 @@ pub fn of_step(objective: &Objective, isa: Isa) -> Result<Cost, Error> {
         / steps;
     let flops = critic * objective.recipe.train.critic_steps as u64 + phases[critic_sets].1.contraction_flops;
     let state_bytes = objective.state_bytes();
+    Ok(Cost { flops, peak_bytes: state_bytes + held(&phases), state_bytes, phases })
+}
+
+/// As [`of_step`], with the memory of the samples that a run draws at each tick.
+pub fn of_run(objective: &Objective, isa: Isa) -> Result<Cost, Error> {
+    let mut cost = of_step(objective, isa)?;
+    let samples = run::samples_drawn(&objective.recipe.data.shape);
+    let batch = sampler::batch_for(objective, samples);
+    cost.phases.push(("sample".into(), plan(&objective.sample_phase(batch)?, isa)?));
+    let sample: usize = objective.recipe.data.shape.iter().product();
+    // The samples themselves, as numbers and as the picture's bytes.
+    let drawn = samples * sample * (size_of::<f32>() + 1);
+    cost.peak_bytes = cost.state_bytes + held(&cost.phases) + drawn as u64;
+    Ok(cost)
+}
+
+/// Bytes beside the state: phases share their scratch, not their feeds, outputs and constants.
+fn held(phases: &[(String, PhaseStats)]) -> u64 {
     let scratch = phases.iter().map(|p| p.1.scratch_bytes).max().unwrap_or(0);
-    let other: usize = phases.iter().map(|p| p.1.constant_bytes + p.1.feed_bytes).sum();
-    Ok(Cost { flops, peak_bytes: state_bytes + (scratch + other) as u64, state_bytes, phases })
+    let other: usize = phases.iter().map(|p| p.1.constant_bytes + p.1.feed_bytes + p.1.output_bytes).sum();
+    (scratch + other) as u64
 }

@@ -31,6 +31,8 @@ use window::{Rate, Window};
 const TICKS: u64 = 40;
 /// Images in a sample grid.
 pub const GRID: usize = 64;
+/// Longest side of a sample grid in pixels; larger images are drawn in smaller grids.
+const GRID_SIDE: usize = 4096;
 /// Points in a scatter plot.
 const POINTS: usize = 2000;
 /// Samples that are scored against a known mixture at the end of a run.
@@ -291,7 +293,7 @@ impl Run {
     fn draw(&mut self) -> Result<PathBuf, Error> {
         let path = self.folder.samples().join(format!("step-{:06}.png", self.trainer.progress().step));
         let shape = self.trainer.objective().recipe.data.shape.clone();
-        let count = if shape.len() == 3 { GRID } else { POINTS };
+        let count = samples_drawn(&shape);
         let samples = {
             let (objective, session) = self.trainer.parts_mut();
             self.sampler.draw(objective, session, 0, count)?
@@ -511,6 +513,13 @@ pub fn write_picture(path: &Path, samples: &[f32], shape: &[usize], dataset: &Da
     dataset.fill(&indices, &mut real, None)?;
     picture::write_scatter(path, &original_points(&real, dataset), &original_points(samples, dataset))?;
     Ok(())
+}
+
+/// Samples that a tick draws: a square grid of at most [`GRID`] images and [`GRID_SIDE`] pixels a side, or points.
+pub fn samples_drawn(shape: &[usize]) -> usize {
+    let [height, width, _] = shape[..] else { return POINTS };
+    let fits = |side: usize| side * side <= GRID && side * height.max(width) <= GRID_SIDE;
+    (1..=GRID).take_while(|&side| fits(side)).last().map_or(1, |side| side * side)
 }
 
 /// The image count of the next tick after `images`.

@@ -10,7 +10,14 @@ use ganymede_kernels::random::fold_in;
 const SAMPLE: u64 = 0x736d_706c;
 
 /// Batches that programs are compiled for; a request is padded to the smallest that holds it.
-const BATCHES: [usize; 4] = [1, 16, 64, 256];
+const BATCHES: [usize; 5] = [1, 4, 16, 64, 256];
+
+/// The batch in which `count` samples are drawn, as far as they fill it. Larger ones than in training are not used:
+/// drawing samples takes less memory than a step of training then.
+pub fn batch_for(objective: &Objective, count: usize) -> usize {
+    let allowed = || BATCHES.into_iter().filter(|b| *b <= objective.recipe.train.batch.max(1));
+    allowed().find(|b| *b >= count).or_else(|| allowed().next_back()).unwrap_or(1)
+}
 
 /// Draws samples through programs of a few sizes, compiled when first needed.
 pub struct Sampler {
@@ -37,7 +44,7 @@ impl Sampler {
         let mut done = 0;
         while done < count {
             let left = count - done;
-            let batch = BATCHES.into_iter().find(|b| *b >= left).unwrap_or(BATCHES[BATCHES.len() - 1]);
+            let batch = batch_for(objective, left);
             let phase = self.program(objective, session, batch)?;
             let index = first + done as u64;
             // A generator without random layers still has its latents, so both feeds exist.

@@ -1,9 +1,9 @@
 //! What the frozen workloads cost, without a clock: work, kernels and memory against `cost.snapshot`.
 
-use ganymede::Objective;
-use ganymede::cost::of_step;
+use ganymede::cost::{of_run, of_step};
 use ganymede::networks::Side;
 use ganymede::workloads::{WORKLOADS, Workload};
+use ganymede::{Objective, Recipe};
 use ganymede_graph::{Function, Op, ops::conv::ConvKind};
 use ganymede_kernels::isa::Isa;
 use std::fmt::Write;
@@ -111,4 +111,28 @@ fn lazy_regularizers_are_averaged_over_the_steps() {
     let penalty = (always - never) * 64.0 / 63.0;
     let expected = always - 0.75 * penalty;
     assert!(penalty > 0.0 && (fourth - expected).abs() < 1e-6 * always, "{fourth} against {expected}");
+}
+
+#[test]
+fn the_samples_of_a_tick_are_part_of_a_runs_peak() {
+    let with_batch = |batch: usize| {
+        let mut recipe = Recipe::builtin("dcgan28").unwrap();
+        recipe.train.batch = batch;
+        Objective::new(recipe).unwrap()
+    };
+    // Samples are drawn in no larger batches than a step's, so a step's arena serves them too.
+    for (batch, drawn) in [(64, 64), (48, 16), (2, 1)] {
+        let objective = with_batch(batch);
+        assert_eq!(ganymede::sampler::batch_for(&objective, 64), drawn);
+        let (step, run) =
+            (of_step(&objective, Isa::Portable).unwrap(), of_run(&objective, Isa::Portable).unwrap());
+        assert_eq!(run.flops, step.flops);
+        let samples = (64 * 28 * 28 * 5) as u64;
+        assert!(run.peak_bytes >= step.peak_bytes + samples, "{} and {}", run.peak_bytes, step.peak_bytes);
+        assert!(run.peak_bytes < step.peak_bytes + (4 << 20), "{} and {}", run.peak_bytes, step.peak_bytes);
+    }
+    assert_eq!(
+        [28, 256, 512, 1024, 8192].map(|side| ganymede::run::samples_drawn(&[side, side, 3])),
+        [64, 64, 64, 16, 1]
+    );
 }
