@@ -32,7 +32,7 @@ pub enum Net {
     Model(&'static dyn Model, Options),
 }
 
-/// Batch used where a network is built only to look at its shapes.
+/// Batch used where a network that fits is built only for its parameters and layers, which no batch changes.
 const PROBE: usize = 2;
 
 impl Net {
@@ -72,19 +72,26 @@ impl Net {
         }
     }
 
-    /// Shape of one output for one input of the given shape, or what does not fit.
-    pub fn output_shape(&self, input: &[usize], sample: &[usize], side: Side) -> Result<Vec<usize>, String> {
+    /// Shape of one output for one input of the given shape, or what does not fit. `batch` is that of training: what
+    /// takes statistics over it, as batch norm does, refuses some.
+    pub fn output_shape(
+        &self,
+        batch: usize,
+        input: &[usize],
+        sample: &[usize],
+        side: Side,
+    ) -> Result<Vec<usize>, String> {
         if let Net::Layers(network) = self {
-            network.check(input, PROBE).map_err(|e| e.to_string())?;
+            network.check(input, batch).map_err(|e| e.to_string())?;
         }
-        let (graph, _, out) = self.probe(input, sample, side);
+        let (graph, _, out) = self.probe(batch, input, sample, side);
         graph.finish().map_err(|e| e.to_string())?;
         Ok(out.shape()[1..].to_vec())
     }
 
-    fn probe(&self, input: &[usize], sample: &[usize], side: Side) -> (Graph, Scope, Tensor) {
+    fn probe(&self, batch: usize, input: &[usize], sample: &[usize], side: Side) -> (Graph, Scope, Tensor) {
         let graph = Graph::new();
-        let mut shape = vec![PROBE];
+        let mut shape = vec![batch];
         shape.extend(input);
         let x = graph.feed("x", TensorType::f32(shape));
         let scope = Scope::root(&graph, side.root(), Mode::eval());
@@ -94,7 +101,7 @@ impl Net {
 
     /// Parameters and layer table of a network that fits its shapes.
     pub fn describe(&self, input: &[usize], sample: &[usize], side: Side) -> (Params, Vec<LayerRow>) {
-        let (_, scope, _) = self.probe(input, sample, side);
+        let (_, scope, _) = self.probe(PROBE, input, sample, side);
         (scope.params(), scope.layers())
     }
 }

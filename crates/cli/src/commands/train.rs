@@ -5,6 +5,7 @@ use crate::progress::Progress;
 use crate::say::{complain, say, tell};
 use anyhow::{Context, anyhow, bail};
 use ganymede::checkpoint;
+use ganymede::cost::Cost;
 use ganymede::networks::Side;
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
 use ganymede::{Error, Objective, Recipe};
@@ -49,12 +50,13 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     // Refuses what cannot train before it makes a folder.
     planned_images(length, &recipe, &dataset)?;
     check_fit(&objective, &dataset)?;
+    let cost = ganymede::cost::of_step(&objective, executor.isa())?;
     let folder = match &options.out {
         Some(root) => RunFolder::create(root)?,
         None => RunFolder::create_unused(&recipe.name)?,
     };
     let root = folder.root.clone();
-    announce(options, &objective, &dataset, &executor, &root, options.seed)?;
+    announce(options, &objective, &cost, &dataset, &executor, &root, options.seed);
     let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
     finish(options, &root, run)
 }
@@ -108,13 +110,14 @@ fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
 fn announce(
     options: &Train,
     objective: &Objective,
+    cost: &Cost,
     dataset: &Dataset,
     executor: &Executor,
     root: &Path,
     seed: u64,
-) -> anyhow::Result<()> {
+) {
     if options.json {
-        return Ok(());
+        return;
     }
     let parameters = |side| objective.params(side).count_trainable() as u64;
     let (g, d) = (parameters(Side::Generator), parameters(Side::Discriminator));
@@ -127,7 +130,6 @@ fn announce(
         executor.isa().name()
     );
     tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
-    let cost = ganymede::cost::of_step(objective, executor.isa())?;
     tell!(
         "A step takes {} of memory at the peak; each checkpoint {} on disk (two are kept).",
         human::bytes(cost.peak_bytes),
@@ -137,7 +139,6 @@ fn announce(
         "The losses of a GAN need not fall, since its networks compete. Look at the samples: {}",
         root.join("samples").display()
     );
-    Ok(())
 }
 
 fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
@@ -258,7 +259,8 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let objective = Objective::new(recipe.clone())?;
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
-    announce(options, &objective, &dataset, &executor, &root, begun.seed)?;
+    let cost = ganymede::cost::of_step(&objective, executor.isa())?;
+    announce(options, &objective, &cost, &dataset, &executor, &root, begun.seed);
     let run = Run::resume(
         RunFolder { root: root.clone() },
         recipe,

@@ -361,7 +361,7 @@ impl Recipe {
         let discriminator =
             Net::from_spec(&self.discriminator).map_err(|m| self.error("discriminator", m))?;
         let made = generator
-            .output_shape(&[self.latent.dim], &self.data.shape, Side::Generator)
+            .output_shape(self.train.batch, &[self.latent.dim], &self.data.shape, Side::Generator)
             .map_err(|m| self.error("generator", m))?;
         if made != self.data.shape {
             return Err(self.error(
@@ -370,7 +370,7 @@ impl Recipe {
             ));
         }
         let judged = discriminator
-            .output_shape(&self.data.shape, &self.data.shape, Side::Discriminator)
+            .output_shape(self.train.batch, &self.data.shape, &self.data.shape, Side::Discriminator)
             .map_err(|m| self.error("discriminator", m))?;
         if judged.iter().product::<usize>() != 1 {
             return Err(self.error(
