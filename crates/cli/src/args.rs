@@ -90,7 +90,8 @@ pub struct Train {
     /// Seed of weights, latents and the order of samples: the same seed gives the same run.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Change a key of the recipe; an ending such as `lr` changes every key with it. Repeatable.
+    /// Change a key of the recipe; an ending such as `lr` changes every key with it. Repeatable. Beside --resume,
+    /// `images=N` lengthens the run as --images does.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Go on with a run (its folder, or one of its checkpoints), bit for bit as if it had not stopped.

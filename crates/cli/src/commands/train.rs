@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use ganymede::checkpoint;
 use ganymede::cost::Cost;
 use ganymede::networks::Side;
+use ganymede::recipe::reaches;
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Executor;
@@ -232,7 +233,10 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     };
     let spec = options.data.clone().unwrap_or(begun.data.clone());
     let dataset = Arc::new(open(&spec, &OpenOptions { seed: begun.seed, ..OpenOptions::default() })?);
-    let longer = match length(options) {
+    // Beside --resume the recipe's own length means what it means when a run begins.
+    let set = options.set.iter().any(|entry| reaches(entry, "train.images"));
+    let asked = length(options).or(set.then_some(Length::Images(recipe.train.images)));
+    let longer = match asked {
         None => None,
         Some(Length::Minutes(_)) => {
             bail!("--minutes cannot lengthen a run: give --images, --steps or --epochs")

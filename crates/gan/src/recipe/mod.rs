@@ -6,6 +6,7 @@ mod parse;
 mod scheduled;
 
 pub use builtin::{BUILTIN, Builtin};
+pub use parse::reaches;
 pub use scheduled::Scheduled;
 
 use crate::losses::{self, Loss};

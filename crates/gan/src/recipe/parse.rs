@@ -10,6 +10,15 @@ const ALIASES: &[(&str, &str)] =
 /// Keys that a recipe may leave out, and that can be set nevertheless.
 const OPTIONAL: &[&str] = &["beta1", "beta2", "eps", "weight_decay"];
 
+/// What belongs to a run and not to its recipe, and where it is said.
+const SETTLED: &[(&str, &str)] = &[
+    ("data", "name the data after `train`; data.shape and data.default are keys"),
+    ("seed", "the run's seed is given with --seed when it begins"),
+    ("run.data", "name the data after `train`"),
+    ("run.seed", "the run's seed is given with --seed when it begins"),
+    ("run.images", "give the run's length with --images"),
+];
+
 /// Parts of a recipe that can be set as a whole, e.g. `regularizers=[]`.
 const SECTIONS: &[&str] = &[
     "data",
@@ -143,6 +152,12 @@ pub(super) fn leaves(prefix: &str, value: &toml::Value, out: &mut Vec<String>) {
     }
 }
 
+/// Whether an override reaches the key at `path`: by its whole path, an ending of it, or a table around it.
+pub fn reaches(entry: &str, path: &str) -> bool {
+    let key = entry.split_once('=').map_or(entry, |(key, _)| key).trim();
+    key == path || path.ends_with(&format!(".{key}")) || path.starts_with(&format!("{key}."))
+}
+
 /// Sets what an override names; returns the paths.
 fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError> {
     let fail = |message: String| RecipeError { at: format!("--set {entry}"), message };
@@ -165,6 +180,8 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         }
     }
     leaves("", &toml::Value::Table(table.clone()), &mut paths);
+    // What the command line settled is no part of the recipe.
+    paths.retain(|p| !p.starts_with("run."));
     for key in OPTIONAL {
         paths.push(format!("generator.optimizer.{key}"));
         paths.push(format!("discriminator.optimizer.{key}"));
@@ -182,6 +199,15 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     let option = wanted.starts_with("generator.options.") || wanted.starts_with("discriminator.options.");
     let section = SECTIONS.contains(&wanted) && (value.is_table() || value.is_array());
     if hits.is_empty() && !option && !section {
+        if let Some((_, option)) = SETTLED.iter().find(|(key, _)| *key == wanted) {
+            return Err(fail(format!("`{key}` is no key of a recipe: {option}")));
+        }
+        if SECTIONS.contains(&wanted) {
+            let own = |p: &&String| p.starts_with(&format!("{wanted}."));
+            let keys: Vec<&str> = paths.iter().filter(own).map(String::as_str).collect();
+            let keys = keys.join(", ");
+            return Err(fail(format!("`{key}` is a table of keys: set one of them ({keys}), or all: {key}={{..}}")));
+        }
         // A path is compared with paths, a short key with endings: together they would bury the answer.
         let mut known: Vec<&str> = match key.contains('.') {
             true => paths.iter().map(String::as_str).collect(),
