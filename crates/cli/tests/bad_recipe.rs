@@ -176,6 +176,23 @@ fn layers_and_model_exclude_each_other() {
         "model = \"residual\"\noptions = { widths = [8, 8, 8, 8, 8], blocks = [0, 0, 0, 0, 0] }",
         &["multiples of 16", "[8, 8, 1]"],
     );
+    refused_file(
+        layers,
+        &format!("{layers}\noptions = {{ widths = [8] }}"),
+        &["key `generator`", "has `options`", "only a `model`"],
+    );
+    let folder = prepared();
+    for (set, words) in [
+        ("generator.model=residul", ["unknown model `residul`", "did you mean `residual`?"]),
+        ("generator.layers=[\"dens 64\"]", ["layer 1 (`dens 64`)", "did you mean `dense`?"]),
+        ("generator.layers=dense 64", ["--set generator.layers=dense 64", "a sequence"]),
+        ("generator.layers=[]", ["key `generator`", "either `layers = [..]` or `model"]),
+        ("generator.options.widths=[8]", ["key `generator`", "only a `model`"]),
+        ("generator.modle=residual", ["unknown key `generator.modle`", "did you mean `generator.model`?"]),
+        ("train=3", ["`train` is a table of keys", "train.batch"]),
+    ] {
+        refused(folder.path(), 1, &["--recipe", "tiny.toml", "--set", set], &words);
+    }
 }
 
 #[test]

@@ -115,6 +115,39 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
 }
 
 #[test]
+fn networks_are_switched_between_layers_and_models_on_the_command_line() {
+    let folder = prepared();
+    let dry = |recipe: &str, sets: &[&str]| {
+        let mut arguments = vec!["train", "--recipe", recipe, "--dry-run", "--json"];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        json(&run(folder.path(), &arguments).fine())["recipe"].clone()
+    };
+    let residual = dry("dcgan28", &["generator.model=residual"]);
+    assert_eq!(residual["generator"]["model"], "residual");
+    assert!(residual["generator"].get("layers").is_none() && residual["discriminator"]["layers"].is_array());
+    // Options in either order, by path, by ending, and as a whole.
+    for sets in [
+        &["generator.model=residual", "generator.options.widths=[64,32,16]"][..],
+        &["generator.options.widths=[64,32,16]", "generator.model=residual"],
+        &["generator.model=residual", "widths=[64,32,16]"],
+        &["generator.model=residual", "generator.options={widths=[64,32,16]}"],
+    ] {
+        let recipe = dry("dcgan28", sets);
+        assert_eq!(recipe["generator"]["options"]["widths"], serde_json::json!([64, 32, 16]), "{sets:?}");
+        assert!(recipe["discriminator"].get("options").is_none(), "{sets:?}");
+    }
+    let layers = r#"generator.layers=["dense 784 tanh", "reshape 28 28 1"]"#;
+    let listed = dry("residual28", &[layers]);
+    assert_eq!(listed["generator"]["layers"], serde_json::json!(["dense 784 tanh", "reshape 28 28 1"]));
+    assert!(listed["generator"].get("model").is_none() && listed["generator"].get("options").is_none());
+    assert_eq!(listed["discriminator"]["model"], "residual");
+    // There and back again, and both at once by the ending.
+    let back = dry("residual28", &[layers, "generator.model=residual", "blocks=[0,0,0]"]);
+    assert_eq!(back["generator"]["options"], serde_json::json!({"blocks": [0, 0, 0]}));
+    assert_eq!(dry("dcgan28", &["model=residual"])["discriminator"]["model"], "residual");
+}
+
+#[test]
 fn runs_are_numbered_where_no_folder_is_named() {
     let folder = prepared();
     for n in 1..3 {

@@ -41,6 +41,9 @@ impl Net {
         match (&spec.model, spec.layers.is_empty()) {
             (None, true) => Err("needs either `layers = [..]` or `model = \"..\"`".into()),
             (Some(_), false) => Err("has both `layers` and `model`: keep one of them".into()),
+            (None, false) if !spec.options.is_empty() => {
+                Err("has `options`, which only a `model` takes: leave them out".into())
+            }
             (None, false) => {
                 let network = Network::parse(&spec.layers).map_err(|e| e.to_string())?;
                 Ok(Net::Layers(network))

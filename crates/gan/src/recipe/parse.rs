@@ -28,10 +28,15 @@ const SECTIONS: &[&str] = &[
     "ema",
     "regularizers",
     "generator",
+    "generator.options",
     "generator.optimizer",
     "discriminator",
+    "discriminator.options",
     "discriminator.optimizer",
 ];
+
+/// The tables of the two networks.
+const SIDES: [&str; 2] = ["generator", "discriminator"];
 
 impl Recipe {
     /// The recipe of that name, or the one in that file. An override is `key=value`; a key may be a whole path
@@ -182,9 +187,13 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     leaves("", &toml::Value::Table(table.clone()), &mut paths);
     // What the command line settled is no part of the recipe.
     paths.retain(|p| !p.starts_with("run."));
-    for key in OPTIONAL {
-        paths.push(format!("generator.optimizer.{key}"));
-        paths.push(format!("discriminator.optimizer.{key}"));
+    for side in SIDES {
+        paths.extend(OPTIONAL.iter().map(|key| format!("{side}.optimizer.{key}")));
+        paths.extend(["model", "layers"].map(|key| format!("{side}.{key}")));
+        let model = table.get(side).and_then(|n| n.get("model")).and_then(toml::Value::as_str);
+        if let Some(model) = model.and_then(crate::models::find) {
+            paths.extend(model.options().iter().map(|o| format!("{side}.options.{}", o.key)));
+        }
     }
     paths.push("ema.half_life".into());
     paths.sort_unstable();
@@ -196,7 +205,7 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         None => paths.iter().filter(|p| p.ends_with(&format!(".{wanted}"))).cloned().collect(),
     };
     // Options of named models are open: the model itself checks them.
-    let option = wanted.starts_with("generator.options.") || wanted.starts_with("discriminator.options.");
+    let option = SIDES.iter().any(|side| wanted.starts_with(&format!("{side}.options.")));
     let section = SECTIONS.contains(&wanted) && (value.is_table() || value.is_array());
     if hits.is_empty() && !option && !section {
         if let Some((_, option)) = SETTLED.iter().find(|(key, _)| *key == wanted) {
@@ -222,8 +231,25 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     let targets = if hits.is_empty() { vec![wanted.to_string()] } else { hits };
     for path in &targets {
         assign(table, path, value.clone()).map_err(&fail)?;
+        replace(table, path);
     }
     Ok(targets)
+}
+
+/// A network is either a list of layers or a model: setting one takes the other away, which would exclude it.
+fn replace(table: &mut toml::Table, path: &str) {
+    let Some((side, key)) = path.split_once('.') else { return };
+    let Some(network) = table.get_mut(side).filter(|_| SIDES.contains(&side)).and_then(|n| n.as_table_mut()) else {
+        return;
+    };
+    let excluded: &[&str] = match key {
+        "model" => &["layers"],
+        "layers" => &["model", "options"],
+        _ => &[],
+    };
+    for key in excluded {
+        network.remove(*key);
+    }
 }
 
 /// Puts `value` at a dotted path, making the tables on the way.
