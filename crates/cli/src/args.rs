@@ -157,7 +157,8 @@ pub struct Judge {
 pub struct Recipes {
     /// The recipe to print.
     pub name: Option<String>,
-    /// List the words that recipes are made of: layers, losses, regularizers, models, optimizers.
+    /// List the words that recipes are made of: layers, activations, initializers, losses, regularizers, models,
+    /// optimizers, schedules.
     #[arg(long, conflicts_with = "name")]
     pub words: bool,
     /// One JSON object on standard output instead of text.

@@ -120,6 +120,8 @@ pub fn optimizer(spec: &OptimizerSpec) -> Result<Box<dyn Optimizer>, String> {
         (second, largest(&spec.beta2)),
         (Some("eps").filter(|name| has(found, name)), spec.eps),
         (Some("weight_decay").filter(|name| has(found, name)), spec.weight_decay),
+        (Some("momentum").filter(|name| has(found, name) && first != Some(*name)), spec.momentum),
+        (Some("nesterov").filter(|name| has(found, name)), spec.nesterov.map(|on| f64::from(u8::from(on)))),
     ];
     let given = settings.into_iter().filter_map(|(name, value)| Some((name?, value?)));
     ganymede_nn::optim::configure(&spec.kind, given).map_err(|e| e.to_string())
@@ -144,7 +146,15 @@ impl OptimizerSpec {
         self.beta2 = beta(self.beta2, second);
         self.eps = own("eps").map(|own| self.eps.unwrap_or(own));
         self.weight_decay = own("weight_decay").map(|own| self.weight_decay.unwrap_or(own));
+        let momentum = own("momentum").filter(|_| first != Some("momentum"));
+        self.momentum = momentum.map(|own| self.momentum.unwrap_or(own));
+        self.nesterov = own("nesterov").map(|own| self.nesterov.unwrap_or(own != 0.0));
         self
+    }
+
+    /// Whether `momentum` is what [`OptimizerSpec::beta1`] gives.
+    pub(crate) fn calls_its_momentum_beta1(&self) -> bool {
+        ganymede_nn::optim::by_name(&self.kind).is_ok_and(|found| found.decays()[0] == Some("momentum"))
     }
 
     /// Keys given that mean nothing to the optimizer.
@@ -155,6 +165,8 @@ impl OptimizerSpec {
             ("beta2", self.beta2.is_some() && resolved.beta2.is_none()),
             ("eps", self.eps.is_some() && resolved.eps.is_none()),
             ("weight_decay", self.weight_decay.is_some() && resolved.weight_decay.is_none()),
+            ("momentum", self.momentum.is_some() && resolved.momentum.is_none()),
+            ("nesterov", self.nesterov.is_some() && resolved.nesterov.is_none()),
         ]
         .into_iter()
         .filter_map(|(name, unused)| unused.then_some(name))

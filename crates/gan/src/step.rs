@@ -6,10 +6,10 @@
 
 use crate::losses::Loss;
 use crate::networks::{self, Net, Side};
-use crate::recipe::{OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
+use crate::recipe::{EmaBuffers, OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
 use crate::regularizers::{Context, Regularizer};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType, grad};
-use ganymede_nn::optim::{Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
+use ganymede_nn::optim::{BufferRule, Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
 use ganymede_nn::{Mode, Optimizer, Params, RandomSource, Scope};
 
 /// Streams of the random key; those of dropout layers have their top bit set.
@@ -274,9 +274,13 @@ impl Objective {
         let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
         let gradients = grad(&loss, &variables);
         let mut plan = self.plan(Side::Generator);
-        plan.ema = self.recipe.ema.as_ref().map(|_| {
+        plan.ema = self.recipe.ema.as_ref().map(|average| {
             let decay = graph.feed(feed::EMA_DECAY, TensorType::f32([]));
-            EmaSpec::new(&decay, g.buffers())
+            let buffer_rule = match average.buffers {
+                EmaBuffers::Copy => BufferRule::Copy,
+                EmaBuffers::Average => BufferRule::Average,
+            };
+            EmaSpec { buffer_rule, ..EmaSpec::new(&decay, g.buffers()) }
         });
         let finite = apply(&graph, &plan, &params, &gradients, &hyper);
         graph.commit_when(&finite.and(&loss.is_finite()));
@@ -322,6 +326,7 @@ impl Objective {
         let spec = self.optimizer_spec(side);
         let mut plan = Plan::new(self.optimizer(side), &optimizer_prefix(side));
         plan.clip_norm = (spec.clip_norm > 0.0).then_some(spec.clip_norm);
+        plan.clip_value = (spec.clip_value > 0.0).then_some(spec.clip_value);
         plan
     }
 

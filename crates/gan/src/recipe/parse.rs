@@ -8,7 +8,7 @@ const ALIASES: &[(&str, &str)] =
     &[("gamma", "strength"), ("n_critic", "critic_steps"), ("learning_rate", "lr")];
 
 /// Keys that a recipe may leave out, and that can be set nevertheless.
-const OPTIONAL: &[&str] = &["beta1", "beta2", "eps", "weight_decay"];
+const OPTIONAL: &[&str] = &["beta1", "beta2", "eps", "weight_decay", "momentum", "nesterov"];
 
 /// What belongs to a run and not to its recipe, and where it is said.
 const SETTLED: &[(&str, &str)] = &[
@@ -110,7 +110,10 @@ impl Recipe {
         let of = |(side, network): (&str, &super::NetworkSpec)| {
             let spec = &network.optimizer;
             let say = |key: &str| {
-                let message = format!("optimizer `{}` has no {key}: leave it out", spec.kind);
+                let message = match spec.calls_its_momentum_beta1() && key == "momentum" {
+                    true => format!("optimizer `{}` has its momentum as beta1: use that", spec.kind),
+                    false => format!("optimizer `{}` has no {key}: leave it out", spec.kind),
+                };
                 (format!("{side}.optimizer.{key}"), message)
             };
             spec.unused().into_iter().map(say).collect::<Vec<_>>()
@@ -195,7 +198,7 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
             paths.extend(model.options().iter().map(|o| format!("{side}.options.{}", o.key)));
         }
     }
-    paths.push("ema.half_life".into());
+    paths.extend(["ema.half_life", "ema.buffers"].map(String::from));
     paths.sort_unstable();
     paths.dedup();
     let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);
@@ -215,7 +218,9 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
             let own = |p: &&String| p.starts_with(&format!("{wanted}."));
             let keys: Vec<&str> = paths.iter().filter(own).map(String::as_str).collect();
             let keys = keys.join(", ");
-            return Err(fail(format!("`{key}` is a table of keys: set one of them ({keys}), or all: {key}={{..}}")));
+            return Err(fail(format!(
+                "`{key}` is a table of keys: set one of them ({keys}), or all: {key}={{..}}"
+            )));
         }
         // A path is compared with paths, a short key with endings: together they would bury the answer.
         let mut known: Vec<&str> = match key.contains('.') {
@@ -239,7 +244,8 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
 /// A network is either a list of layers or a model: setting one takes the other away, which would exclude it.
 fn replace(table: &mut toml::Table, path: &str) {
     let Some((side, key)) = path.split_once('.') else { return };
-    let Some(network) = table.get_mut(side).filter(|_| SIDES.contains(&side)).and_then(|n| n.as_table_mut()) else {
+    let Some(network) = table.get_mut(side).filter(|_| SIDES.contains(&side)).and_then(|n| n.as_table_mut())
+    else {
         return;
     };
     let excluded: &[&str] = match key {
