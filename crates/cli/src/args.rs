@@ -42,6 +42,18 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
+fn threshold(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // Of the f32 that latents are.
+        Ok(v) if v as f32 > 0.0 && (v as f32).is_finite() => Ok(v),
+        _ => Err(
+            "no latent lies within it: expected a number above 0, e.g. 0.7; 2 changes little, and without \
+                  --truncation nothing is cut off"
+                .into(),
+        ),
+    }
+}
+
 fn threads(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => {
@@ -122,6 +134,10 @@ pub struct Sample {
     /// Seed of the latents: sample i of a seed is always the same.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Draw latents from the normal restricted to [-PSI, PSI], the truncation trick (Brock, Donahue, Simonyan 2019): the
+    /// smaller PSI is, the more typical and the more alike the samples are.
+    #[arg(long, value_name = "PSI", allow_negative_numbers = true, value_parser = threshold)]
+    pub truncation: Option<f64>,
     /// A .png file for one picture of all, or a folder for one file each (points: a .png or .csv file).
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,

@@ -183,6 +183,46 @@ fn samples_depend_on_seed_and_index_alone() {
 }
 
 #[test]
+fn truncated_samples_are_others_and_more_alike() {
+    let folder = trained();
+    let sample = |more: &[&str]| run(folder.path(), &[&["sample", "run", "--n", "64"], more].concat());
+    let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    sample(&["--out", "whole.png"]).fine();
+    for (psi, name) in [("0.5", "half.png"), ("0.01", "least.png")] {
+        sample(&["--out", name, "--truncation", psi]).fine();
+        assert_ne!(bytes(name), bytes("whole.png"), "{psi}");
+        sample(&["--out", "again.png", "--truncation", psi, "--threads", "1"]).fine();
+        assert_eq!(bytes(name), bytes("again.png"), "{psi}");
+    }
+    // No latent of 64 samples lies outside [-6, 6], so nothing is cut off.
+    sample(&["--out", "again.png", "--truncation", "6"]).fine();
+    assert_eq!(bytes("again.png"), bytes("whole.png"));
+    // Between the least and the largest value of a pixel over the 64 samples, on the average.
+    let spread = |folder_name: &str, more: &[&str]| {
+        sample(&[&["--out", folder_name], more].concat()).fine();
+        let images: Vec<Vec<u8>> = (0..64)
+            .map(|i| {
+                image::open(folder.path().join(format!("{folder_name}/{i:05}.png"))).unwrap().into_bytes()
+            })
+            .collect();
+        let of = |pixel: usize| images.iter().map(move |image| i32::from(image[pixel]));
+        let range = |pixel: usize| of(pixel).max().unwrap() - of(pixel).min().unwrap();
+        f64::from((0..64).map(range).sum::<i32>()) / 64.0
+    };
+    let (whole, half, least) =
+        (spread("a", &[]), spread("b", &["--truncation", "0.5"]), spread("c", &["--truncation", "0.01"]));
+    assert!(whole > 1.5 * half && half > 5.0 * least, "{whole}, {half}, {least}");
+
+    let out = sample(&["--out", "a.png", "--truncation", "0.5", "--json"]).fine();
+    assert_eq!(json(&out)["truncation"], 0.5);
+    for psi in ["0", "-1", "nan", "inf", "1e-60", "half"] {
+        sample(&["--out", "refused.png", "--truncation", psi])
+            .fails(2, &["--truncation", psi, "expected a number above 0"]);
+    }
+    assert!(!folder.path().join("refused.png").exists());
+}
+
+#[test]
 fn points_are_scored_and_sampled_as_picture_or_table() {
     let folder = tempfile::tempdir().unwrap();
     let mlp = ["--set", "batch=32", "--steps", "12", "--out", "run"];

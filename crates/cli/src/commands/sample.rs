@@ -15,7 +15,10 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let mut loaded = load(&options.run, options.threads)?;
     let shape = loaded.objective.recipe.data.shape.clone();
     let count = options.n as usize;
-    let mut sampler = Sampler::new(options.seed);
+    let mut sampler = match options.truncation {
+        None => Sampler::new(options.seed),
+        Some(threshold) => Sampler::truncated(options.seed, threshold),
+    };
     let extension = match options.out.is_dir() {
         true => String::new(),
         false => options.out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase(),
@@ -80,7 +83,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     }
     if options.json {
         let line = serde_json::json!({
-            "samples": count, "seed": options.seed, "out": options.out, "checkpoint": loaded.checkpoint,
+            "samples": count, "seed": options.seed, "truncation": options.truncation, "out": options.out, "checkpoint": loaded.checkpoint,
             "step": loaded.step, "images": loaded.images,
         });
         say!("{line}")?;
