@@ -118,13 +118,20 @@ pub struct Train {
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// One JSON object a line on standard output instead of text.
+    /// One JSON object a line on standard output instead of text: the first names the run folder, the last says how
+    /// the run ended.
     #[arg(long)]
     pub json: bool,
 }
 
 /// Options of `sample`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede sample runs/r3-28-1 --out samples.png                     64 images in one picture
+  ganymede sample runs/r3-28-1 --n 10000 --seed 7 --out made/        a file each, for scores
+  ganymede sample runs/r3-28-1 --truncation 0.7 --out typical.png    latents within a bound
+  ganymede sample runs/mlp2d-1 --n 5000 --out points.csv             points, as a table")]
 pub struct Sample {
     /// A run folder, or a checkpoint file.
     pub run: PathBuf,
@@ -151,6 +158,11 @@ pub struct Sample {
 
 /// Options of `judge`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede judge runs/r3-28-1 seven.png                   beside the run's own data
+  ganymede judge runs/r3-28-1 a.png b.png --data mnist/   beside other real samples
+  ganymede judge runs/r3-28-1 a.png --json                one object an image")]
 pub struct Judge {
     /// A run folder, or a checkpoint file.
     pub run: PathBuf,
@@ -170,6 +182,12 @@ pub struct Judge {
 
 /// Options of `recipes`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede recipes                    names, and what they are
+  ganymede recipes dcgan28            one as TOML: save it as mine.toml and edit it
+  ganymede recipes --words            what recipes can be made of
+  ganymede recipes --words --json     the same, one object a line")]
 pub struct Recipes {
     /// The recipe to print.
     pub name: Option<String>,
@@ -184,6 +202,11 @@ pub struct Recipes {
 
 /// Options of `data`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede data inspect mnist/                      count, shape, labels, range
+  ganymede data inspect glyphs --seed 3             the embedded digits of a seed
+  ganymede data inspect synthetic:grid25 --json     one object")]
 pub struct Data {
     /// What to do with it.
     #[command(subcommand)]
@@ -208,6 +231,12 @@ pub enum DataCommand {
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede bench                           all workloads
+  ganymede bench dcgan28 --threads 1       one of them, on one thread
+  ganymede bench dcgan28 --profile         with the time of each kernel
+  ganymede bench --json                    for comparing with another day")]
 pub struct Bench {
     /// Workloads; all of them if none is named.
     pub workloads: Vec<String>,
@@ -230,6 +259,11 @@ pub struct Bench {
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede doctor                  all checks
+  ganymede doctor --threads 2      with two threads
+  ganymede doctor --json           one object, for a bug report")]
 pub struct Doctor {
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
@@ -237,4 +271,29 @@ pub struct Doctor {
     /// One JSON object on standard output instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_verb_has_examples_that_parse() {
+        for verb in Arguments::command().get_subcommands() {
+            let name = verb.get_name();
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let (_, examples) =
+                help.split_once("Examples:\n").unwrap_or_else(|| panic!("{name} has no examples"));
+            let lines: Vec<&str> = examples.lines().take_while(|l| l.starts_with("  ganymede ")).collect();
+            assert!(lines.len() >= 3, "{name}: {lines:?}");
+            for line in lines {
+                // What stands behind three spaces explains the line.
+                let command = line.trim_start().split("   ").next().unwrap_or_default();
+                let words: Vec<&str> = command.split_whitespace().collect();
+                assert_eq!(words.get(1), Some(&name), "{line}");
+                Arguments::try_parse_from(&words).unwrap_or_else(|e| panic!("{line}: {e}"));
+            }
+        }
+    }
 }

@@ -57,16 +57,24 @@ fn json_output_is_one_object_a_line() {
     let arguments = ["train", "./set", "--recipe", "tiny.toml", "--steps", "10", "--out", "run", "--json"];
     let out = run(folder.path(), &arguments).fine();
     let lines: Vec<Value> = out.lines().map(json).collect();
-    assert_eq!(lines.len(), 11, "{out}");
-    assert_eq!(lines[0]["images"], 8);
-    let last = &lines[10];
+    assert_eq!(lines.len(), 12, "{out}");
+    assert_eq!((&lines[0]["event"], &lines[0]["run"]), (&"begin".into(), &"run".into()));
+    assert_eq!(lines[1]["images"], 8);
+    let last = &lines[11];
     assert_eq!((&last["event"], &last["run"]), (&"finished".into(), &"run".into()));
     assert_eq!((&last["step"], &last["images"]), (&10.into(), &80.into()));
     assert!(folder.path().join(last["samples"].as_str().unwrap()).exists());
     assert!(folder.path().join(last["checkpoint"].as_str().unwrap()).exists());
 
+    let out = run(folder.path(), &["train", "--resume", "run", "--steps", "12", "--json"]).fine();
+    let first = json(out.lines().next().unwrap());
+    assert_eq!(
+        (&first["event"], &first["run"], &first["step"]),
+        (&"resume".into(), &"run".into(), &10.into())
+    );
+
     let out = run(folder.path(), &["sample", "run", "--n", "3", "--out", "a.png", "--json"]).fine();
-    assert_eq!((json(&out)["samples"].clone(), json(&out)["step"].clone()), (3.into(), 10.into()));
+    assert_eq!((json(&out)["samples"].clone(), json(&out)["step"].clone()), (3.into(), 12.into()));
     let out = run(folder.path(), &["recipes", "--json"]).fine();
     assert!(
         out.lines().map(json).any(|r| r["name"] == "dcgan28" && r["shape"] == serde_json::json!([28, 28, 1]))
@@ -85,6 +93,18 @@ fn json_output_is_one_object_a_line() {
         plan["gflop_per_step"].as_f64().unwrap() > 0.0
             && plan["peak_bytes"].as_u64() > plan["state_bytes"].as_u64()
     );
+    let table = |key: &str| plan[key].as_array().unwrap().clone();
+    let first = serde_json::json!({"name": "G/dense1", "layer": table("generator_layers")[0]["layer"], "output": [24],
+        "parameters": 168});
+    assert_eq!(table("generator_layers")[0], first);
+    assert!(first["layer"].as_str().unwrap().contains("dense"), "{first}");
+    assert_eq!(table("generator_layers").last().unwrap()["output"], serde_json::json!([8, 8, 1]));
+    assert_eq!(table("discriminator_layers").last().unwrap()["output"], serde_json::json!([1]));
+    for side in ["generator", "discriminator"] {
+        let rows = table(&format!("{side}_layers"));
+        let sum: u64 = rows.iter().map(|row| row["parameters"].as_u64().unwrap()).sum();
+        assert_eq!(Some(sum), plan[format!("{side}_parameters")].as_u64(), "{side}: {rows:?}");
+    }
     let out = run(folder.path(), &["doctor", "--json"]).fine();
     assert_eq!(json(&out)["ok"], true);
 }
@@ -173,7 +193,9 @@ fn samples_depend_on_seed_and_index_alone() {
 
     // A few or many at once: the programs differ, the samples do not.
     sample(&["--n", "5", "--out", "few"]);
-    sample(&["--n", "70", "--out", "many"]);
+    let ended = run(folder.path(), &["sample", "run", "--n", "70", "--out", "many"]);
+    assert_eq!(ended.err, "", "no live line where nobody sees it");
+    ended.fine();
     assert_eq!(fs::read_dir(folder.path().join("many")).unwrap().count(), 70);
     for i in 0..5 {
         assert_eq!(bytes(&format!("few/{i:05}.png")), bytes(&format!("many/{i:05}.png")));
@@ -229,7 +251,16 @@ fn points_are_scored_and_sampled_as_picture_or_table() {
     let out = run(folder.path(), &[&["train", "synthetic:ring8?radius=3"], &mlp[..]].concat()).fine();
     assert!(out.contains("Training mlp2d on synthetic:ring8?radius=3"), "{out}");
     assert!(out.contains("10000 samples: "), "{out}");
-    run(folder.path(), &["sample", "run", "--n", "300", "--out", "points.csv"]).fine();
+    // A table that is there already is replaced whole: whoever holds the old one keeps it.
+    fs::write(folder.path().join("points.csv"), "old").unwrap();
+    fs::hard_link(folder.path().join("points.csv"), folder.path().join("held.csv")).unwrap();
+    let ended = run(folder.path(), &["sample", "run", "--n", "300", "--out", "points.csv"]);
+    assert_eq!(ended.err, "", "no live line where nobody sees it");
+    ended.fine();
+    let beside: Vec<_> =
+        hashes(folder.path()).into_keys().filter(|p| p.to_string_lossy().contains(".tmp-")).collect();
+    assert!(beside.is_empty(), "{beside:?}");
+    assert_eq!(fs::read_to_string(folder.path().join("held.csv")).unwrap(), "old");
     let table = fs::read_to_string(folder.path().join("points.csv")).unwrap();
     let mut lines = table.lines();
     assert_eq!(lines.next(), Some("x,y"));
@@ -306,6 +337,7 @@ fn every_verb_explains_itself() {
         assert!(top.contains(verb));
         let help = run(folder.path(), &[verb, "--help"]).fine();
         assert!(help.contains("Usage: ganymede") && help.len() > 200, "{help}");
+        assert!(help.contains(&format!("Examples:\n  ganymede {verb}")), "{help}");
     }
     assert!(run(folder.path(), &["train", "--help"]).fine().contains("need not fall"));
     assert!(run(folder.path(), &["--version"]).fine().starts_with("ganymede "));

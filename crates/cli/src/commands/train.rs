@@ -12,6 +12,7 @@ use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Executor;
 use ganymede_data::{Dataset, OpenOptions, open};
+use ganymede_nn::LayerRow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -59,6 +60,9 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let root = folder.root.clone();
     announce(options, &objective, &cost, &dataset, &executor, &root, options.seed);
     let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
+    if options.json {
+        tell!("{}", serde_json::json!({"event": "begin", "run": root, "step": 0, "images": 0}));
+    }
     finish(options, &root, run)
 }
 
@@ -274,7 +278,10 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
         begun.seed,
         longer,
     )?;
-    if !options.json {
+    if options.json {
+        let images = run.trainer().progress().images;
+        tell!("{}", serde_json::json!({"event": "resume", "run": root, "step": step, "images": images}));
+    } else {
         tell!("Resumed at step {step}.");
     }
     finish(options, &root, run)
@@ -310,8 +317,18 @@ fn dry_run(
     let cost = ganymede::cost::of_step(objective, executor.isa())?;
     let images = planned_images(length, &objective.recipe, dataset)?;
     if options.json {
+        let layers = |side| {
+            let (_, rows) = objective.describe(side);
+            let row = |r: &LayerRow| {
+                serde_json::json!({
+                    "name": r.path, "layer": r.layer, "output": r.output[1..], "parameters": r.parameters,
+                })
+            };
+            rows.iter().map(row).collect::<Vec<_>>()
+        };
         let line = serde_json::json!({
             "recipe": objective.recipe, "data": dataset.spec(), "images": images,
+            "generator_layers": layers(Side::Generator), "discriminator_layers": layers(Side::Discriminator),
             "generator_parameters": objective.params(Side::Generator).count_trainable(),
             "discriminator_parameters": objective.params(Side::Discriminator).count_trainable(),
             "gflop_per_step": cost.flops as f64 / 1e9, "peak_bytes": cost.peak_bytes, "state_bytes": cost.state_bytes,
