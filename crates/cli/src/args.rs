@@ -42,6 +42,18 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
+fn threshold(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // Of the f32 that latents are.
+        Ok(v) if v as f32 > 0.0 && (v as f32).is_finite() => Ok(v),
+        _ => Err(
+            "no latent lies within it: expected a number above 0, e.g. 0.7; 2 changes little, and without \
+                  --truncation nothing is cut off"
+                .into(),
+        ),
+    }
+}
+
 fn threads(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => {
@@ -90,7 +102,8 @@ pub struct Train {
     /// Seed of weights, latents and the order of samples: the same seed gives the same run.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Change a key of the recipe; an ending such as `lr` changes every key with it. Repeatable.
+    /// Change a key of the recipe; an ending such as `lr` changes every key with it. Repeatable. Beside --resume,
+    /// `images=N` lengthens the run as --images does.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Go on with a run (its folder, or one of its checkpoints), bit for bit as if it had not stopped.
@@ -105,13 +118,20 @@ pub struct Train {
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// One JSON object a line on standard output instead of text.
+    /// One JSON object a line on standard output instead of text: the first names the run folder, the last says how
+    /// the run ended.
     #[arg(long)]
     pub json: bool,
 }
 
 /// Options of `sample`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede sample runs/r3-28-1 --out samples.png                     64 images in one picture
+  ganymede sample runs/r3-28-1 --n 10000 --seed 7 --out made/        a file each, for scores
+  ganymede sample runs/r3-28-1 --truncation 0.7 --out typical.png    latents within a bound
+  ganymede sample runs/mlp2d-1 --n 5000 --out points.csv             points, as a table")]
 pub struct Sample {
     /// A run folder, or a checkpoint file.
     pub run: PathBuf,
@@ -121,6 +141,10 @@ pub struct Sample {
     /// Seed of the latents: sample i of a seed is always the same.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Draw latents from the normal restricted to [-PSI, PSI], the truncation trick (Brock, Donahue, Simonyan 2019): the
+    /// smaller PSI is, the more typical and the more alike the samples are.
+    #[arg(long, value_name = "PSI", allow_negative_numbers = true, value_parser = threshold)]
+    pub truncation: Option<f64>,
     /// A .png file for one picture of all, or a folder for one file each (points: a .png or .csv file).
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,
@@ -134,6 +158,11 @@ pub struct Sample {
 
 /// Options of `judge`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede judge runs/r3-28-1 seven.png                   beside the run's own data
+  ganymede judge runs/r3-28-1 a.png b.png --data mnist/   beside other real samples
+  ganymede judge runs/r3-28-1 a.png --json                one object an image")]
 pub struct Judge {
     /// A run folder, or a checkpoint file.
     pub run: PathBuf,
@@ -153,10 +182,17 @@ pub struct Judge {
 
 /// Options of `recipes`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede recipes                    names, and what they are
+  ganymede recipes dcgan28            one as TOML: save it as mine.toml and edit it
+  ganymede recipes --words            what recipes can be made of
+  ganymede recipes --words --json     the same, one object a line")]
 pub struct Recipes {
     /// The recipe to print.
     pub name: Option<String>,
-    /// List the words that recipes are made of: layers, losses, regularizers, models, optimizers.
+    /// List the words that recipes are made of: layers, activations, initializers, losses, regularizers, models,
+    /// optimizers, schedules.
     #[arg(long, conflicts_with = "name")]
     pub words: bool,
     /// One JSON object on standard output instead of text.
@@ -166,6 +202,11 @@ pub struct Recipes {
 
 /// Options of `data`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede data inspect mnist/                      count, shape, labels, range
+  ganymede data inspect glyphs --seed 3             the embedded digits of a seed
+  ganymede data inspect synthetic:grid25 --json     one object")]
 pub struct Data {
     /// What to do with it.
     #[command(subcommand)]
@@ -190,6 +231,12 @@ pub enum DataCommand {
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede bench                           all workloads
+  ganymede bench dcgan28 --threads 1       one of them, on one thread
+  ganymede bench dcgan28 --profile         with the time of each kernel
+  ganymede bench --json                    for comparing with another day")]
 pub struct Bench {
     /// Workloads; all of them if none is named.
     pub workloads: Vec<String>,
@@ -212,6 +259,11 @@ pub struct Bench {
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede doctor                  all checks
+  ganymede doctor --threads 2      with two threads
+  ganymede doctor --json           one object, for a bug report")]
 pub struct Doctor {
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
@@ -219,4 +271,29 @@ pub struct Doctor {
     /// One JSON object on standard output instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_verb_has_examples_that_parse() {
+        for verb in Arguments::command().get_subcommands() {
+            let name = verb.get_name();
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let (_, examples) =
+                help.split_once("Examples:\n").unwrap_or_else(|| panic!("{name} has no examples"));
+            let lines: Vec<&str> = examples.lines().take_while(|l| l.starts_with("  ganymede ")).collect();
+            assert!(lines.len() >= 3, "{name}: {lines:?}");
+            for line in lines {
+                // What stands behind three spaces explains the line.
+                let command = line.trim_start().split("   ").next().unwrap_or_default();
+                let words: Vec<&str> = command.split_whitespace().collect();
+                assert_eq!(words.get(1), Some(&name), "{line}");
+                Arguments::try_parse_from(&words).unwrap_or_else(|e| panic!("{line}: {e}"));
+            }
+        }
+    }
 }

@@ -9,6 +9,20 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// A live line on standard error for `total` of something; `None` where that is no terminal.
+pub fn counter(total: u64, what: &'static str) -> Option<ProgressBar> {
+    std::io::stderr().is_terminal().then(|| {
+        let bar = ProgressBar::new(total);
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:24} {pos} of {len} {msg}  {per_sec}  {eta} left")
+        {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar
+    })
+}
+
 /// A live line on a terminal, a line a tick elsewhere, or JSON.
 pub struct Progress {
     json: bool,

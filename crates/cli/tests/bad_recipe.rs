@@ -142,6 +142,22 @@ fn layer_lists_are_answered_with_the_line() {
 }
 
 #[test]
+fn a_batch_that_a_layer_cannot_take_is_refused_before_anything_is_made() {
+    let folder = prepared();
+    let words = ["key `generator`", "layer 2 (`batch_norm`)", "at least 2"];
+    refused(folder.path(), 1, &["--recipe", "tiny.toml", "--set", "batch=1"], &words);
+    refused(folder.path(), 1, &["--recipe", "tiny.toml", "--set", "batch=1", "--json"], &words);
+    // Nothing of the refused run stands in the way of a corrected one.
+    let arguments = ["train", "./set", "--recipe", "tiny.toml", "--steps", "2", "--out", "run"];
+    run(folder.path(), &[&arguments[..], &["--set", "batch=2"]].concat()).fine();
+    // Without layers that look at the whole batch, one sample is enough.
+    let plain = TINY.replace("\"batch_norm\", ", "");
+    std::fs::write(folder.path().join("plain.toml"), plain).unwrap();
+    let arguments = ["train", "./set", "--recipe", "plain.toml", "--steps", "2", "--set", "batch=1"];
+    run(folder.path(), &[&arguments[..], &["--out", "single"]].concat()).fine();
+}
+
+#[test]
 fn layers_and_model_exclude_each_other() {
     refused_file(
         "layers = [\"dense 24\"",
@@ -160,6 +176,23 @@ fn layers_and_model_exclude_each_other() {
         "model = \"residual\"\noptions = { widths = [8, 8, 8, 8, 8], blocks = [0, 0, 0, 0, 0] }",
         &["multiples of 16", "[8, 8, 1]"],
     );
+    refused_file(
+        layers,
+        &format!("{layers}\noptions = {{ widths = [8] }}"),
+        &["key `generator`", "has `options`", "only a `model`"],
+    );
+    let folder = prepared();
+    for (set, words) in [
+        ("generator.model=residul", ["unknown model `residul`", "did you mean `residual`?"]),
+        ("generator.layers=[\"dens 64\"]", ["layer 1 (`dens 64`)", "did you mean `dense`?"]),
+        ("generator.layers=dense 64", ["--set generator.layers=dense 64", "a sequence"]),
+        ("generator.layers=[]", ["key `generator`", "either `layers = [..]` or `model"]),
+        ("generator.options.widths=[8]", ["key `generator`", "only a `model`"]),
+        ("generator.modle=residual", ["unknown key `generator.modle`", "did you mean `generator.model`?"]),
+        ("train=3", ["`train` is a table of keys", "train.batch"]),
+    ] {
+        refused(folder.path(), 1, &["--recipe", "tiny.toml", "--set", set], &words);
+    }
 }
 
 #[test]

@@ -81,6 +81,41 @@ fn twenty_steps_lengthened_to_forty_equal_forty_where_nothing_is_scheduled() {
 }
 
 #[test]
+fn keys_of_the_recipe_are_set_on_resuming_and_those_of_the_run_are_refused() {
+    let folder = prepared();
+    run(folder.path(), &train("10", "run", "2")).fine();
+    let before = hashes(&folder.path().join("run"));
+    for (set, words) in [
+        ("seed=3", ["--set seed=3", "no key of a recipe", "--seed"]),
+        ("data=./other", ["--set data=./other", "no key of a recipe", "after `train`"]),
+        ("run.images=400", ["--set run.images=400", "no key of a recipe", "--images"]),
+        ("run={images=400}", ["--set run=", "unknown key `run`", "known:"]),
+        ("version=2", ["--set version=2", "unknown key `version`", "known:"]),
+    ] {
+        run(folder.path(), &["train", "--resume", "run", "--set", set]).fails(1, &words);
+        assert_eq!(hashes(&folder.path().join("run")), before, "{set}");
+    }
+    // The same when a run begins.
+    run(folder.path(), &["train", "./set", "--recipe", "tiny.toml", "--set", "seed=3", "--out", "other"])
+        .fails(1, &["--set seed=3", "no key of a recipe", "--seed"]);
+    assert!(!folder.path().join("other").exists());
+
+    for (set, images) in [("images=160", 160), ("train.images=240", 240)] {
+        let out = run(folder.path(), &["train", "--resume", "run", "--set", set]).fine();
+        assert!(out.contains(&format!("Done after {images} images")), "{out}");
+        let text = fs::read_to_string(folder.path().join("run/recipe.toml")).unwrap();
+        let recipe: toml::Table = text.parse().unwrap();
+        assert_eq!(recipe["run"]["images"].as_integer(), Some(images), "{text}");
+        assert_eq!(recipe["run"]["seed"].as_integer(), Some(11), "{text}");
+    }
+    // Another key leaves the length alone, and a length of its own comes first.
+    let out = run(folder.path(), &["train", "--resume", "run", "--set", "lr=1e-4"]).fine();
+    assert!(out.contains("Done after 240 images"), "{out}");
+    let both = ["train", "--resume", "run", "--set", "images=800", "--images", "320"];
+    assert!(run(folder.path(), &both).fine().contains("Done after 320 images"));
+}
+
+#[test]
 fn another_seed_is_another_run_and_the_same_seed_the_same() {
     let folder = prepared();
     for (out, seed) in [("a", "1"), ("b", "1"), ("c", "2")] {

@@ -57,16 +57,24 @@ fn json_output_is_one_object_a_line() {
     let arguments = ["train", "./set", "--recipe", "tiny.toml", "--steps", "10", "--out", "run", "--json"];
     let out = run(folder.path(), &arguments).fine();
     let lines: Vec<Value> = out.lines().map(json).collect();
-    assert_eq!(lines.len(), 11, "{out}");
-    assert_eq!(lines[0]["images"], 8);
-    let last = &lines[10];
+    assert_eq!(lines.len(), 12, "{out}");
+    assert_eq!((&lines[0]["event"], &lines[0]["run"]), (&"begin".into(), &"run".into()));
+    assert_eq!(lines[1]["images"], 8);
+    let last = &lines[11];
     assert_eq!((&last["event"], &last["run"]), (&"finished".into(), &"run".into()));
     assert_eq!((&last["step"], &last["images"]), (&10.into(), &80.into()));
     assert!(folder.path().join(last["samples"].as_str().unwrap()).exists());
     assert!(folder.path().join(last["checkpoint"].as_str().unwrap()).exists());
 
+    let out = run(folder.path(), &["train", "--resume", "run", "--steps", "12", "--json"]).fine();
+    let first = json(out.lines().next().unwrap());
+    assert_eq!(
+        (&first["event"], &first["run"], &first["step"]),
+        (&"resume".into(), &"run".into(), &10.into())
+    );
+
     let out = run(folder.path(), &["sample", "run", "--n", "3", "--out", "a.png", "--json"]).fine();
-    assert_eq!((json(&out)["samples"].clone(), json(&out)["step"].clone()), (3.into(), 10.into()));
+    assert_eq!((json(&out)["samples"].clone(), json(&out)["step"].clone()), (3.into(), 12.into()));
     let out = run(folder.path(), &["recipes", "--json"]).fine();
     assert!(
         out.lines().map(json).any(|r| r["name"] == "dcgan28" && r["shape"] == serde_json::json!([28, 28, 1]))
@@ -85,6 +93,18 @@ fn json_output_is_one_object_a_line() {
         plan["gflop_per_step"].as_f64().unwrap() > 0.0
             && plan["peak_bytes"].as_u64() > plan["state_bytes"].as_u64()
     );
+    let table = |key: &str| plan[key].as_array().unwrap().clone();
+    let first = serde_json::json!({"name": "G/dense1", "layer": table("generator_layers")[0]["layer"], "output": [24],
+        "parameters": 168});
+    assert_eq!(table("generator_layers")[0], first);
+    assert!(first["layer"].as_str().unwrap().contains("dense"), "{first}");
+    assert_eq!(table("generator_layers").last().unwrap()["output"], serde_json::json!([8, 8, 1]));
+    assert_eq!(table("discriminator_layers").last().unwrap()["output"], serde_json::json!([1]));
+    for side in ["generator", "discriminator"] {
+        let rows = table(&format!("{side}_layers"));
+        let sum: u64 = rows.iter().map(|row| row["parameters"].as_u64().unwrap()).sum();
+        assert_eq!(Some(sum), plan[format!("{side}_parameters")].as_u64(), "{side}: {rows:?}");
+    }
     let out = run(folder.path(), &["doctor", "--json"]).fine();
     assert_eq!(json(&out)["ok"], true);
 }
@@ -115,6 +135,39 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
 }
 
 #[test]
+fn networks_are_switched_between_layers_and_models_on_the_command_line() {
+    let folder = prepared();
+    let dry = |recipe: &str, sets: &[&str]| {
+        let mut arguments = vec!["train", "--recipe", recipe, "--dry-run", "--json"];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        json(&run(folder.path(), &arguments).fine())["recipe"].clone()
+    };
+    let residual = dry("dcgan28", &["generator.model=residual"]);
+    assert_eq!(residual["generator"]["model"], "residual");
+    assert!(residual["generator"].get("layers").is_none() && residual["discriminator"]["layers"].is_array());
+    // Options in either order, by path, by ending, and as a whole.
+    for sets in [
+        &["generator.model=residual", "generator.options.widths=[64,32,16]"][..],
+        &["generator.options.widths=[64,32,16]", "generator.model=residual"],
+        &["generator.model=residual", "widths=[64,32,16]"],
+        &["generator.model=residual", "generator.options={widths=[64,32,16]}"],
+    ] {
+        let recipe = dry("dcgan28", sets);
+        assert_eq!(recipe["generator"]["options"]["widths"], serde_json::json!([64, 32, 16]), "{sets:?}");
+        assert!(recipe["discriminator"].get("options").is_none(), "{sets:?}");
+    }
+    let layers = r#"generator.layers=["dense 784 tanh", "reshape 28 28 1"]"#;
+    let listed = dry("residual28", &[layers]);
+    assert_eq!(listed["generator"]["layers"], serde_json::json!(["dense 784 tanh", "reshape 28 28 1"]));
+    assert!(listed["generator"].get("model").is_none() && listed["generator"].get("options").is_none());
+    assert_eq!(listed["discriminator"]["model"], "residual");
+    // There and back again, and both at once by the ending.
+    let back = dry("residual28", &[layers, "generator.model=residual", "blocks=[0,0,0]"]);
+    assert_eq!(back["generator"]["options"], serde_json::json!({"blocks": [0, 0, 0]}));
+    assert_eq!(dry("dcgan28", &["model=residual"])["discriminator"]["model"], "residual");
+}
+
+#[test]
 fn runs_are_numbered_where_no_folder_is_named() {
     let folder = prepared();
     for n in 1..3 {
@@ -140,7 +193,9 @@ fn samples_depend_on_seed_and_index_alone() {
 
     // A few or many at once: the programs differ, the samples do not.
     sample(&["--n", "5", "--out", "few"]);
-    sample(&["--n", "70", "--out", "many"]);
+    let ended = run(folder.path(), &["sample", "run", "--n", "70", "--out", "many"]);
+    assert_eq!(ended.err, "", "no live line where nobody sees it");
+    ended.fine();
     assert_eq!(fs::read_dir(folder.path().join("many")).unwrap().count(), 70);
     for i in 0..5 {
         assert_eq!(bytes(&format!("few/{i:05}.png")), bytes(&format!("many/{i:05}.png")));
@@ -150,13 +205,62 @@ fn samples_depend_on_seed_and_index_alone() {
 }
 
 #[test]
+fn truncated_samples_are_others_and_more_alike() {
+    let folder = trained();
+    let sample = |more: &[&str]| run(folder.path(), &[&["sample", "run", "--n", "64"], more].concat());
+    let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    sample(&["--out", "whole.png"]).fine();
+    for (psi, name) in [("0.5", "half.png"), ("0.01", "least.png")] {
+        sample(&["--out", name, "--truncation", psi]).fine();
+        assert_ne!(bytes(name), bytes("whole.png"), "{psi}");
+        sample(&["--out", "again.png", "--truncation", psi, "--threads", "1"]).fine();
+        assert_eq!(bytes(name), bytes("again.png"), "{psi}");
+    }
+    // No latent of 64 samples lies outside [-6, 6], so nothing is cut off.
+    sample(&["--out", "again.png", "--truncation", "6"]).fine();
+    assert_eq!(bytes("again.png"), bytes("whole.png"));
+    // Between the least and the largest value of a pixel over the 64 samples, on the average.
+    let spread = |folder_name: &str, more: &[&str]| {
+        sample(&[&["--out", folder_name], more].concat()).fine();
+        let images: Vec<Vec<u8>> = (0..64)
+            .map(|i| {
+                image::open(folder.path().join(format!("{folder_name}/{i:05}.png"))).unwrap().into_bytes()
+            })
+            .collect();
+        let of = |pixel: usize| images.iter().map(move |image| i32::from(image[pixel]));
+        let range = |pixel: usize| of(pixel).max().unwrap() - of(pixel).min().unwrap();
+        f64::from((0..64).map(range).sum::<i32>()) / 64.0
+    };
+    let (whole, half, least) =
+        (spread("a", &[]), spread("b", &["--truncation", "0.5"]), spread("c", &["--truncation", "0.01"]));
+    assert!(whole > 1.5 * half && half > 5.0 * least, "{whole}, {half}, {least}");
+
+    let out = sample(&["--out", "a.png", "--truncation", "0.5", "--json"]).fine();
+    assert_eq!(json(&out)["truncation"], 0.5);
+    for psi in ["0", "-1", "nan", "inf", "1e-60", "half"] {
+        sample(&["--out", "refused.png", "--truncation", psi])
+            .fails(2, &["--truncation", psi, "expected a number above 0"]);
+    }
+    assert!(!folder.path().join("refused.png").exists());
+}
+
+#[test]
 fn points_are_scored_and_sampled_as_picture_or_table() {
     let folder = tempfile::tempdir().unwrap();
     let mlp = ["--set", "batch=32", "--steps", "12", "--out", "run"];
     let out = run(folder.path(), &[&["train", "synthetic:ring8?radius=3"], &mlp[..]].concat()).fine();
     assert!(out.contains("Training mlp2d on synthetic:ring8?radius=3"), "{out}");
     assert!(out.contains("10000 samples: "), "{out}");
-    run(folder.path(), &["sample", "run", "--n", "300", "--out", "points.csv"]).fine();
+    // A table that is there already is replaced whole: whoever holds the old one keeps it.
+    fs::write(folder.path().join("points.csv"), "old").unwrap();
+    fs::hard_link(folder.path().join("points.csv"), folder.path().join("held.csv")).unwrap();
+    let ended = run(folder.path(), &["sample", "run", "--n", "300", "--out", "points.csv"]);
+    assert_eq!(ended.err, "", "no live line where nobody sees it");
+    ended.fine();
+    let beside: Vec<_> =
+        hashes(folder.path()).into_keys().filter(|p| p.to_string_lossy().contains(".tmp-")).collect();
+    assert!(beside.is_empty(), "{beside:?}");
+    assert_eq!(fs::read_to_string(folder.path().join("held.csv")).unwrap(), "old");
     let table = fs::read_to_string(folder.path().join("points.csv")).unwrap();
     let mut lines = table.lines();
     assert_eq!(lines.next(), Some("x,y"));
@@ -233,6 +337,7 @@ fn every_verb_explains_itself() {
         assert!(top.contains(verb));
         let help = run(folder.path(), &[verb, "--help"]).fine();
         assert!(help.contains("Usage: ganymede") && help.len() > 200, "{help}");
+        assert!(help.contains(&format!("Examples:\n  ganymede {verb}")), "{help}");
     }
     assert!(run(folder.path(), &["train", "--help"]).fine().contains("need not fall"));
     assert!(run(folder.path(), &["--version"]).fine().starts_with("ganymede "));

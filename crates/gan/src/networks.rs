@@ -32,7 +32,7 @@ pub enum Net {
     Model(&'static dyn Model, Options),
 }
 
-/// Batch used where a network is built only to look at its shapes.
+/// Batch used where a network that fits is built only for its parameters and layers, which no batch changes.
 const PROBE: usize = 2;
 
 impl Net {
@@ -41,6 +41,9 @@ impl Net {
         match (&spec.model, spec.layers.is_empty()) {
             (None, true) => Err("needs either `layers = [..]` or `model = \"..\"`".into()),
             (Some(_), false) => Err("has both `layers` and `model`: keep one of them".into()),
+            (None, false) if !spec.options.is_empty() => {
+                Err("has `options`, which only a `model` takes: leave them out".into())
+            }
             (None, false) => {
                 let network = Network::parse(&spec.layers).map_err(|e| e.to_string())?;
                 Ok(Net::Layers(network))
@@ -72,19 +75,26 @@ impl Net {
         }
     }
 
-    /// Shape of one output for one input of the given shape, or what does not fit.
-    pub fn output_shape(&self, input: &[usize], sample: &[usize], side: Side) -> Result<Vec<usize>, String> {
+    /// Shape of one output for one input of the given shape, or what does not fit. `batch` is that of training: what
+    /// takes statistics over it, as batch norm does, refuses some.
+    pub fn output_shape(
+        &self,
+        batch: usize,
+        input: &[usize],
+        sample: &[usize],
+        side: Side,
+    ) -> Result<Vec<usize>, String> {
         if let Net::Layers(network) = self {
-            network.check(input, PROBE).map_err(|e| e.to_string())?;
+            network.check(input, batch).map_err(|e| e.to_string())?;
         }
-        let (graph, _, out) = self.probe(input, sample, side);
+        let (graph, _, out) = self.probe(batch, input, sample, side);
         graph.finish().map_err(|e| e.to_string())?;
         Ok(out.shape()[1..].to_vec())
     }
 
-    fn probe(&self, input: &[usize], sample: &[usize], side: Side) -> (Graph, Scope, Tensor) {
+    fn probe(&self, batch: usize, input: &[usize], sample: &[usize], side: Side) -> (Graph, Scope, Tensor) {
         let graph = Graph::new();
-        let mut shape = vec![PROBE];
+        let mut shape = vec![batch];
         shape.extend(input);
         let x = graph.feed("x", TensorType::f32(shape));
         let scope = Scope::root(&graph, side.root(), Mode::eval());
@@ -94,7 +104,7 @@ impl Net {
 
     /// Parameters and layer table of a network that fits its shapes.
     pub fn describe(&self, input: &[usize], sample: &[usize], side: Side) -> (Params, Vec<LayerRow>) {
-        let (_, scope, _) = self.probe(input, sample, side);
+        let (_, scope, _) = self.probe(PROBE, input, sample, side);
         (scope.params(), scope.layers())
     }
 }
@@ -110,6 +120,8 @@ pub fn optimizer(spec: &OptimizerSpec) -> Result<Box<dyn Optimizer>, String> {
         (second, largest(&spec.beta2)),
         (Some("eps").filter(|name| has(found, name)), spec.eps),
         (Some("weight_decay").filter(|name| has(found, name)), spec.weight_decay),
+        (Some("momentum").filter(|name| has(found, name) && first != Some(*name)), spec.momentum),
+        (Some("nesterov").filter(|name| has(found, name)), spec.nesterov.map(|on| f64::from(u8::from(on)))),
     ];
     let given = settings.into_iter().filter_map(|(name, value)| Some((name?, value?)));
     ganymede_nn::optim::configure(&spec.kind, given).map_err(|e| e.to_string())
@@ -134,7 +146,15 @@ impl OptimizerSpec {
         self.beta2 = beta(self.beta2, second);
         self.eps = own("eps").map(|own| self.eps.unwrap_or(own));
         self.weight_decay = own("weight_decay").map(|own| self.weight_decay.unwrap_or(own));
+        let momentum = own("momentum").filter(|_| first != Some("momentum"));
+        self.momentum = momentum.map(|own| self.momentum.unwrap_or(own));
+        self.nesterov = own("nesterov").map(|own| self.nesterov.unwrap_or(own != 0.0));
         self
+    }
+
+    /// Whether `momentum` is what [`OptimizerSpec::beta1`] gives.
+    pub(crate) fn calls_its_momentum_beta1(&self) -> bool {
+        ganymede_nn::optim::by_name(&self.kind).is_ok_and(|found| found.decays()[0] == Some("momentum"))
     }
 
     /// Keys given that mean nothing to the optimizer.
@@ -145,6 +165,8 @@ impl OptimizerSpec {
             ("beta2", self.beta2.is_some() && resolved.beta2.is_none()),
             ("eps", self.eps.is_some() && resolved.eps.is_none()),
             ("weight_decay", self.weight_decay.is_some() && resolved.weight_decay.is_none()),
+            ("momentum", self.momentum.is_some() && resolved.momentum.is_none()),
+            ("nesterov", self.nesterov.is_some() && resolved.nesterov.is_none()),
         ]
         .into_iter()
         .filter_map(|(name, unused)| unused.then_some(name))

@@ -22,13 +22,20 @@ pub fn batch_for(objective: &Objective, count: usize) -> usize {
 /// Draws samples through programs of a few sizes, compiled when first needed.
 pub struct Sampler {
     key: [u32; 2],
+    truncation: Option<f64>,
     programs: Vec<(usize, PhaseId)>,
 }
 
 impl Sampler {
     /// Sample `i` of a seed is the same whatever else is drawn with it.
     pub fn new(seed: u64) -> Self {
-        Self { key: fold_in(key_of(seed), SAMPLE), programs: Vec::new() }
+        Self { key: fold_in(key_of(seed), SAMPLE), truncation: None, programs: Vec::new() }
+    }
+
+    /// With latents restricted to |z| <= `threshold`, which must be above 0: samples that are more alike and nearer to
+    /// the typical (Brock, Donahue, Simonyan 2019). Where it is not, drawing fails.
+    pub fn truncated(seed: u64, threshold: f64) -> Self {
+        Self { truncation: Some(threshold), ..Self::new(seed) }
     }
 
     /// Samples `first..first + count`, one after the other, from the state in `session`.
@@ -70,7 +77,8 @@ impl Sampler {
         if let Some((_, phase)) = self.programs.iter().find(|(b, _)| *b == batch) {
             return Ok(*phase);
         }
-        let phase = session.add_phase(&format!("sample{batch}"), &objective.sample_phase(batch)?)?;
+        let phase =
+            session.add_phase(&format!("sample{batch}"), &objective.sample_phase(batch, self.truncation)?)?;
         self.programs.push((batch, phase));
         Ok(phase)
     }

@@ -6,10 +6,10 @@
 
 use crate::losses::Loss;
 use crate::networks::{self, Net, Side};
-use crate::recipe::{OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
+use crate::recipe::{EmaBuffers, OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
 use crate::regularizers::{Context, Regularizer};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType, grad};
-use ganymede_nn::optim::{Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
+use ganymede_nn::optim::{BufferRule, Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
 use ganymede_nn::{Mode, Optimizer, Params, RandomSource, Scope};
 
 /// Streams of the random key; those of dropout layers have their top bit set.
@@ -151,6 +151,26 @@ impl Objective {
         graph.random_normal(&random.key, &random.first, stream as u32, &[count, self.recipe.latent.dim])
     }
 
+    /// Latents of the normal restricted to |z| <= t: the truncation trick (Brock, Donahue, Simonyan 2019, BigGAN,
+    /// section 3.1), which draws a value again until it lies within.
+    ///
+    /// Here by inversion, one uniform a value as without it: the restricted distribution function
+    /// F(z) = (Phi(z) - Phi(-t)) / (Phi(t) - Phi(-t)) and Phi(z) = (1 + erf(z / sqrt 2)) / 2 give, for u uniform,
+    /// z = sqrt(2) erfinv((2u - 1) erf(t / sqrt 2)).
+    fn truncated_latent(&self, graph: &Graph, random: &Random, count: usize, t: f64) -> Tensor {
+        let _at = graph.scope("latent");
+        // As an f32, in which it is used.
+        if !(t as f32 > 0.0 && (t as f32).is_finite()) {
+            return graph.fail("latent", format!("the threshold of truncation must be above 0, got {t}"));
+        }
+        let shape = [count, self.recipe.latent.dim];
+        let u = graph.random_uniform(&random.key, &random.first, Stream::Sample as u32, &shape);
+        let root = std::f64::consts::SQRT_2;
+        let z = ((u * 2.0 - 1.0) * graph.scalar(t / root).erf()).erfinv() * root;
+        // At u next to 0 and 1 the rounding of erf and erfinv could step over.
+        z.maximum(&z.full_like(-t)).minimum(&z.full_like(t))
+    }
+
     fn generate(&self, scope: &Scope, latent: &Tensor) -> Tensor {
         self.generator.build(Side::Generator, scope, latent, &self.recipe.data.shape)
     }
@@ -274,9 +294,13 @@ impl Objective {
         let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
         let gradients = grad(&loss, &variables);
         let mut plan = self.plan(Side::Generator);
-        plan.ema = self.recipe.ema.as_ref().map(|_| {
+        plan.ema = self.recipe.ema.as_ref().map(|average| {
             let decay = graph.feed(feed::EMA_DECAY, TensorType::f32([]));
-            EmaSpec::new(&decay, g.buffers())
+            let buffer_rule = match average.buffers {
+                EmaBuffers::Copy => BufferRule::Copy,
+                EmaBuffers::Average => BufferRule::Average,
+            };
+            EmaSpec { buffer_rule, ..EmaSpec::new(&decay, g.buffers()) }
         });
         let finite = apply(&graph, &plan, &params, &gradients, &hyper);
         graph.commit_when(&finite.and(&loss.is_finite()));
@@ -289,11 +313,18 @@ impl Objective {
         if self.recipe.ema.is_some() { EMA } else { "" }
     }
 
-    /// `count` samples of the (averaged) generator with running statistics.
-    pub fn sample_phase(&self, count: usize) -> Result<Function, GraphError> {
+    /// `count` samples of the (averaged) generator with running statistics, from latents within `truncation` of 0 where
+    /// it is given.
+    ///
+    /// # Errors
+    /// The graph's own, or a truncation that is not above 0.
+    pub fn sample_phase(&self, count: usize, truncation: Option<f64>) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
-        let latent = self.latent(&graph, &random, Stream::Sample, count);
+        let latent = match truncation {
+            None => self.latent(&graph, &random, Stream::Sample, count),
+            Some(t) => self.truncated_latent(&graph, &random, count, t),
+        };
         let g = Scope::root(&graph, Side::Generator.root(), Mode::eval().with_prefix(self.sample_prefix()));
         let samples = self.generate(&g, &latent);
         graph.output("samples", &samples);
@@ -322,6 +353,7 @@ impl Objective {
         let spec = self.optimizer_spec(side);
         let mut plan = Plan::new(self.optimizer(side), &optimizer_prefix(side));
         plan.clip_norm = (spec.clip_norm > 0.0).then_some(spec.clip_norm);
+        plan.clip_value = (spec.clip_value > 0.0).then_some(spec.clip_value);
         plan
     }
 

@@ -71,6 +71,72 @@ fn weight_decay_is_the_optimizers_own_unless_given_and_zero_is_given() {
 }
 
 #[test]
+fn rmsprops_momentum_and_nesterovs_form_change_what_is_trained() {
+    let slots = |t: &Trainer| t.store().names().filter(|n| n.contains("momentum")).count();
+    let plain = trained(&["kind=rmsprop", "lr=1e-3"]);
+    assert_eq!(plain.objective().recipe.generator.optimizer.momentum, Some(0.0));
+    let heavy = trained(&["kind=rmsprop", "lr=1e-3", "momentum=0.9"]);
+    assert_eq!(slots(&plain), 0);
+    assert!(slots(&heavy) > 0);
+    assert_ne!(weights(&plain), weights(&heavy));
+    assert_eq!(weights(&plain), weights(&trained(&["kind=rmsprop", "lr=1e-3", "momentum=0"])));
+
+    let polyak = trained(&["kind=sgd", "lr=1e-2", "beta1=0.9"]);
+    assert_eq!(polyak.objective().recipe.generator.optimizer.nesterov, Some(false));
+    let ahead = trained(&["kind=sgd", "lr=1e-2", "beta1=0.9", "nesterov=true"]);
+    assert_ne!(weights(&polyak), weights(&ahead));
+    assert_eq!(slots(&polyak), slots(&ahead));
+}
+
+#[test]
+fn gradients_are_clipped_by_value() {
+    // One plain descent step of rate 1 against the same discriminator: a weight moves by its clamped gradient.
+    let steps = |set: &[&str]| {
+        let plain = ["kind=sgd", "lr=1e-2", "generator.optimizer.lr=1", "regularizers=[]"];
+        let objective = Objective::new(recipe(&[&plain[..], set].concat()).unwrap()).unwrap();
+        let dataset = Arc::new(open("synthetic:ring8", &OpenOptions::default()).unwrap());
+        let executor = Executor::new(ExecutorOptions { threads: Some(1), isa: None }).unwrap();
+        let mut trainer = Trainer::new(objective, dataset, executor, 3, 1000).unwrap();
+        let before = weights(&trainer);
+        trainer.step().unwrap();
+        let moved: Vec<f32> = weights(&trainer).iter().zip(&before).map(|(a, b)| (a - b).abs()).collect();
+        moved.into_iter().fold(0.0, f32::max)
+    };
+    let free = steps(&[]);
+    let bound = free / 4.0;
+    let clipped = steps(&[&format!("generator.optimizer.clip_value={bound}")]);
+    // A weight below 4 is rounded to 2^-23 of 2, before and after.
+    assert!((clipped - bound).abs() <= 4.8e-7, "{clipped} for a bound of {bound}, {free} without");
+    assert_eq!(steps(&["generator.optimizer.clip_value=0"]), free);
+}
+
+#[test]
+fn the_new_keys_are_checked() {
+    for (set, words) in [
+        (&["kind=rmsprop", "momentum=1"][..], &["optimizer.momentum", "below 1", "got 1"][..]),
+        (&["kind=rmsprop", "momentum=-0.1"], &["optimizer.momentum", "at least 0"]),
+        (&["kind=sgd", "momentum=0.9"], &["--set momentum=0.9", "`sgd` has its momentum as beta1"]),
+        (&["momentum=0.9"], &["--set momentum=0.9", "`adam` has no momentum"]),
+        (&["nesterov=true"], &["--set nesterov=true", "`adam` has no nesterov"]),
+        (&["kind=rmsprop", "nesterov=true"], &["`rmsprop` has no nesterov"]),
+        (&["kind=sgd", "nesterov=true"], &["optimizer.nesterov", "give beta1 above 0"]),
+        (&["kind=sgd", "beta1=0.9", "nesterov=1"], &["nesterov", "boolean"]),
+        (&["clip_value=-1"], &["optimizer.clip_value", "at least 0", "got -1"]),
+        (&["clip_value=inf"], &["optimizer.clip_value", "got inf"]),
+        (&["ema={half_life=10, buffers=\"mean\"}"], &["mean", "copy", "average"]),
+    ] {
+        let error = recipe(set).unwrap_err();
+        for word in words {
+            assert!(error.contains(word), "`{word}` is not in: {error}");
+        }
+    }
+    // What another optimizer leaves unused of the recipe's own is dropped.
+    let nesterov = recipe(&["kind=sgd", "beta1=0.9", "nesterov=true"]).unwrap();
+    let again = Recipe::parse("mine", &nesterov.to_toml(), &["kind=rmsprop".into()]).unwrap();
+    assert_eq!((again.generator.optimizer.nesterov, again.generator.optimizer.momentum), (None, Some(0.0)));
+}
+
+#[test]
 fn a_resolved_recipe_reads_back_and_has_only_what_its_optimizer_has() {
     for optimizer in OPTIMIZERS {
         let resolved = recipe(&[&format!("kind={}", optimizer.name())]).unwrap();

@@ -264,6 +264,26 @@ fn the_average_follows_with_its_half_life() {
 }
 
 #[test]
+fn running_statistics_are_averaged_where_the_recipe_asks() {
+    // A batch of 4 at a half-life of 8 images keeps 2^(-1/2).
+    let decay = 0.5f32.sqrt();
+    let mut trainer = trainer(objective(POINTS, &["ema.buffers=average"]));
+    for name in ["running_mean", "running_var"].repeat(3) {
+        let slot = |trainer: &Trainer, prefix: &str| {
+            trainer.store().f32s(&format!("{prefix}G/batch_norm1/{name}")).unwrap().to_vec()
+        };
+        let before = slot(&trainer, "ema/");
+        trainer.step().unwrap();
+        let (new, average) = (slot(&trainer, ""), slot(&trainer, "ema/"));
+        assert_ne!(new, average, "{name} is not copied");
+        for i in 0..new.len() {
+            let expected = decay * before[i] + (1.0 - decay) * new[i];
+            assert!((average[i] - expected).abs() <= 1e-6, "{name}: {} against {expected}", average[i]);
+        }
+    }
+}
+
+#[test]
 fn latents_depend_on_the_sample_and_not_on_the_batch() {
     let samples = |count: usize| {
         let objective = objective(POINTS, &[]);

@@ -58,6 +58,49 @@ pub struct Schedule {
 pub const EXAMPLES: &str = "`0.0002`, `linear 1 -> 0.1`, `cosine 5e-4 -> 1e-4`, `cosine 5e-4 -> 1e-4 over 2M`, \
                             `linear 2e-4 -> 0 over 50% warmup 10k`";
 
+/// A form of schedule that [`Schedule::parse`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// Its first word, or that of the part it adds.
+    pub name: &'static str,
+    /// How it is written.
+    pub usage: &'static str,
+    /// One that can be read.
+    pub example: &'static str,
+    /// What it does, with its source.
+    pub doc: &'static str,
+}
+
+impl Form {
+    const fn new(name: &'static str, usage: &'static str, example: &'static str, doc: &'static str) -> Self {
+        Self { name, usage, example, doc }
+    }
+}
+
+/// The courses, and what may follow them.
+pub const FORMS: &[Form] = &[
+    Form::new("constant", "VALUE or constant VALUE", "2e-4", "the same throughout"),
+    Form::new("linear", "linear FROM -> TO", "linear 1 -> 0.1", "a straight line over the run"),
+    Form::new(
+        "cosine",
+        "cosine FROM -> TO",
+        "cosine 5e-4 -> 1e-4",
+        "half a cosine over the run, flat at both ends (Loshchilov, Hutter 2017)",
+    ),
+    Form::new(
+        "over",
+        "SCHEDULE over IMAGES or over PERCENT%",
+        "cosine 5e-4 -> 1e-4 over 50%",
+        "over so many images (k and M are understood) or a share of the run, and constant from there",
+    ),
+    Form::new(
+        "warmup",
+        "SCHEDULE warmup IMAGES",
+        "2e-4 warmup 10k",
+        "multiplied by a factor that rises from 0 to 1 over so many images (Goyal and others 2017)",
+    ),
+];
+
 impl Schedule {
     /// One value for the whole run.
     pub fn constant(value: f64) -> Self {
@@ -250,6 +293,22 @@ mod tests {
             let read = Schedule::parse(text).unwrap();
             assert_eq!(read, expected, "{text}");
             assert_eq!(Schedule::parse(&read.to_string()).unwrap(), expected, "{read}");
+        }
+    }
+
+    #[test]
+    fn every_form_has_an_example_that_reads_as_that_form() {
+        for form in FORMS {
+            let read = Schedule::parse(form.example).unwrap();
+            let is = match form.name {
+                "constant" => matches!(read.course, Course::Constant(_)),
+                "linear" => matches!(read.course, Course::Linear { .. }),
+                "cosine" => matches!(read.course, Course::Cosine { .. }),
+                "over" => read.span != Span::Run(1.0),
+                "warmup" => read.warmup > 0.0,
+                other => panic!("{other} is not known here"),
+            };
+            assert!(is && form.usage.contains(form.name) && form.doc.len() > 10, "{}", form.name);
         }
     }
 

@@ -4,7 +4,8 @@ use ganymede::Recipe;
 use ganymede::recipe::BUILTIN;
 use ganymede::{losses::LOSSES, models::MODELS, regularizers::REGULARIZERS};
 use ganymede_nn::layer_list::LAYERS;
-use ganymede_nn::optim::OPTIMIZERS;
+use ganymede_nn::optim::{OPTIMIZERS, Optimizer};
+use ganymede_nn::{Activation, init, schedule};
 use std::process::ExitCode;
 
 pub fn run(options: &Recipes) -> anyhow::Result<ExitCode> {
@@ -45,78 +46,146 @@ struct Word {
     kind: &'static str,
     name: &'static str,
     usage: String,
+    /// Where the usage does not show it.
+    example: &'static str,
     about: String,
     paper: &'static str,
+}
+
+impl Word {
+    fn new(kind: &'static str, name: &'static str, usage: impl Into<String>, about: &str) -> Self {
+        Self { kind, name, usage: usage.into(), example: "", about: about.into(), paper: "" }
+    }
+}
+
+/// Keys of an optimizer, those of all optimizers first, then those that only some have.
+const OPTIMIZER_KEYS: &[(&str, &str, &str)] = &[
+    ("lr", "lr = SCHEDULE", "learning rate"),
+    ("clip_norm", "clip_norm = 0", "gradients with a larger global norm are scaled down to it; 0 is off"),
+    ("clip_value", "clip_value = 0", "each element of a gradient is first clamped to +- this; 0 is off"),
+    ("beta1", "beta1 = SCHEDULE", "decay of the first moment; of sgd: its momentum"),
+    ("beta2", "beta2 = SCHEDULE", "decay of the second moment; of rmsprop: of the mean square"),
+    ("eps", "eps = NUMBER", "added to the root of the second moment"),
+    (
+        "weight_decay",
+        "weight_decay = NUMBER",
+        "decoupled in adamw, elsewhere an L2 penalty added to the gradient",
+    ),
+    ("momentum", "momentum = NUMBER", "of rmsprop: share of the last step that is added"),
+    ("nesterov", "nesterov = true", "of sgd: looks ahead along the momentum"),
+];
+
+/// Keys of the moving average.
+const EMA_KEYS: &[(&str, &str, &str)] = &[
+    (
+        "half_life",
+        "half_life = SCHEDULE",
+        "images after which a weight has moved half way to a new value; 0 follows at once",
+    ),
+    (
+        "buffers",
+        "buffers = \"copy\" or \"average\"",
+        "whether the average takes the newest running statistics or averages them too",
+    ),
+];
+
+/// An optimizer's settings under the keys that recipes have for them, with its own values.
+fn settings(optimizer: &dyn Optimizer) -> String {
+    let [first, second] = optimizer.decays();
+    let keys = [
+        ("beta1", first),
+        ("beta2", second),
+        ("eps", Some("eps")),
+        ("momentum", Some("momentum").filter(|_| first != Some("momentum"))),
+        ("nesterov", Some("nesterov")),
+        ("weight_decay", Some("weight_decay")),
+    ];
+    let own = |setting: Option<&str>| optimizer.settings().into_iter().find(|s| Some(s.name) == setting);
+    let settings = keys.into_iter().filter_map(|(key, setting)| {
+        let value = own(setting)?.value;
+        Some(if key == "nesterov" { format!(" {key}={}", value != 0.0) } else { format!(" {key}={value}") })
+    });
+    settings.collect()
 }
 
 fn vocabulary() -> Vec<Word> {
     let mut words = Vec::new();
     for l in LAYERS {
-        words.push(Word {
-            kind: "layer",
-            name: l.name(),
-            usage: l.usage().into(),
-            about: l.doc().into(),
-            paper: "",
-        });
+        words.push(Word { example: l.example(), ..Word::new("layer", l.name(), l.usage(), l.doc()) });
+    }
+    for a in Activation::ALL.into_iter().filter(|a| *a != Activation::None) {
+        let usage = match a {
+            Activation::LeakyRelu(_) => format!("{}[=SLOPE]", a.name()),
+            _ => a.name().to_string(),
+        };
+        words.push(Word::new(
+            "activation, at the end of a layer's line or on a line of its own",
+            a.name(),
+            usage,
+            a.doc(),
+        ));
+    }
+    for i in init::WORDS {
+        let word = Word::new("initializer, as init=... of a layer", i.name, i.usage, i.doc);
+        words.push(Word { example: i.example, ..word });
     }
     for l in LOSSES {
-        let (name, paper) = (l.name(), l.paper());
-        words.push(Word { kind: "loss", name, usage: name.into(), about: l.about().into(), paper });
+        words.push(Word { paper: l.paper(), ..Word::new("loss", l.name(), l.name(), l.about()) });
     }
     for r in REGULARIZERS {
-        let (name, paper) = (r.name(), r.paper());
-        let usage = format!("{name} strength={}", r.default_strength());
-        words.push(Word { kind: "regularizer", name, usage, about: r.about().into(), paper });
+        let usage = format!("{} strength={}", r.name(), r.default_strength());
+        words.push(Word { paper: r.paper(), ..Word::new("regularizer", r.name(), usage, r.about()) });
     }
     for m in MODELS {
-        let (name, paper) = (m.name(), m.paper());
-        words.push(Word { kind: "model", name, usage: name.into(), about: m.about().into(), paper });
+        words.push(Word { paper: m.paper(), ..Word::new("model", m.name(), m.name(), m.about()) });
         for o in m.options() {
             let usage = format!("{}={:?}", o.key, o.default);
-            words.push(Word { kind: "model option", name: o.key, usage, about: o.about.into(), paper });
+            words.push(Word { paper: m.paper(), ..Word::new("model option", o.key, usage, o.about) });
         }
     }
     for o in OPTIMIZERS {
-        let (name, paper) = (o.name(), o.paper());
-        // By the keys of a recipe, which are the same for all.
-        let [first, second] = o.decays();
-        let keys = [
-            ("beta1", first),
-            ("beta2", second),
-            ("eps", Some("eps")),
-            ("weight_decay", Some("weight_decay")),
-        ];
-        let own = |setting: Option<&str>| o.settings().into_iter().find(|s| Some(s.name) == setting);
-        let settings = keys.into_iter().filter_map(|(key, setting)| {
-            let value = own(setting)?.value;
-            Some(format!(" {key}={value}"))
-        });
-        let usage = format!("{name}{}", settings.collect::<String>());
-        words.push(Word { kind: "optimizer", name, usage, about: o.doc().into(), paper });
+        let usage = format!("{}{}", o.name(), settings(*o));
+        words.push(Word { paper: o.paper(), ..Word::new("optimizer", o.name(), usage, o.doc()) });
+    }
+    let keys = |kind, keys: &[(&'static str, &'static str, &'static str)]| {
+        keys.iter().map(|(name, usage, about)| Word::new(kind, name, *usage, about)).collect::<Vec<_>>()
+    };
+    words.extend(keys("optimizer key", OPTIMIZER_KEYS));
+    words.extend(keys("ema key", EMA_KEYS));
+    for f in schedule::FORMS {
+        let word =
+            Word::new("schedule, for lr, beta1, beta2, strength and half_life", f.name, f.usage, f.doc);
+        words.push(Word { example: f.example, ..word });
     }
     words
 }
 
 fn words(json: bool) -> anyhow::Result<()> {
-    let mut kind = "";
+    let mut title = "";
     for word in vocabulary() {
-        let Word { name, usage, about, paper, .. } = &word;
+        let Word { kind, name, usage, example, about, paper } = &word;
+        // What stands after the comma is for people.
+        let plain = kind.split(',').next().unwrap_or(kind);
         if json {
             let line = serde_json::json!({
-                "kind": word.kind, "name": name, "usage": usage, "about": about, "paper": paper,
+                "kind": plain, "name": name, "usage": usage, "example": example, "about": about, "paper": paper,
             });
             say!("{line}")?;
             continue;
         }
-        if word.kind != kind {
-            let before = if kind.is_empty() { "" } else { "\n" };
-            kind = word.kind;
-            say!("{before}{kind}")?;
+        if *kind != title {
+            let before = if title.is_empty() { "" } else { "\n" };
+            title = kind;
+            say!("{before}{title}")?;
         }
+        let example = if example.is_empty() || *example == usage.as_str() {
+            String::new()
+        } else {
+            format!("    e.g. {example}")
+        };
         let paper =
-            if paper.is_empty() || kind == "model option" { String::new() } else { format!(" ({paper})") };
-        say!("  {usage}\n      {about}{paper}")?;
+            if paper.is_empty() || plain == "model option" { String::new() } else { format!(" ({paper})") };
+        say!("  {usage}{example}\n      {about}{paper}")?;
     }
     Ok(())
 }
@@ -128,15 +197,48 @@ mod tests {
     #[test]
     fn every_registry_is_listed_whole() {
         let words = vocabulary();
-        let count = |kind: &str| words.iter().filter(|w| w.kind == kind).count();
+        let count = |kind: &str| words.iter().filter(|w| w.kind.split(',').next() == Some(kind)).count();
         assert_eq!(count("layer"), LAYERS.len());
         assert_eq!(count("loss"), LOSSES.len());
         assert_eq!(count("regularizer"), REGULARIZERS.len());
         assert_eq!(count("model"), MODELS.len());
         assert_eq!(count("optimizer"), OPTIMIZERS.len());
+        assert_eq!(count("activation"), Activation::ALL.len() - 1);
+        assert_eq!(count("initializer"), init::WORDS.len());
+        assert_eq!(count("schedule"), schedule::FORMS.len());
         assert!(words.iter().all(|w| w.usage.contains(w.name) && w.about.len() > 5));
         let of = |name: &str| words.iter().find(|w| w.name == name).map(|w| w.usage.clone()).unwrap();
-        assert_eq!(of("sgd"), "sgd beta1=0 weight_decay=0");
-        assert_eq!(of("rmsprop"), "rmsprop beta2=0.99 eps=0.00000001 weight_decay=0");
+        assert_eq!(of("sgd"), "sgd beta1=0 nesterov=false weight_decay=0");
+        assert_eq!(of("rmsprop"), "rmsprop beta2=0.99 eps=0.00000001 momentum=0 weight_decay=0");
+    }
+
+    #[test]
+    fn the_keys_listed_are_those_of_a_recipe() {
+        let text = |kind: &str, extra: &str| {
+            let recipe = Recipe::load("dcgan28", &[format!("generator.optimizer.kind={kind}"), extra.into()]);
+            toml::Table::try_from(recipe.unwrap()).unwrap()
+        };
+        // Between them, two optimizers have every key.
+        let mut keys: Vec<String> = ["sgd", "rmsprop"]
+            .iter()
+            .flat_map(|kind| {
+                let table = text(kind, "ema.buffers=average");
+                table["generator"]["optimizer"].as_table().unwrap().keys().cloned().collect::<Vec<_>>()
+            })
+            .filter(|k| k != "kind")
+            .collect();
+        keys.sort();
+        keys.dedup();
+        let sorted = |list: &[(&str, &str, &str)]| {
+            let mut names: Vec<String> = list.iter().map(|k| k.0.to_string()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(keys, sorted(OPTIMIZER_KEYS));
+        let ema: Vec<String> =
+            text("adam", "ema.buffers=copy")["ema"].as_table().unwrap().keys().cloned().collect();
+        let mut ema = ema;
+        ema.sort();
+        assert_eq!(ema, sorted(EMA_KEYS));
     }
 }

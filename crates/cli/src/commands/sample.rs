@@ -1,21 +1,64 @@
-use super::load;
+use super::{Loaded, load};
 use crate::args::Sample;
+use crate::progress::counter;
 use crate::say::say;
 use anyhow::{Context, bail};
+use ganymede::checkpoint::write_atomically;
 use ganymede::picture;
 use ganymede::sampler::Sampler;
 use ganymede_data::{OpenOptions, open};
+use indicatif::ProgressBar;
 use std::fmt::Write;
 use std::process::ExitCode;
 
 /// Longest side of a picture of all samples, in pixels.
 const MAX_SIDE: usize = 16_384;
 
+/// Samples drawn between two looks at the progress.
+const CHUNK: usize = 1024;
+
+/// Draws samples 0 to `count` a chunk at a time and gives each to `take`, with the number of its first and the live
+/// line, if there is one, to move.
+fn chunks(
+    sampler: &mut Sampler,
+    loaded: &mut Loaded,
+    count: usize,
+    mut take: impl FnMut(usize, Vec<f32>, Option<&ProgressBar>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let bar = counter(count as u64, "samples");
+    for first in (0..count).step_by(CHUNK) {
+        let n = CHUNK.min(count - first);
+        let samples = sampler.draw(&loaded.objective, &mut loaded.session, first as u64, n)?;
+        take(first, samples, bar.as_ref())?;
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(())
+}
+
+/// Samples 0 to `count`, one after the other.
+fn drawn(sampler: &mut Sampler, loaded: &mut Loaded, count: usize) -> anyhow::Result<Vec<f32>> {
+    let size: usize = loaded.objective.recipe.data.shape.iter().product();
+    let mut all = Vec::with_capacity(count * size);
+    chunks(sampler, loaded, count, |_, samples, bar| {
+        all.extend(samples);
+        if let Some(bar) = bar {
+            bar.set_position((all.len() / size) as u64);
+        }
+        Ok(())
+    })?;
+    Ok(all)
+}
+
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let mut loaded = load(&options.run, options.threads)?;
     let shape = loaded.objective.recipe.data.shape.clone();
     let count = options.n as usize;
-    let mut sampler = Sampler::new(options.seed);
+    let mut sampler = match options.truncation {
+        None => Sampler::new(options.seed),
+        Some(threshold) => Sampler::truncated(options.seed, threshold),
+    };
     let extension = match options.out.is_dir() {
         true => String::new(),
         false => options.out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase(),
@@ -32,7 +75,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
                     options.out.display()
                 );
             }
-            let samples = sampler.draw(&loaded.objective, &mut loaded.session, 0, count)?;
+            let samples = drawn(&mut sampler, &mut loaded, count)?;
             picture::write_grid(&options.out, &samples, &shape, columns)?;
         }
         (true, "") => {
@@ -40,23 +83,23 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
                 .with_context(|| format!("{}: cannot make the folder", options.out.display()))?;
             let size: usize = shape.iter().product();
             let digits = count.saturating_sub(1).to_string().len().max(5);
-            let mut done = 0;
-            while done < count {
-                let take = (count - done).min(1024);
-                let samples = sampler.draw(&loaded.objective, &mut loaded.session, done as u64, take)?;
+            chunks(&mut sampler, &mut loaded, count, |first, samples, bar| {
                 for (i, sample) in samples.chunks_exact(size).enumerate() {
-                    let path = options.out.join(format!("{:0digits$}.png", done + i));
+                    let path = options.out.join(format!("{:0digits$}.png", first + i));
                     picture::write_image(&path, sample, &shape)?;
+                    if let Some(bar) = bar {
+                        bar.inc(1);
+                    }
                 }
-                done += take;
-            }
+                Ok(())
+            })?;
         }
         (true, _) => bail!(
             "{}: images go to a .png file or to a folder, not to .{extension}: change --out",
             options.out.display()
         ),
         (false, "png" | "csv") => {
-            let samples = sampler.draw(&loaded.objective, &mut loaded.session, 0, count)?;
+            let samples = drawn(&mut sampler, &mut loaded, count)?;
             let recipe = &loaded.objective.recipe;
             let spec = recipe.run.as_ref().map_or(recipe.data.default.as_str(), |r| r.data.as_str());
             let dataset = open(spec, &OpenOptions::default())?;
@@ -68,7 +111,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
                     let at = |v: f32| f64::from(v) * dataset.scale();
                     writeln!(text, "{},{}", at(p[0]), at(p[1]))?;
                 }
-                std::fs::write(&options.out, text)
+                write_atomically(&options.out, text.as_bytes())
                     .with_context(|| format!("{}: cannot write", options.out.display()))?;
             }
         }
@@ -80,7 +123,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     }
     if options.json {
         let line = serde_json::json!({
-            "samples": count, "seed": options.seed, "out": options.out, "checkpoint": loaded.checkpoint,
+            "samples": count, "seed": options.seed, "truncation": options.truncation, "out": options.out, "checkpoint": loaded.checkpoint,
             "step": loaded.step, "images": loaded.images,
         });
         say!("{line}")?;

@@ -5,11 +5,14 @@ use crate::progress::Progress;
 use crate::say::{complain, say, tell};
 use anyhow::{Context, anyhow, bail};
 use ganymede::checkpoint;
+use ganymede::cost::Cost;
 use ganymede::networks::Side;
+use ganymede::recipe::reaches;
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Executor;
 use ganymede_data::{Dataset, OpenOptions, open};
+use ganymede_nn::LayerRow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -49,13 +52,17 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     // Refuses what cannot train before it makes a folder.
     planned_images(length, &recipe, &dataset)?;
     check_fit(&objective, &dataset)?;
+    let cost = ganymede::cost::of_step(&objective, executor.isa())?;
     let folder = match &options.out {
         Some(root) => RunFolder::create(root)?,
         None => RunFolder::create_unused(&recipe.name)?,
     };
     let root = folder.root.clone();
-    announce(options, &objective, &dataset, &executor, &root, options.seed)?;
+    announce(options, &objective, &cost, &dataset, &executor, &root, options.seed);
     let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
+    if options.json {
+        tell!("{}", serde_json::json!({"event": "begin", "run": root, "step": 0, "images": 0}));
+    }
     finish(options, &root, run)
 }
 
@@ -108,13 +115,14 @@ fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
 fn announce(
     options: &Train,
     objective: &Objective,
+    cost: &Cost,
     dataset: &Dataset,
     executor: &Executor,
     root: &Path,
     seed: u64,
-) -> anyhow::Result<()> {
+) {
     if options.json {
-        return Ok(());
+        return;
     }
     let parameters = |side| objective.params(side).count_trainable() as u64;
     let (g, d) = (parameters(Side::Generator), parameters(Side::Discriminator));
@@ -127,7 +135,6 @@ fn announce(
         executor.isa().name()
     );
     tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
-    let cost = ganymede::cost::of_step(objective, executor.isa())?;
     tell!(
         "A step takes {} of memory at the peak; each checkpoint {} on disk (two are kept).",
         human::bytes(cost.peak_bytes),
@@ -137,7 +144,6 @@ fn announce(
         "The losses of a GAN need not fall, since its networks compete. Look at the samples: {}",
         root.join("samples").display()
     );
-    Ok(())
 }
 
 fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
@@ -231,7 +237,10 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     };
     let spec = options.data.clone().unwrap_or(begun.data.clone());
     let dataset = Arc::new(open(&spec, &OpenOptions { seed: begun.seed, ..OpenOptions::default() })?);
-    let longer = match length(options) {
+    // Beside --resume the recipe's own length means what it means when a run begins.
+    let set = options.set.iter().any(|entry| reaches(entry, "train.images"));
+    let asked = length(options).or(set.then_some(Length::Images(recipe.train.images)));
+    let longer = match asked {
         None => None,
         Some(Length::Minutes(_)) => {
             bail!("--minutes cannot lengthen a run: give --images, --steps or --epochs")
@@ -258,7 +267,8 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let objective = Objective::new(recipe.clone())?;
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
-    announce(options, &objective, &dataset, &executor, &root, begun.seed)?;
+    let cost = ganymede::cost::of_step(&objective, executor.isa())?;
+    announce(options, &objective, &cost, &dataset, &executor, &root, begun.seed);
     let run = Run::resume(
         RunFolder { root: root.clone() },
         recipe,
@@ -268,7 +278,10 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
         begun.seed,
         longer,
     )?;
-    if !options.json {
+    if options.json {
+        let images = run.trainer().progress().images;
+        tell!("{}", serde_json::json!({"event": "resume", "run": root, "step": step, "images": images}));
+    } else {
         tell!("Resumed at step {step}.");
     }
     finish(options, &root, run)
@@ -304,8 +317,18 @@ fn dry_run(
     let cost = ganymede::cost::of_step(objective, executor.isa())?;
     let images = planned_images(length, &objective.recipe, dataset)?;
     if options.json {
+        let layers = |side| {
+            let (_, rows) = objective.describe(side);
+            let row = |r: &LayerRow| {
+                serde_json::json!({
+                    "name": r.path, "layer": r.layer, "output": r.output[1..], "parameters": r.parameters,
+                })
+            };
+            rows.iter().map(row).collect::<Vec<_>>()
+        };
         let line = serde_json::json!({
             "recipe": objective.recipe, "data": dataset.spec(), "images": images,
+            "generator_layers": layers(Side::Generator), "discriminator_layers": layers(Side::Discriminator),
             "generator_parameters": objective.params(Side::Generator).count_trainable(),
             "discriminator_parameters": objective.params(Side::Discriminator).count_trainable(),
             "gflop_per_step": cost.flops as f64 / 1e9, "peak_bytes": cost.peak_bytes, "state_bytes": cost.state_bytes,

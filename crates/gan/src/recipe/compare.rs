@@ -78,6 +78,7 @@ mod tests {
             lines.contains(&"generator.layers, entry 2: \"batch_norm\" against \"layer_norm\"".to_string())
         );
         assert!(lines.iter().any(|l| l.starts_with("ema.half_life: ") && l.ends_with("against nothing")));
-        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines.contains(&"ema.buffers: \"copy\" against nothing".to_string()));
+        assert_eq!(lines.len(), 4, "{lines:?}");
     }
 }

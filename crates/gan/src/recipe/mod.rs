@@ -6,6 +6,7 @@ mod parse;
 mod scheduled;
 
 pub use builtin::{BUILTIN, Builtin};
+pub use parse::reaches;
 pub use scheduled::Scheduled;
 
 use crate::losses::{self, Loss};
@@ -113,6 +114,20 @@ pub struct LossSpec {
 pub struct Ema {
     /// Images after which a weight has moved half way to a new value; 0 follows at once. May be scheduled.
     pub half_life: Scheduled,
+    /// What becomes of the generator's running statistics in the average.
+    #[serde(default)]
+    pub buffers: EmaBuffers,
+}
+
+/// What the average does with running statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmaBuffers {
+    /// Takes the newest: they are averages already (Karras, Laine, Aila 2019, StyleGAN).
+    #[default]
+    Copy,
+    /// Averages them like weights, so that both are of the same age.
+    Average,
 }
 
 /// A network and its optimizer. Exactly one of `layers` and `model` is given.
@@ -154,9 +169,18 @@ pub struct OptimizerSpec {
     /// Weight decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
+    /// Share of the last step that `rmsprop` adds. (That of `sgd` is its beta1, which may be scheduled.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+    /// Whether `sgd` looks ahead along its momentum, as Nesterov's form does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nesterov: Option<bool>,
     /// Gradients with a larger global norm are scaled down to it; 0 is off.
     #[serde(default)]
     pub clip_norm: f64,
+    /// Each element of a gradient is first clamped to this and its negative; 0 is off.
+    #[serde(default)]
+    pub clip_value: f64,
 }
 
 fn adam() -> String {
@@ -304,6 +328,7 @@ impl Recipe {
                 ("eps", o.eps, MIN_EPS),
                 ("weight_decay", o.weight_decay, 0.0),
                 ("clip_norm", Some(o.clip_norm), 0.0),
+                ("clip_value", Some(o.clip_value), 0.0),
             ] {
                 if let Some(value) = value
                     && (!value.is_finite() || value < least)
@@ -313,7 +338,21 @@ impl Recipe {
                     );
                 }
             }
+            // As for the betas: in the f32 of the arithmetic.
+            if let Some(momentum) = o.momentum
+                && !(momentum >= 0.0 && (momentum as f32) < 1.0)
+            {
+                let message =
+                    format!("must be at least 0 and below 1, as a 32-bit number too, got {momentum}");
+                return Err(self.error(&key("momentum"), message));
+            }
             crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
+            let resolved = o.clone().resolved();
+            let still = resolved.beta1.is_none_or(|momentum| momentum.range().1 == 0.0);
+            if resolved.nesterov == Some(true) && still {
+                let message = "looks ahead along a momentum, and there is none: give beta1 above 0, e.g. 0.9";
+                return Err(self.error(&key("nesterov"), message));
+            }
         }
         if let Some(ema) = &self.ema
             && ema.half_life.range().0 < 0.0
@@ -361,7 +400,7 @@ impl Recipe {
         let discriminator =
             Net::from_spec(&self.discriminator).map_err(|m| self.error("discriminator", m))?;
         let made = generator
-            .output_shape(&[self.latent.dim], &self.data.shape, Side::Generator)
+            .output_shape(self.train.batch, &[self.latent.dim], &self.data.shape, Side::Generator)
             .map_err(|m| self.error("generator", m))?;
         if made != self.data.shape {
             return Err(self.error(
@@ -370,7 +409,7 @@ impl Recipe {
             ));
         }
         let judged = discriminator
-            .output_shape(&self.data.shape, &self.data.shape, Side::Discriminator)
+            .output_shape(self.train.batch, &self.data.shape, &self.data.shape, Side::Discriminator)
             .map_err(|m| self.error("discriminator", m))?;
         if judged.iter().product::<usize>() != 1 {
             return Err(self.error(

@@ -8,7 +8,16 @@ const ALIASES: &[(&str, &str)] =
     &[("gamma", "strength"), ("n_critic", "critic_steps"), ("learning_rate", "lr")];
 
 /// Keys that a recipe may leave out, and that can be set nevertheless.
-const OPTIONAL: &[&str] = &["beta1", "beta2", "eps", "weight_decay"];
+const OPTIONAL: &[&str] = &["beta1", "beta2", "eps", "weight_decay", "momentum", "nesterov"];
+
+/// What belongs to a run and not to its recipe, and where it is said.
+const SETTLED: &[(&str, &str)] = &[
+    ("data", "name the data after `train`; data.shape and data.default are keys"),
+    ("seed", "the run's seed is given with --seed when it begins"),
+    ("run.data", "name the data after `train`"),
+    ("run.seed", "the run's seed is given with --seed when it begins"),
+    ("run.images", "give the run's length with --images"),
+];
 
 /// Parts of a recipe that can be set as a whole, e.g. `regularizers=[]`.
 const SECTIONS: &[&str] = &[
@@ -19,10 +28,15 @@ const SECTIONS: &[&str] = &[
     "ema",
     "regularizers",
     "generator",
+    "generator.options",
     "generator.optimizer",
     "discriminator",
+    "discriminator.options",
     "discriminator.optimizer",
 ];
+
+/// The tables of the two networks.
+const SIDES: [&str; 2] = ["generator", "discriminator"];
 
 impl Recipe {
     /// The recipe of that name, or the one in that file. An override is `key=value`; a key may be a whole path
@@ -96,7 +110,10 @@ impl Recipe {
         let of = |(side, network): (&str, &super::NetworkSpec)| {
             let spec = &network.optimizer;
             let say = |key: &str| {
-                let message = format!("optimizer `{}` has no {key}: leave it out", spec.kind);
+                let message = match spec.calls_its_momentum_beta1() && key == "momentum" {
+                    true => format!("optimizer `{}` has its momentum as beta1: use that", spec.kind),
+                    false => format!("optimizer `{}` has no {key}: leave it out", spec.kind),
+                };
                 (format!("{side}.optimizer.{key}"), message)
             };
             spec.unused().into_iter().map(say).collect::<Vec<_>>()
@@ -143,6 +160,12 @@ pub(super) fn leaves(prefix: &str, value: &toml::Value, out: &mut Vec<String>) {
     }
 }
 
+/// Whether an override reaches the key at `path`: by its whole path, an ending of it, or a table around it.
+pub fn reaches(entry: &str, path: &str) -> bool {
+    let key = entry.split_once('=').map_or(entry, |(key, _)| key).trim();
+    key == path || path.ends_with(&format!(".{key}")) || path.starts_with(&format!("{key}."))
+}
+
 /// Sets what an override names; returns the paths.
 fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError> {
     let fail = |message: String| RecipeError { at: format!("--set {entry}"), message };
@@ -165,11 +188,17 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         }
     }
     leaves("", &toml::Value::Table(table.clone()), &mut paths);
-    for key in OPTIONAL {
-        paths.push(format!("generator.optimizer.{key}"));
-        paths.push(format!("discriminator.optimizer.{key}"));
+    // What the command line settled is no part of the recipe.
+    paths.retain(|p| !p.starts_with("run."));
+    for side in SIDES {
+        paths.extend(OPTIONAL.iter().map(|key| format!("{side}.optimizer.{key}")));
+        paths.extend(["model", "layers"].map(|key| format!("{side}.{key}")));
+        let model = table.get(side).and_then(|n| n.get("model")).and_then(toml::Value::as_str);
+        if let Some(model) = model.and_then(crate::models::find) {
+            paths.extend(model.options().iter().map(|o| format!("{side}.options.{}", o.key)));
+        }
     }
-    paths.push("ema.half_life".into());
+    paths.extend(["ema.half_life", "ema.buffers"].map(String::from));
     paths.sort_unstable();
     paths.dedup();
     let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);
@@ -179,9 +208,20 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         None => paths.iter().filter(|p| p.ends_with(&format!(".{wanted}"))).cloned().collect(),
     };
     // Options of named models are open: the model itself checks them.
-    let option = wanted.starts_with("generator.options.") || wanted.starts_with("discriminator.options.");
+    let option = SIDES.iter().any(|side| wanted.starts_with(&format!("{side}.options.")));
     let section = SECTIONS.contains(&wanted) && (value.is_table() || value.is_array());
     if hits.is_empty() && !option && !section {
+        if let Some((_, option)) = SETTLED.iter().find(|(key, _)| *key == wanted) {
+            return Err(fail(format!("`{key}` is no key of a recipe: {option}")));
+        }
+        if SECTIONS.contains(&wanted) {
+            let own = |p: &&String| p.starts_with(&format!("{wanted}."));
+            let keys: Vec<&str> = paths.iter().filter(own).map(String::as_str).collect();
+            let keys = keys.join(", ");
+            return Err(fail(format!(
+                "`{key}` is a table of keys: set one of them ({keys}), or all: {key}={{..}}"
+            )));
+        }
         // A path is compared with paths, a short key with endings: together they would bury the answer.
         let mut known: Vec<&str> = match key.contains('.') {
             true => paths.iter().map(String::as_str).collect(),
@@ -196,8 +236,26 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     let targets = if hits.is_empty() { vec![wanted.to_string()] } else { hits };
     for path in &targets {
         assign(table, path, value.clone()).map_err(&fail)?;
+        replace(table, path);
     }
     Ok(targets)
+}
+
+/// A network is either a list of layers or a model: setting one takes the other away, which would exclude it.
+fn replace(table: &mut toml::Table, path: &str) {
+    let Some((side, key)) = path.split_once('.') else { return };
+    let Some(network) = table.get_mut(side).filter(|_| SIDES.contains(&side)).and_then(|n| n.as_table_mut())
+    else {
+        return;
+    };
+    let excluded: &[&str] = match key {
+        "model" => &["layers"],
+        "layers" => &["model", "options"],
+        _ => &[],
+    };
+    for key in excluded {
+        network.remove(*key);
+    }
 }
 
 /// Puts `value` at a dotted path, making the tables on the way.

@@ -238,23 +238,73 @@ impl Init {
                 [gain] => Ok(Init::Orthogonal { gain: spread(gain)? }),
                 _ => Err(usage("orthogonal` or, with a gain, `orthogonal:1.4")),
             },
-            _ => Err(fail(suggestion(word, WORDS.iter().copied()))),
+            _ => Err(fail(suggestion(word, WORDS.iter().map(|w| w.name)))),
         }
     }
 }
 
-const WORDS: &[&str] = &[
-    "zeros",
-    "ones",
-    "constant",
-    "normal",
-    "uniform",
-    "glorot_uniform",
-    "glorot_normal",
-    "he_normal",
-    "he_uniform",
-    "torch",
-    "orthogonal",
+/// A word that [`Init::parse`] reads.
+#[derive(Clone, Copy, Debug)]
+pub struct InitWord {
+    /// The word.
+    pub name: &'static str,
+    /// With its numbers.
+    pub usage: &'static str,
+    /// One that can be read.
+    pub example: &'static str,
+    /// What it draws, with its source.
+    pub doc: &'static str,
+}
+
+impl InitWord {
+    const fn new(name: &'static str, usage: &'static str, example: &'static str, doc: &'static str) -> Self {
+        Self { name, usage, example, doc }
+    }
+}
+
+/// Every initializer.
+pub const WORDS: &[InitWord] = &[
+    InitWord::new("zeros", "zeros", "zeros", "0 everywhere"),
+    InitWord::new("ones", "ones", "ones", "1 everywhere"),
+    InitWord::new("constant", "constant:VALUE", "constant:0.5", "one value everywhere"),
+    InitWord::new(
+        "normal",
+        "normal:[MEAN:]STD",
+        "normal:0.02",
+        "normal; DCGAN draws its weights with standard deviation .02 (Radford, Metz, Chintala 2015)",
+    ),
+    InitWord::new("uniform", "uniform:LOW:HIGH", "uniform:-0.05:0.05", "uniform between two bounds"),
+    InitWord::new(
+        "glorot_uniform",
+        "glorot_uniform",
+        "glorot_uniform",
+        "uniform with variance 2 / (fan_in + fan_out) (Glorot, Bengio 2010)",
+    ),
+    InitWord::new(
+        "glorot_normal",
+        "glorot_normal",
+        "glorot_normal",
+        "normal with variance 2 / (fan_in + fan_out) (Glorot, Bengio 2010)",
+    ),
+    InitWord::new(
+        "he_normal",
+        "he_normal[:GAIN]",
+        "he_normal:1",
+        "normal with standard deviation GAIN / sqrt(fan_in), GAIN sqrt 2 unless given (He, Zhang, Ren, Sun 2015)",
+    ),
+    InitWord::new(
+        "he_uniform",
+        "he_uniform",
+        "he_uniform",
+        "uniform with variance 2 / fan_in (He, Zhang, Ren, Sun 2015)",
+    ),
+    InitWord::new("torch", "torch", "torch", "PyTorch's default: uniform within 1 / sqrt(fan_in)"),
+    InitWord::new(
+        "orthogonal",
+        "orthogonal[:GAIN]",
+        "orthogonal:1.4",
+        "a random orthogonal matrix times GAIN, 1 unless given (Saxe, McClelland, Ganguli 2013)",
+    ),
 ];
 
 impl fmt::Display for Init {
@@ -287,6 +337,16 @@ mod tests {
         assert_eq!(hash_name(""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(hash_name("a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(hash_name("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn every_word_has_an_example_that_reads_and_a_sentence() {
+        for word in WORDS {
+            let read = Init::parse(word.example).unwrap();
+            assert!(read.to_string().starts_with(word.name), "{} reads as {read}", word.example);
+            assert!(word.usage.starts_with(word.name) && word.doc.len() > 10, "{}", word.name);
+            assert_eq!(WORDS.iter().filter(|w| w.name == word.name).count(), 1, "{}", word.name);
+        }
     }
 
     #[test]
