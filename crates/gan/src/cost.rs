@@ -3,8 +3,7 @@
 use crate::error::Error;
 use crate::networks::Side;
 use crate::step::Objective;
-use ganymede_cpu::{PhaseStats, plan};
-use ganymede_kernels::isa::Isa;
+use ganymede_cpu::{PhaseStats, Target, plan};
 use ganymede_nn::{LayerRow, Params};
 
 /// Work and memory of a training step.
@@ -44,14 +43,14 @@ impl Objective {
 }
 
 /// Plans every phase of a step and adds up.
-pub fn of_step(objective: &Objective, isa: Isa) -> Result<Cost, Error> {
+pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let mut phases = Vec::new();
     for due in objective.due_sets() {
         let name = format!("discriminator {due:?}");
-        phases.push((name, plan(&objective.discriminator_phase(&due)?, isa)?));
+        phases.push((name, plan(&objective.discriminator_phase(&due)?, target)?));
     }
     let critic_sets = phases.len();
-    phases.push(("generator".into(), plan(&objective.generator_phase()?, isa)?));
+    phases.push(("generator".into(), plan(&objective.generator_phase()?, target)?));
     let steps = 64u64;
     let critic: u64 = (0..steps)
         .map(|n| {

@@ -127,7 +127,7 @@ fn announce(
         executor.isa().name()
     );
     tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
-    let cost = ganymede::cost::of_step(objective, executor.isa())?;
+    let cost = ganymede::cost::of_step(objective, executor.target())?;
     tell!(
         "A step takes {} of memory at the peak; each checkpoint {} on disk (two are kept).",
         human::bytes(cost.peak_bytes),
@@ -301,7 +301,7 @@ fn dry_run(
     executor: &Executor,
 ) -> anyhow::Result<ExitCode> {
     check_fit(objective, dataset)?;
-    let cost = ganymede::cost::of_step(objective, executor.isa())?;
+    let cost = ganymede::cost::of_step(objective, executor.target())?;
     let images = planned_images(length, &objective.recipe, dataset)?;
     if options.json {
         let line = serde_json::json!({
