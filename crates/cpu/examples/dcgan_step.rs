@@ -148,7 +148,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         store.insert(&format!("{name}/v"), ty.clone(), &vec![0.0; ty.len()])?;
     }
     let threads = arguments.iter().find_map(|a| a.strip_prefix("--threads=")?.parse().ok());
-    let executor = Executor::new(ExecutorOptions { threads, isa: None })?;
+    let executor = Executor::new(ExecutorOptions { threads, ..ExecutorOptions::default() })?;
     println!("{} threads, {}", executor.threads(), executor.isa().name());
     let mut session = Session::new(executor, store);
     let began = Instant::now();

@@ -2,6 +2,7 @@
 
 use ganymede_graph::{GraphError, TensorType};
 use ganymede_kernels::buffer::AllocError;
+use ganymede_kernels::conv::UnknownAlgorithm;
 use ganymede_kernels::isa::IsaError;
 use ganymede_kernels::machine::{PlanError, RunError};
 use ganymede_kernels::pool::PoolError;
@@ -12,6 +13,9 @@ pub enum CpuError {
     /// The instruction set is unknown or not supported here.
     #[error(transparent)]
     Isa(#[from] IsaError),
+    /// `GANYMEDE_CONV` names no algorithm.
+    #[error(transparent)]
+    Convolutions(#[from] UnknownAlgorithm),
     /// The thread pool could not be made.
     #[error(transparent)]
     Pool(#[from] PoolError),

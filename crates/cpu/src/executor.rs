@@ -1,9 +1,35 @@
-//! What phases run on: an instruction set and a pool of threads.
+//! What phases run on: a target to compile for and a pool of threads.
 
 use crate::error::CpuError;
+use ganymede_kernels::conv::Algorithm;
 use ganymede_kernels::isa::{Isa, IsaError};
 use ganymede_kernels::pool::Pool;
 use std::sync::Arc;
+
+/// What programs are compiled for: everything beside the function that their kernels and bits depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Instruction set.
+    pub isa: Isa,
+    /// Algorithms for convolutions.
+    pub convolutions: Algorithm,
+}
+
+impl Target {
+    /// The best that this CPU has, unless `GANYMEDE_ISA` and `GANYMEDE_CONV` say otherwise.
+    ///
+    /// # Errors
+    /// One of them says what does not exist, or what the CPU lacks.
+    pub fn from_env() -> Result<Target, CpuError> {
+        Ok(Target { isa: Isa::from_env()?, convolutions: Algorithm::from_env()? })
+    }
+}
+
+impl From<Isa> for Target {
+    fn from(isa: Isa) -> Target {
+        Target { isa, convolutions: Algorithm::Any }
+    }
+}
 
 /// How an [`Executor`] is made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,12 +38,14 @@ pub struct ExecutorOptions {
     pub threads: Option<usize>,
     /// Instruction set; [`Isa::from_env`] if `None`.
     pub isa: Option<Isa>,
+    /// Algorithms for convolutions; [`Algorithm::from_env`] if `None`.
+    pub convolutions: Option<Algorithm>,
 }
 
-/// An instruction set and a persistent pool of threads, shared by sessions.
+/// A target and a persistent pool of threads, shared by sessions.
 #[derive(Debug)]
 pub struct Executor {
-    isa: Isa,
+    target: Target,
     pub(crate) pool: Pool,
 }
 
@@ -35,12 +63,18 @@ impl Executor {
         let threads = options
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
-        Ok(Arc::new(Executor { isa, pool: Pool::new(threads)? }))
+        let convolutions = options.convolutions.map_or_else(Algorithm::from_env, Ok)?;
+        Ok(Arc::new(Executor { target: Target { isa, convolutions }, pool: Pool::new(threads)? }))
     }
 
     /// The instruction set.
     pub fn isa(&self) -> Isa {
-        self.isa
+        self.target.isa
+    }
+
+    /// What programs are compiled for.
+    pub fn target(&self) -> Target {
+        self.target
     }
 
     /// Number of threads.

@@ -15,7 +15,8 @@ mod stats;
 mod store;
 
 pub use error::CpuError;
-pub use executor::{Executor, ExecutorOptions};
+pub use executor::{Executor, ExecutorOptions, Target};
+pub use ganymede_kernels::conv::Algorithm;
 pub use ganymede_kernels::isa::Isa;
 pub use ganymede_kernels::machine::RunReport;
 pub use session::{PhaseId, ProfileEntry, Session};

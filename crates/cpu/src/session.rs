@@ -101,7 +101,7 @@ impl Session {
     /// The function is not valid, state is missing or of another type (all of it is listed), a kernel refuses
     /// a shape, or memory is short.
     pub fn add_phase(&mut self, name: &str, function: &Function) -> Result<PhaseId, CpuError> {
-        let program = compile(function, self.executor.isa())?;
+        let program = compile(function, self.executor.target())?;
         self.compiled += 1;
         let slots = self.bind_state(name, &program)?;
         let memory = |what: &str, words: usize| {

@@ -2,8 +2,8 @@
 
 use crate::compile::{Program, compile};
 use crate::error::CpuError;
+use crate::executor::Target;
 use ganymede_graph::Function;
-use ganymede_kernels::isa::Isa;
 use ganymede_kernels::kernel::WORD;
 use std::collections::BTreeMap;
 
@@ -51,6 +51,6 @@ impl PhaseStats {
 ///
 /// # Errors
 /// As for [`Session::add_phase`](crate::Session::add_phase), state aside.
-pub fn plan(function: &Function, isa: Isa) -> Result<PhaseStats, CpuError> {
-    Ok(PhaseStats::of(&compile(function, isa)?))
+pub fn plan(function: &Function, target: Target) -> Result<PhaseStats, CpuError> {
+    Ok(PhaseStats::of(&compile(function, target)?))
 }

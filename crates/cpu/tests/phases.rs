@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 fn executor() -> Arc<Executor> {
-    Executor::new(ExecutorOptions { threads: Some(2), isa: None }).unwrap()
+    Executor::new(ExecutorOptions { threads: Some(2), ..ExecutorOptions::default() }).unwrap()
 }
 
 /// A store of f32 slots.
@@ -149,7 +149,7 @@ fn adam() -> (Function, StateStore) {
 #[test]
 fn an_optimizer_is_one_pass_in_place() {
     let (function, _) = adam();
-    let stats = plan(&function, Isa::best()).unwrap();
+    let stats = plan(&function, Isa::best().into()).unwrap();
     let count = |name: &str| stats.kernels.iter().find(|k| k.0 == name).map_or(0, |k| k.1);
     assert_eq!(count("pass.multi"), 1, "{stats:?}");
     // Scratch holds activations and gradients, no new weights or moments: those would be 4 x 1880 words more.
@@ -278,7 +278,7 @@ fn profiles_name_every_call() {
 
 #[test]
 fn errors_say_what_is_wrong() {
-    let none = Executor::new(ExecutorOptions { threads: Some(0), isa: None }).unwrap_err();
+    let none = Executor::new(ExecutorOptions { threads: Some(0), ..ExecutorOptions::default() }).unwrap_err();
     assert!(none.to_string().contains("at least 1 thread"), "{none}");
 
     let (function, _) = adam();
@@ -339,7 +339,7 @@ fn twenty_thousand_nodes_compile_fast() {
     let function = g.finish().unwrap();
     assert!(function.nodes.len() > 20_000, "{}", function.nodes.len());
     let began = std::time::Instant::now();
-    let stats = plan(&function, Isa::best()).unwrap();
+    let stats = plan(&function, Isa::best().into()).unwrap();
     let took = began.elapsed();
     assert!(stats.steps > 1000);
     // Half a second is the aim on an idle machine; the bound leaves room for a busy one.

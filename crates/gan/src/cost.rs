@@ -4,8 +4,7 @@ use crate::error::Error;
 use crate::networks::Side;
 use crate::step::Objective;
 use crate::{run, sampler};
-use ganymede_cpu::{PhaseStats, plan};
-use ganymede_kernels::isa::Isa;
+use ganymede_cpu::{PhaseStats, Target, plan};
 use ganymede_nn::{LayerRow, Params};
 
 /// Work and memory of a training step.
@@ -45,14 +44,14 @@ impl Objective {
 }
 
 /// Plans every phase of a step and adds up.
-pub fn of_step(objective: &Objective, isa: Isa) -> Result<Cost, Error> {
+pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let mut phases = Vec::new();
     for due in objective.due_sets() {
         let name = format!("discriminator {due:?}");
-        phases.push((name, plan(&objective.discriminator_phase(&due)?, isa)?));
+        phases.push((name, plan(&objective.discriminator_phase(&due)?, target)?));
     }
     let critic_sets = phases.len();
-    phases.push(("generator".into(), plan(&objective.generator_phase()?, isa)?));
+    phases.push(("generator".into(), plan(&objective.generator_phase()?, target)?));
     let steps = 64u64;
     let critic: u64 = (0..steps)
         .map(|n| {
@@ -68,11 +67,11 @@ pub fn of_step(objective: &Objective, isa: Isa) -> Result<Cost, Error> {
 }
 
 /// As [`of_step`], with the memory of the samples that a run draws at each tick.
-pub fn of_run(objective: &Objective, isa: Isa) -> Result<Cost, Error> {
-    let mut cost = of_step(objective, isa)?;
+pub fn of_run(objective: &Objective, target: Target) -> Result<Cost, Error> {
+    let mut cost = of_step(objective, target)?;
     let samples = run::samples_drawn(&objective.recipe.data.shape);
     let batch = sampler::batch_for(objective, samples);
-    cost.phases.push(("sample".into(), plan(&objective.sample_phase(batch)?, isa)?));
+    cost.phases.push(("sample".into(), plan(&objective.sample_phase(batch, None)?, target)?));
     let sample: usize = objective.recipe.data.shape.iter().product();
     // The samples themselves, as numbers and as the picture's bytes.
     let drawn = samples * sample * (size_of::<f32>() + 1);

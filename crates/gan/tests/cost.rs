@@ -16,7 +16,7 @@ fn objective(name: &str) -> Objective {
 /// One workload as text. The portable instruction set is planned for, so that every machine gets the same figures.
 fn describe(name: &str) -> String {
     let objective = objective(name);
-    let cost = of_step(&objective, Isa::Portable).unwrap();
+    let cost = of_step(&objective, Isa::Portable.into()).unwrap();
     let mut text = String::new();
     let _ = writeln!(text, "{name}");
     let _ = writeln!(text, "  batch         {}", objective.recipe.train.batch);
@@ -94,7 +94,7 @@ fn no_phase_computes_gradients_that_nobody_uses() {
 
 #[test]
 fn dcgan28_is_the_work_that_was_counted_by_hand() {
-    let cost = of_step(&objective("dcgan28"), Isa::Portable).unwrap();
+    let cost = of_step(&objective("dcgan28"), Isa::Portable.into()).unwrap();
     let gflop = cost.flops as f64 / 1e9;
     assert!((gflop - 35.3).abs() < 0.25, "{gflop} GFLOP a step");
 }
@@ -104,7 +104,7 @@ fn lazy_regularizers_are_averaged_over_the_steps() {
     let text = Workload::find("r1-28").unwrap().recipe().unwrap().to_toml();
     let flops = |every: &str| {
         let recipe = ganymede::Recipe::parse("test", &text, &[format!("every={every}")]).unwrap();
-        of_step(&Objective::new(recipe).unwrap(), Isa::Portable).unwrap().flops as f64
+        of_step(&Objective::new(recipe).unwrap(), Isa::Portable.into()).unwrap().flops as f64
     };
     let (always, fourth, never) = (flops("1"), flops("4"), flops("65536"));
     // A penalty at step 0 of the 64 that are averaged over remains even at the longest interval.
@@ -124,8 +124,10 @@ fn the_samples_of_a_tick_are_part_of_a_runs_peak() {
     for (batch, drawn) in [(64, 64), (48, 16), (2, 1)] {
         let objective = with_batch(batch);
         assert_eq!(ganymede::sampler::batch_for(&objective, 64), drawn);
-        let (step, run) =
-            (of_step(&objective, Isa::Portable).unwrap(), of_run(&objective, Isa::Portable).unwrap());
+        let (step, run) = (
+            of_step(&objective, Isa::Portable.into()).unwrap(),
+            of_run(&objective, Isa::Portable.into()).unwrap(),
+        );
         assert_eq!(run.flops, step.flops);
         let samples = (64 * 28 * 28 * 5) as u64;
         assert!(run.peak_bytes >= step.peak_bytes + samples, "{} and {}", run.peak_bytes, step.peak_bytes);

@@ -15,7 +15,7 @@ fn recipe(set: &[&str]) -> Result<Recipe, String> {
 fn trained(set: &[&str]) -> Trainer {
     let objective = Objective::new(recipe(set).unwrap()).unwrap();
     let dataset = Arc::new(open("synthetic:ring8", &OpenOptions::default()).unwrap());
-    let executor = Executor::new(ExecutorOptions { threads: Some(1), isa: None }).unwrap();
+    let executor = Executor::new(ExecutorOptions { threads: Some(1), ..ExecutorOptions::default() }).unwrap();
     let mut trainer = Trainer::new(objective, dataset, executor, 3, 1000).unwrap();
     for _ in 0..3 {
         assert_eq!(trainer.step().unwrap().skipped, 0);
@@ -95,7 +95,8 @@ fn gradients_are_clipped_by_value() {
         let plain = ["kind=sgd", "lr=1e-2", "generator.optimizer.lr=1", "regularizers=[]"];
         let objective = Objective::new(recipe(&[&plain[..], set].concat()).unwrap()).unwrap();
         let dataset = Arc::new(open("synthetic:ring8", &OpenOptions::default()).unwrap());
-        let executor = Executor::new(ExecutorOptions { threads: Some(1), isa: None }).unwrap();
+        let executor =
+            Executor::new(ExecutorOptions { threads: Some(1), ..ExecutorOptions::default() }).unwrap();
         let mut trainer = Trainer::new(objective, dataset, executor, 3, 1000).unwrap();
         let before = weights(&trainer);
         trainer.step().unwrap();

@@ -23,7 +23,7 @@ fn both_networks_build_and_begin_without_their_blocks() {
         assert_eq!(projections.len(), 2, "{side:?}");
         assert!(projections.iter().all(|p| p.initialize([1, 2]).iter().all(|w| *w == 0.0)));
     }
-    let executor = Executor::new(ExecutorOptions { threads: Some(1), isa: None }).unwrap();
+    let executor = Executor::new(ExecutorOptions { threads: Some(1), ..ExecutorOptions::default() }).unwrap();
     let mut session = Session::new(executor, objective.initial_state(1).unwrap());
     let samples = Sampler::new(1).draw(&objective, &mut session, 0, 2).unwrap();
     assert_eq!(samples.len(), 2 * 28 * 28);
@@ -35,16 +35,16 @@ fn gradients_of_order_two_compile_and_train() {
     // The penalties are gradients of logits by samples; the discriminator's step differentiates them once more.
     let small = ["batch=2", "widths=[8,8,8]"];
     let objective = Objective::new(recipe(&small)).unwrap();
-    let with = cost::of_step(&objective, Isa::best()).unwrap();
+    let with = cost::of_step(&objective, Isa::best().into()).unwrap();
     let plain = Objective::new(recipe(&["batch=2", "widths=[8,8,8]", "regularizers=[]"])).unwrap();
-    let without = cost::of_step(&plain, Isa::best()).unwrap();
+    let without = cost::of_step(&plain, Isa::best().into()).unwrap();
     let work = |c: &cost::Cost| c.phases.iter().map(|p| p.1.contraction_flops).collect::<Vec<_>>();
     let (with, without) = (work(&with), work(&without));
     assert!(with[0] > without[0], "the penalties add contractions: {with:?} against {without:?}");
     assert_eq!(with[1], without[1], "and none to the generator's step");
 
     let dataset = Arc::new(open("glyphs", &OpenOptions::default()).unwrap());
-    let executor = Executor::new(ExecutorOptions { threads: Some(1), isa: None }).unwrap();
+    let executor = Executor::new(ExecutorOptions { threads: Some(1), ..ExecutorOptions::default() }).unwrap();
     let mut trainer = ganymede::Trainer::new(objective, dataset, executor, 1, 100).unwrap();
     for _ in 0..3 {
         let report = trainer.step().unwrap();

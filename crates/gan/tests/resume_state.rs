@@ -13,7 +13,7 @@ fn data(spec: &str) -> Arc<Dataset> {
 }
 
 fn executor() -> Arc<Executor> {
-    Executor::new(ExecutorOptions { threads: Some(1), isa: None }).unwrap()
+    Executor::new(ExecutorOptions { threads: Some(1), ..ExecutorOptions::default() }).unwrap()
 }
 
 fn recipe(set: &[&str]) -> Recipe {

@@ -1,8 +1,8 @@
-//! Prints GFLOP/s of the convolution triad on shapes that GANs meet, per direction and instruction set.
+//! Prints effective GFLOP/s (by the definition, `w` where Winograd's algorithm runs) of the convolution triad on shapes that GANs meet, per direction and instruction set.
 //!
-//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [FILTER]`
+//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [FILTER]`
 
-use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
+use ganymede_kernels::conv::{Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
 use ganymede_kernels::isa::Isa;
 use ganymede_kernels::kernel::{Access, Kernel, Operands};
 use std::sync::Barrier;
@@ -105,6 +105,7 @@ fn seconds(kernel: &dyn Kernel, isa: Isa, threads: usize, repeats: usize) -> f64
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut isas, mut threads, mut batch, mut filter) = (Isa::available(), 2, None, String::new());
+    let mut algorithm = Algorithm::Any;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -113,6 +114,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--batch" => {
                 batch = Some(args.next().ok_or("--batch needs a number")?.parse::<usize>()?.max(1));
             }
+            "--direct" => algorithm = Algorithm::Direct,
             other => filter = other.to_string(),
         }
     }
@@ -127,8 +129,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 None => shape.batch,
             };
             let kernels: [Box<dyn Kernel>; 3] = [
-                Box::new(ConvForward::new(isa, shape)?),
-                Box::new(ConvInputGrad::new(isa, shape)?),
+                Box::new(ConvForward::new(isa, shape, algorithm)?),
+                Box::new(ConvInputGrad::new(isa, shape, algorithm)?),
                 Box::new(ConvWeightGrad::new(isa, shape)?),
             ];
             print!("{name:36}");
@@ -136,7 +138,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 // About 60 milliseconds at 150 GFLOP/s.
                 let repeats = (9e9 / kernel.flops() as f64).clamp(3.0, 60.0) as usize;
                 let time = seconds(kernel.as_ref(), isa, threads, repeats);
-                print!(" {:7.1} ({:6.2})", kernel.flops() as f64 / time / 1e9, time * 1e3);
+                let mark = if kernel.name().starts_with("winograd") { "w" } else { " " };
+                print!(" {:7.1}{mark}({:6.2})", kernel.flops() as f64 / time / 1e9, time * 1e3);
             }
             println!();
         }

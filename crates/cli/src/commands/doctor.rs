@@ -103,7 +103,11 @@ fn values(n: usize, seed: u32) -> Vec<f32> {
 /// Largest relative error (in L2 norm) of the executor against the reference interpreter over all results.
 fn self_test(isa: Isa, threads: usize) -> anyhow::Result<f64> {
     let function = subject()?;
-    let executor = Executor::new(ExecutorOptions { threads: Some(threads), isa: Some(isa) })?;
+    let executor = Executor::new(ExecutorOptions {
+        threads: Some(threads),
+        isa: Some(isa),
+        ..ExecutorOptions::default()
+    })?;
     let mut session = Session::new(executor, StateStore::new());
     let phase = session.add_phase("self-test", &function)?;
     let mut arrays = HashMap::new();
@@ -133,7 +137,11 @@ fn matmul_speed(isa: Isa, threads: usize) -> anyhow::Result<f64> {
     let g = Graph::new();
     let (a, b) = (g.feed("a", TensorType::f32([N, N])), g.feed("b", TensorType::f32([N, N])));
     g.output("c", &a.matmul(&b));
-    let executor = Executor::new(ExecutorOptions { threads: Some(threads), isa: Some(isa) })?;
+    let executor = Executor::new(ExecutorOptions {
+        threads: Some(threads),
+        isa: Some(isa),
+        ..ExecutorOptions::default()
+    })?;
     let mut session = Session::new(executor, StateStore::new());
     let phase = session.add_phase("matmul", &g.finish()?)?;
     for (i, name) in ["a", "b"].iter().enumerate() {

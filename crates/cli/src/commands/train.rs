@@ -52,7 +52,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     // Refuses what cannot train before it makes a folder.
     planned_images(length, &recipe, &dataset)?;
     check_fit(&objective, &dataset)?;
-    let cost = ganymede::cost::of_run(&objective, executor.isa())?;
+    let cost = ganymede::cost::of_run(&objective, executor.target())?;
     let folder = match &options.out {
         Some(root) => RunFolder::create(root)?,
         None => RunFolder::create_unused(&recipe.name)?,
@@ -267,7 +267,7 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let objective = Objective::new(recipe.clone())?;
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
-    let cost = ganymede::cost::of_run(&objective, executor.isa())?;
+    let cost = ganymede::cost::of_run(&objective, executor.target())?;
     announce(options, &objective, &cost, &dataset, &executor, &root, begun.seed);
     let run = Run::resume(
         RunFolder { root: root.clone() },
@@ -314,7 +314,7 @@ fn dry_run(
     executor: &Executor,
 ) -> anyhow::Result<ExitCode> {
     check_fit(objective, dataset)?;
-    let cost = ganymede::cost::of_run(objective, executor.isa())?;
+    let cost = ganymede::cost::of_run(objective, executor.target())?;
     let images = planned_images(length, &objective.recipe, dataset)?;
     if options.json {
         let layers = |side| {

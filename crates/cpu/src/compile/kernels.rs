@@ -3,6 +3,7 @@
 use super::ir::{Slice, ValueId, Work};
 use super::lower::Lowering;
 use crate::error::CpuError;
+use crate::executor::Target;
 use ganymede_graph::ops::conv::{ConvGeometry, ConvKind};
 use ganymede_graph::ops::reduce::Reduction;
 use ganymede_graph::ops::window::{WindowGeometry, WindowKind};
@@ -126,6 +127,7 @@ impl Lowering<'_, '_> {
             |message: String| CpuError::Kernel { op: node.op.name(), path: node.path.to_string(), message };
         let shape = |i: usize| &f.ty(node.inputs[i]).shape;
         let dtype = |i: usize| f.ty(node.inputs[i]).dtype;
+        let Target { isa, convolutions } = self.target;
         Ok(match &node.op {
             Op::MatMul { trans_a, trans_b } => {
                 let (a, rank) = (shape(0), node.ty.rank());
@@ -141,7 +143,7 @@ impl Lowering<'_, '_> {
                     a_batched: true,
                     b_batched: true,
                 };
-                Box::new(MatMul::new(self.isa, shape))
+                Box::new(MatMul::new(isa, shape))
             }
             Op::Conv(kind, geometry) => {
                 let (a, b, out) = (shape(0), shape(1), &node.ty.shape);
@@ -149,15 +151,17 @@ impl Lowering<'_, '_> {
                 match kind {
                     ConvKind::Forward => {
                         let shape = conv_shape(geometry, n, a[3], out[3]);
-                        Box::new(ConvForward::new(self.isa, shape).map_err(|e| fail(e.to_string()))?)
+                        Box::new(ConvForward::new(isa, shape, convolutions).map_err(|e| fail(e.to_string()))?)
                     }
                     ConvKind::InputGrad => {
                         let shape = conv_shape(geometry, n, out[3], a[3]);
-                        Box::new(ConvInputGrad::new(self.isa, shape).map_err(|e| fail(e.to_string()))?)
+                        Box::new(
+                            ConvInputGrad::new(isa, shape, convolutions).map_err(|e| fail(e.to_string()))?,
+                        )
                     }
                     ConvKind::WeightGrad => {
                         let shape = conv_shape(geometry, n, a[3], b[3]);
-                        Box::new(ConvWeightGrad::new(self.isa, shape).map_err(|e| fail(e.to_string()))?)
+                        Box::new(ConvWeightGrad::new(isa, shape).map_err(|e| fail(e.to_string()))?)
                     }
                 }
             }

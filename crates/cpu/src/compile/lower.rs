@@ -6,8 +6,8 @@ use super::ir::{Call, Place, Slice, Value, ValueId, Work};
 use super::tape::{self, Refusal};
 use super::{FeedRef, OutputRef, SlotRef};
 use crate::error::CpuError;
+use crate::executor::Target;
 use ganymede_graph::{DType, Literal, Node, NodeId, Op, Role, TensorType};
-use ganymede_kernels::isa::Isa;
 use ganymede_kernels::pass::{Instr, Load, PassSpec, Store, UnaryOp};
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ impl From<CpuError> for Stop {
 #[derive(Debug)]
 pub struct Lowering<'a, 'f> {
     pub(super) analysis: &'a Analysis<'f>,
-    pub(super) isa: Isa,
+    pub(super) target: Target,
     /// Memory of each root.
     pub(super) value_of: Vec<Option<ValueId>>,
     pub(super) values: Vec<Value>,
@@ -51,11 +51,11 @@ pub struct Lowering<'a, 'f> {
 
 impl<'a, 'f> Lowering<'a, 'f> {
     /// Gives memory to inputs, constants, roots and outputs.
-    pub fn new(analysis: &'a Analysis<'f>, isa: Isa) -> Lowering<'a, 'f> {
+    pub fn new(analysis: &'a Analysis<'f>, target: Target) -> Lowering<'a, 'f> {
         let f = analysis.function;
         let mut l = Lowering {
             analysis,
-            isa,
+            target,
             value_of: vec![None; f.nodes.len()],
             values: Vec::new(),
             calls: Vec::new(),

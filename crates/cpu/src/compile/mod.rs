@@ -15,6 +15,7 @@ mod memory;
 mod tape;
 
 use crate::error::CpuError;
+use crate::executor::Target;
 use analysis::Analysis;
 use ganymede_graph::{Function, NodeId, TensorType, passes};
 use ganymede_kernels::isa::Isa;
@@ -101,8 +102,8 @@ impl Program {
 
 pub use ir::Place as Where;
 
-/// Compiles a function for an instruction set.
-pub fn compile(function: &Function, isa: Isa) -> Result<Program, CpuError> {
+/// Compiles a function for a target.
+pub fn compile(function: &Function, target: Target) -> Result<Program, CpuError> {
     function.verify()?;
     let function = passes::optimize(function)?;
     // As the graph states them: a rewrite may do with fewer.
@@ -113,7 +114,7 @@ pub fn compile(function: &Function, isa: Isa) -> Result<Program, CpuError> {
     loop {
         let analysis = Analysis::new(&function, &forced);
         let groups = group::group(&analysis, &apart);
-        let mut lowering = Lowering::new(&analysis, isa);
+        let mut lowering = Lowering::new(&analysis, target);
         let commit = lowering.groups(&groups).and_then(|()| lowering.commit());
         // Each refusal gives one more value memory or one more result a pass of its own, so this ends.
         let progress = match commit {
@@ -140,12 +141,21 @@ fn finish(
 ) -> Result<Program, CpuError> {
     let gate = function.gate.map(|id| lowering.operand(id));
     let Lowering {
-        isa, calls, mut values, slots, feeds, outputs, constants, feed_words, output_words, ..
+        target,
+        calls,
+        mut values,
+        slots,
+        feeds,
+        outputs,
+        constants,
+        feed_words,
+        output_words,
+        ..
     } = lowering;
     let (calls, layout) = memory::finish(calls, &mut values, gate.map(|g| (commit, g.value)))
         .map_err(|(path, e)| CpuError::Kernel { op: "pass".into(), path, message: e.to_string() })?;
     Ok(Program {
-        isa,
+        isa: target.isa,
         calls,
         commit,
         gate,

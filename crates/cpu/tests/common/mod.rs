@@ -159,7 +159,8 @@ pub struct Cpu {
 
 impl Cpu {
     pub fn new(isa: Isa, threads: usize) -> Cpu {
-        let options = ExecutorOptions { threads: Some(threads), isa: Some(isa) };
+        let options =
+            ExecutorOptions { threads: Some(threads), isa: Some(isa), ..ExecutorOptions::default() };
         Cpu { executor: Executor::new(options).unwrap() }
     }
 

@@ -57,7 +57,7 @@ pub fn with(text: &str, name: &str, strength: f64, every: usize) -> String {
 }
 
 pub fn executor() -> Arc<Executor> {
-    Executor::new(ExecutorOptions { threads: Some(2), isa: None }).unwrap()
+    Executor::new(ExecutorOptions { threads: Some(2), ..ExecutorOptions::default() }).unwrap()
 }
 
 /// Points given by a function of their index.

@@ -1,6 +1,6 @@
 //! The forward pass `y = conv(x, w)`.
 
-use super::gather::Gather;
+use super::choice::{Algorithm, Choice, Direction};
 use super::shape::{ConvShape, ConvShapeError};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, OperandSpec, Operands};
@@ -12,7 +12,7 @@ use crate::kernel::{Kernel, OperandSpec, Operands};
 #[derive(Clone, Debug)]
 pub struct ConvForward {
     flops: u64,
-    gather: Gather,
+    choice: Choice,
 }
 
 impl ConvForward {
@@ -20,17 +20,20 @@ impl ConvForward {
     ///
     /// # Errors
     /// The shape is not valid.
-    pub fn new(isa: Isa, shape: ConvShape) -> Result<Self, ConvShapeError> {
-        shape.validate()?;
-        Ok(Self { flops: shape.flops(), gather: Gather::forward(isa, &shape) })
+    pub fn new(isa: Isa, shape: ConvShape, algorithm: Algorithm) -> Result<Self, ConvShapeError> {
+        let choice = Choice::new(isa, &shape, Direction::Forward, algorithm)?;
+        Ok(Self { flops: shape.flops(), choice })
     }
 }
 
-// SAFETY: operands, stages and tasks are those of the gather that runs: its inputs are only read, packed weights lie
-// in a workspace that a stage of its own fills, and a task owns a share of the channels in its blocks of the output.
+// SAFETY: operands, stages and tasks are those of the algorithm that runs: its inputs are only read, packed weights lie
+// in a workspace that a stage of its own fills, and a task owns its blocks of the output or a share of their channels.
 unsafe impl Kernel for ConvForward {
     fn name(&self) -> &'static str {
-        "conv.forward"
+        match self.choice {
+            Choice::Direct(_) => "conv.forward",
+            Choice::Winograd(_) => "winograd.forward",
+        }
     }
 
     fn flops(&self) -> u64 {
@@ -38,24 +41,23 @@ unsafe impl Kernel for ConvForward {
     }
 
     fn operands(&self) -> Vec<OperandSpec> {
-        self.gather.operands()
+        self.choice.operands()
     }
 
     fn stages(&self) -> usize {
-        self.gather.stages()
+        self.choice.stages()
     }
 
     fn tasks(&self, stage: usize) -> usize {
-        self.gather.tasks(stage)
+        self.choice.tasks(stage)
     }
 
     fn local_words(&self) -> usize {
-        self.gather.local_words()
+        self.choice.local_words()
     }
 
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
-        assert_eq!(isa, self.gather.isa, "the weights' packing was planned for another instruction set");
         // SAFETY: forwarded from the caller.
-        unsafe { self.gather.run(stage, task, operands, local) }
+        unsafe { self.choice.run(isa, stage, task, operands, local) }
     }
 }

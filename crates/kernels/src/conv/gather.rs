@@ -188,6 +188,13 @@ impl Gather {
         self.block_tasks = cut_evenly(&costs, TASKS);
     }
 
+    /// Multiply-adds of an image.
+    pub fn cost(&self) -> f64 {
+        let outputs =
+            |axis: &Axis| axis.classes.iter().map(|class| class.count * class.taps).sum::<usize>() as f64;
+        outputs(&self.axes[0]) * outputs(&self.axes[1]) * (self.src_group() * self.out.c) as f64
+    }
+
     /// Source channels of a group.
     pub fn src_group(&self) -> usize {
         self.src.c / self.groups

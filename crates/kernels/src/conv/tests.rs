@@ -1,12 +1,12 @@
 //! The triad against its scalar twins on every instruction set, and against itself through the adjoint identities.
 
 use super::reference::{conv_forward, conv_input_grad, conv_weight_grad};
-use super::{ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
+use super::{Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
 use crate::isa::Isa;
 use crate::kernel::{Access, Kernel, Operands};
 
 /// Values in [-1, 1) from a linear congruential generator (Knuth's MMIX constants).
-fn noise(len: usize, seed: u64) -> Vec<f32> {
+pub(super) fn noise(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (0..len)
         .map(|_| {
@@ -20,7 +20,7 @@ fn noise(len: usize, seed: u64) -> Vec<f32> {
 const GUARD: usize = 40;
 
 /// Runs all tasks, in order or in reverse. Scratch, results and the words around operands are NaN at first.
-fn run(kernel: &dyn Kernel, isa: Isa, inputs: [&[f32]; 2], reverse: bool) -> Vec<f32> {
+pub(super) fn run(kernel: &dyn Kernel, isa: Isa, inputs: [&[f32]; 2], reverse: bool) -> Vec<f32> {
     let specs = kernel.operands();
     let mut inputs = inputs.into_iter();
     let mut memory: Vec<Vec<f32>> = (specs.iter())
@@ -80,8 +80,8 @@ fn assert_close(got: &[f32], expected: &[f64], magnitude: &[f64], terms: usize, 
 
 fn kernels(isa: Isa, shape: &ConvShape) -> (ConvForward, ConvInputGrad, ConvWeightGrad) {
     (
-        ConvForward::new(isa, *shape).expect("valid"),
-        ConvInputGrad::new(isa, *shape).expect("valid"),
+        ConvForward::new(isa, *shape, Algorithm::Direct).expect("valid"),
+        ConvInputGrad::new(isa, *shape, Algorithm::Direct).expect("valid"),
         ConvWeightGrad::new(isa, *shape).expect("valid"),
     )
 }
@@ -349,8 +349,8 @@ fn invalid_shapes_are_refused_with_a_reason() {
         let mut shape = good;
         change(&mut shape);
         let error = shape.validate().expect_err("invalid");
-        assert_eq!(ConvForward::new(Isa::Portable, shape).map(|_| ()), Err(error.clone()));
-        assert_eq!(ConvInputGrad::new(Isa::Portable, shape).map(|_| ()), Err(error.clone()));
+        assert_eq!(ConvForward::new(Isa::Portable, shape, Algorithm::Any).map(|_| ()), Err(error.clone()));
+        assert_eq!(ConvInputGrad::new(Isa::Portable, shape, Algorithm::Any).map(|_| ()), Err(error.clone()));
         assert_eq!(ConvWeightGrad::new(Isa::Portable, shape).map(|_| ()), Err(error.clone()));
         error
     };

@@ -11,6 +11,7 @@ mod blocked;
 mod blocks;
 mod dot;
 mod pack;
+pub(crate) mod product;
 mod reference;
 mod tile;
 

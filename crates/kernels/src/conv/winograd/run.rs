@@ -1,0 +1,215 @@
+//! One block of tiles: transform, multiply at every point, transform back.
+
+use super::super::gather::{OUT, PACKED, SRC};
+use super::super::tile::strip;
+use super::transform::{MAX_POINTS, Points, TILE};
+use super::{Block, Job, Winograd};
+use crate::gemm::product;
+use crate::kernel::Operands;
+use crate::simd::{Simd, WithSimd};
+
+/// What a block's task works on.
+#[derive(Clone, Copy)]
+pub(super) struct BlockRun<'a> {
+    pub plan: &'a Winograd,
+    pub job: &'a Job,
+    pub block: &'a Block,
+    pub operands: &'a Operands<'a>,
+    /// A row of zeros, transformed tiles, products.
+    pub local: *mut f32,
+}
+
+impl<'a> BlockRun<'a> {
+    pub fn with<Y: Points, X: Points>(self, y: Y, x: X) -> Sized<'a, Y, X> {
+        Sized(self, y, x)
+    }
+
+    /// Image and place of the `i`-th tile.
+    #[inline(always)]
+    fn tile(&self, i: usize) -> (usize, [usize; 2]) {
+        let (tiles, across) = (self.job.tiles(), self.job.axes[1].tiles());
+        let at = self.block.first + i;
+        (at / tiles, [at % tiles / across, at % across])
+    }
+}
+
+/// A block with transforms known to the compiler.
+pub(super) struct Sized<'a, Y, X>(BlockRun<'a>, Y, X);
+
+impl<Y: Points, X: Points> WithSimd for Sized<'_, Y, X> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn call<S: Simd>(self, s: S) {
+        let run = self.0;
+        let BlockRun { plan, job, block, local, .. } = run;
+        let (channels, outputs) = (plan.src.c, plan.out.c);
+        // SAFETY: scratch is laid out as `local_words` counts it: zeros, `count` tiles at every point, products.
+        unsafe {
+            let zeros = local;
+            let data = zeros.add(channels);
+            let products = data.add(block.count * job.data_words());
+            for c in (0..channels).step_by(S::LANES) {
+                s.store(zeros.add(c), s.zero());
+            }
+            for i in 0..block.count {
+                transform_data::<S, Y, X>(s, &run, i, zeros, data);
+            }
+            for point in 0..job.points() {
+                let weights = run.operands.ptr(PACKED).add(job.weights_at[point]);
+                multiply(
+                    &run,
+                    point,
+                    data.add(job.data_at[point] * block.count),
+                    weights,
+                    products.add(point * block.count * outputs),
+                );
+            }
+            for i in 0..block.count {
+                transform_products::<S, Y, X>(s, &run, i, products);
+            }
+        }
+    }
+}
+
+/// B' d B of tile `i`, for every pair of phases.
+///
+/// # Safety
+/// As [`Winograd::run`]; `zeros` holds a row of channels, `data` the block's tiles.
+#[inline(always)]
+unsafe fn transform_data<S: Simd, Y: Points, X: Points>(
+    s: S,
+    run: &BlockRun<'_>,
+    i: usize,
+    zeros: *const f32,
+    data: *mut f32,
+) {
+    let BlockRun { plan, job, block, .. } = *run;
+    let (image, place) = run.tile(i);
+    let (h, w, channels) = (plan.src.h, plan.src.w, plan.src.c);
+    // SAFETY: pixels outside the image are read from the zeros, and a tile has words of its own at every point.
+    unsafe {
+        let src = run.operands.ptr(SRC).cast_const().add(image * h * w * channels);
+        for pair in &job.pairs {
+            let [y, x] = [0, 1].map(|axis| &job.axes[axis].sources[pair.sources[axis]]);
+            let mut pixels = [[zeros; MAX_POINTS]; MAX_POINTS];
+            for (a, row) in pixels.iter_mut().enumerate().take(Y::N) {
+                let at_y = y.first + (y.step * (place[0] * TILE + a)) as isize;
+                if at_y < 0 || at_y as usize >= h {
+                    continue;
+                }
+                for (b, pixel) in row.iter_mut().enumerate().take(X::N) {
+                    let at_x = x.first + (x.step * (place[1] * TILE + b)) as isize;
+                    if at_x >= 0 && (at_x as usize) < w {
+                        *pixel = src.add((at_y as usize * w + at_x as usize) * channels);
+                    }
+                }
+            }
+            let mut to = [std::ptr::null_mut::<f32>(); MAX_POINTS * MAX_POINTS];
+            for (point, to) in to.iter_mut().enumerate().take(Y::N * X::N) {
+                if let Some(slot) = pair.slots[point] {
+                    let row = job.data_at[point] * block.count + i * job.strides[point];
+                    *to = data.add(row + slot * channels);
+                }
+            }
+            for c in (0..channels).step_by(S::LANES) {
+                let mut t = [[s.zero(); MAX_POINTS]; MAX_POINTS];
+                for b in 0..X::N {
+                    let mut column = [s.zero(); MAX_POINTS];
+                    for a in 0..Y::N {
+                        column[a] = s.load(pixels[a][b].add(c));
+                    }
+                    let column = Y::data(s, column);
+                    for a in 0..Y::N {
+                        t[a][b] = column[a];
+                    }
+                }
+                for a in 0..Y::N {
+                    let row = X::data(s, t[a]);
+                    for b in 0..X::N {
+                        let to = to[a * X::N + b];
+                        if !to.is_null() {
+                            s.store(to.add(c), row[b]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The products of all tiles at one point.
+///
+/// # Safety
+/// As [`Winograd::run`]; `data` holds the block's tiles at the point, `products` has room for its results.
+unsafe fn multiply(
+    run: &BlockRun<'_>,
+    point: usize,
+    data: *const f32,
+    weights: *const f32,
+    products: *mut f32,
+) {
+    let BlockRun { plan, job, block, .. } = *run;
+    let (depth, stride) = (job.depths[point], job.strides[point]);
+    let (width, outputs) = (plan.panel_width(), plan.out.c);
+    let tallest = product::tallest(plan.isa);
+    for panel in 0..plan.panels() {
+        let first = panel * width;
+        let columns = width.min(outputs - first);
+        for i in 0..block.count.div_ceil(tallest) {
+            let rows = strip(block.count, tallest, i);
+            // SAFETY: rows are the block's, the panel's weights are `depth` rows of `columns` words.
+            unsafe {
+                let a = product::Rows { start: data.add(rows.start * stride), stride };
+                let c =
+                    product::Results { start: products.add(rows.start * outputs + first), stride: outputs };
+                product::run(plan.isa, rows.len(), depth, a, weights.add(first * depth), columns, c);
+            }
+        }
+    }
+}
+
+/// A' m A of tile `i`, into the output.
+///
+/// # Safety
+/// As [`Winograd::run`]; `products` holds the block's results.
+#[inline(always)]
+unsafe fn transform_products<S: Simd, Y: Points, X: Points>(
+    s: S,
+    run: &BlockRun<'_>,
+    i: usize,
+    products: *const f32,
+) {
+    let BlockRun { plan, job, block, .. } = *run;
+    let (image, place) = run.tile(i);
+    let outputs = plan.out.c;
+    let first = place.map(|at| at * TILE);
+    let [rows, columns] = [0, 1].map(|axis| TILE.min(job.axes[axis].count - first[axis]));
+    let [y, x] = &job.axes;
+    // SAFETY: outputs are the tile's own, inside the image.
+    unsafe {
+        let out = run.operands.ptr(OUT).add(image * plan.out.h * plan.out.w * outputs);
+        for c in (0..outputs).step_by(S::LANES) {
+            let mut t = [[s.zero(); MAX_POINTS]; TILE];
+            for b in 0..X::N {
+                let mut column = [s.zero(); MAX_POINTS];
+                for a in 0..Y::N {
+                    let point = a * X::N + b;
+                    column[a] = s.load(products.add((point * block.count + i) * outputs + c));
+                }
+                let column = Y::outputs(s, column);
+                for a in 0..TILE {
+                    t[a][b] = column[a];
+                }
+            }
+            for (a, t) in t.iter().enumerate().take(rows) {
+                let row = X::outputs(s, *t);
+                let at_y = y.first + y.step * (first[0] + a);
+                for (b, value) in row.iter().enumerate().take(columns) {
+                    let at_x = x.first + x.step * (first[1] + b);
+                    s.store(out.add((at_y * plan.out.w + at_x) * outputs + c), *value);
+                }
+            }
+        }
+    }
+}

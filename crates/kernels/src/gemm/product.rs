@@ -1,0 +1,59 @@
+//! One register tile for kernels that bring their operands packed.
+
+use super::ahead::Ahead;
+use super::tile::{self, Geometry, Tile};
+use crate::isa::Isa;
+
+/// Rows of the left operand, contiguous along the sums.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    pub start: *const f32,
+    /// Words from one row to the next, not 0.
+    pub stride: usize,
+}
+
+/// Rows of the result.
+#[derive(Clone, Copy, Debug)]
+pub struct Results {
+    pub start: *mut f32,
+    pub stride: usize,
+}
+
+/// Most rows of a tile.
+pub fn tallest(isa: Isa) -> usize {
+    Geometry::of(isa).rows
+}
+
+/// `c = a * b` for `rows` rows, sums of `depth` terms and a panel of `columns`, whose rows follow each other.
+///
+/// # Safety
+/// The CPU supports `isa`; `rows` is at most [`tallest`]; `columns` is a number of whole vectors and at most a panel's
+/// width; all three operands are live and of these sizes.
+pub unsafe fn run(isa: Isa, rows: usize, depth: usize, a: Rows, b: *const f32, columns: usize, c: Results) {
+    let geometry = Geometry::of(isa);
+    let mut first = 0;
+    while first < columns {
+        // Where a panel is wider than the tile, as on machines with few registers, it is taken in parts.
+        let part = geometry.columns().min(columns - first);
+        let tile = Tile {
+            k: depth,
+            a: a.start,
+            a_row: a.stride,
+            a_k: 1,
+            // SAFETY: within the panel.
+            b: unsafe { b.add(first) },
+            b_k: columns,
+            // SAFETY: within the results' rows.
+            c: unsafe { c.start.add(first) },
+            c_row: c.stride,
+            columns: part,
+            accumulate: false,
+            fetch_c: false,
+            ahead: Ahead::nothing(),
+            fetches: 0,
+        };
+        // SAFETY: forwarded from the caller.
+        unsafe { tile::run(isa, rows, geometry.vectors_for(part), tile) };
+        first += part;
+    }
+}
