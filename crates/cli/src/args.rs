@@ -47,8 +47,7 @@ fn threshold(text: &str) -> Result<f64, String> {
         // Of the f32 that latents are.
         Ok(v) if v as f32 > 0.0 && (v as f32).is_finite() => Ok(v),
         _ => Err(
-            "no latent lies within it: expected a number above 0, e.g. 0.7; 2 changes little, and without \
-                  --truncation nothing is cut off"
+            "expected a number above 0, e.g. 0.7: latents come from [-PSI, PSI], so 0 or less leaves none"
                 .into(),
         ),
     }

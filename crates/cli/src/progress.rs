@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 pub fn counter(total: u64, what: &'static str) -> Option<ProgressBar> {
     std::io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::new(total);
-        if let Ok(style) =
-            ProgressStyle::with_template("{bar:24} {pos} of {len} {msg}  {per_sec}  {eta} left")
-        {
+        if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos} of {len} {msg}  {eta} left") {
             bar.set_style(style);
         }
         bar.set_message(what);

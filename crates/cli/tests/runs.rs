@@ -314,6 +314,42 @@ fn recipes_are_listed_and_printed_as_they_can_be_used() {
 }
 
 #[test]
+fn the_words_of_recipes_are_listed_with_examples() {
+    let folder = prepared();
+    let text = run(folder.path(), &["recipes", "--words"]).fine();
+    let listed = run(folder.path(), &["recipes", "--words", "--json"]).fine();
+    let words: Vec<Value> = listed.lines().map(json).collect();
+    for (kind, name, shown) in [
+        ("layer", "conv_transpose", "conv_transpose"),
+        ("activation", "leaky_relu", "leaky_relu[=SLOPE]"),
+        ("initializer", "orthogonal", "orthogonal[:GAIN]    e.g. orthogonal:"),
+        ("loss", "relativistic-pairing", "relativistic-pairing"),
+        ("regularizer", "r1", "r1 strength="),
+        ("model", "residual", "residual"),
+        ("optimizer", "rmsprop", "rmsprop beta2=0.99"),
+        ("optimizer key", "clip_value", "clip_value = 0"),
+        ("ema key", "buffers", "\"average\""),
+        ("schedule", "cosine", "cosine FROM -> TO    e.g. cosine 5e-4 -> 1e-4"),
+    ] {
+        assert!(words.iter().any(|w| w["kind"] == kind && w["name"] == name), "{kind} {name} in:\n{listed}");
+        assert!(text.contains(shown), "`{shown}` is not in:\n{text}");
+    }
+    // What the list shows as an example can be trained with.
+    let example = |kind: &str, name: &str| {
+        let word = words.iter().find(|w| w["kind"] == kind && w["name"] == name).unwrap();
+        word["example"].as_str().unwrap().to_string()
+    };
+    let init = example("initializer", "normal");
+    let layers = format!("discriminator.layers=[\"flatten\", \"dense 1 init={init}\"]");
+    let lr = format!("lr={}", example("schedule", "warmup"));
+    let sets = ["--set", &layers, "--set", &lr, "--set", "clip_value=0.1", "--set", "ema.buffers=average"];
+    let arguments = ["train", "./set", "--recipe", "tiny.toml", "--steps", "3", "--out", "run"];
+    run(folder.path(), &[&arguments[..], &sets[..]].concat()).fine();
+    let recipe = fs::read_to_string(folder.path().join("run/recipe.toml")).unwrap();
+    assert!(recipe.contains("buffers = \"average\"") && recipe.contains("clip_value = 0.1"), "{recipe}");
+}
+
+#[test]
 fn data_is_inspected() {
     let folder = prepared();
     let out = run(folder.path(), &["data", "inspect", "./set"]).fine();

@@ -123,8 +123,8 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     }
     if options.json {
         let line = serde_json::json!({
-            "samples": count, "seed": options.seed, "truncation": options.truncation, "out": options.out, "checkpoint": loaded.checkpoint,
-            "step": loaded.step, "images": loaded.images,
+            "samples": count, "seed": options.seed, "truncation": options.truncation, "out": options.out,
+            "checkpoint": loaded.checkpoint, "step": loaded.step, "images": loaded.images,
         });
         say!("{line}")?;
     } else {
