@@ -9,7 +9,7 @@ use crate::networks::{self, Net, Side};
 use crate::recipe::{OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
 use crate::regularizers::{Context, Regularizer};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType, grad};
-use ganymede_nn::optim::{Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
+use ganymede_nn::optim::{Constraint, EmaSpec, Hyper, Plan, StateSpec, and_bounded, apply, state_specs};
 use ganymede_nn::{Mode, Optimizer, Params, RandomSource, Scope};
 
 /// Streams of the random key; those of dropout layers have their top bit set.
@@ -240,8 +240,8 @@ impl Objective {
         };
         let mut plan = self.plan(Side::Discriminator);
         plan.constrain = Some(Constraint(&constrain));
-        let finite = apply(&graph, &plan, &params, &gradients, &hyper);
-        graph.commit_when(&finite.and(&loss.is_finite()));
+        let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
+        graph.commit_when(&and_bounded(sound, &d.buffers()));
         graph.output("d_penalty", &penalties);
         graph.output("d_real", &real_logits.mean_all());
         graph.output("d_fake", &fake_logits.mean_all());
@@ -278,8 +278,8 @@ impl Objective {
             let decay = graph.feed(feed::EMA_DECAY, TensorType::f32([]));
             EmaSpec::new(&decay, g.buffers())
         });
-        let finite = apply(&graph, &plan, &params, &gradients, &hyper);
-        graph.commit_when(&finite.and(&loss.is_finite()));
+        let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
+        graph.commit_when(&and_bounded(sound, &g.buffers()));
         graph.output("g_loss", &loss);
         graph.finish()
     }

@@ -62,8 +62,9 @@ fn a_nan_leaves_every_slot_of_its_phase_as_it_was() {
                 assert!(!session.run(phase).unwrap().committed, "{what} was committed");
                 assert_eq!(hashes(session.store()), before, "{what} reached the state");
             };
-            for bad in [f32::NAN, f32::INFINITY] {
-                if reads_real {
+            // 1e30 is a number, and one that no rate may be.
+            for bad in [f32::NAN, f32::INFINITY, 1e30] {
+                if reads_real && !bad.is_finite() {
                     session.feed_mut(phase, "real").unwrap()[5] = bad;
                     refused(&mut session, "a real sample");
                     session.feed_mut(phase, "real").unwrap()[5] = real[5];
@@ -105,6 +106,83 @@ fn a_skipped_step_counts_and_the_next_one_is_sound() {
             }
         }
         assert!(slots(trainer.store()).values().flatten().all(|w| f32::from_bits(*w).is_finite()));
+    }
+}
+
+/// Activations of 1e20 before batch norm: their variance is beyond f32, one over its root is 0, and so loss and gradients
+/// are finite; only the running variance is not.
+#[test]
+fn statistics_that_overflow_are_not_committed() {
+    let data = points(|i| if (8..12).contains(&i) { circle(i).map(|x| 1e20 * x) } else { circle(i) });
+    let mut trainer = Trainer::new(objective(POINTS, &[]), data, executor(), 3, 400).unwrap();
+    for step in 1..=5u64 {
+        let before = hashes(trainer.store());
+        let report = trainer.step().unwrap();
+        assert!(report.d_loss.is_finite() && report.g_loss.is_finite(), "step {step}: {report:?}");
+        assert_eq!(report.skipped, u32::from(step == 3), "step {step}");
+        for (name, hash) in hashes(trainer.store()) {
+            if belongs(Side::Discriminator, &name) && step == 3 {
+                assert_eq!(hash, before[&name], "{name}");
+            }
+        }
+    }
+    assert!(slots(trainer.store()).values().flatten().all(|w| f32::from_bits(*w).is_finite()));
+
+    // The generator's own, and the average's copies of them.
+    let objective = objective(POINTS, &[]);
+    let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+    let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+    let weight: Vec<f32> = (0..15).map(|i| 1e20 * (i as f32 - 7.0)).collect();
+    put(session.store_mut(), "G/dense1/weight", &weight);
+    feed(&mut session, g, 1e-2);
+    let before = hashes(session.store());
+    assert!(!session.run(g).unwrap().committed);
+    assert!(session.output(g, "g_loss").unwrap()[0].is_finite());
+    assert_eq!(hashes(session.store()), before);
+    // With weights that it can hold the same step goes through.
+    put(session.store_mut(), "G/dense1/weight", &weight.iter().map(|w| w * 1e-4).collect::<Vec<f32>>());
+    assert!(session.run(g).unwrap().committed);
+}
+
+/// Every rate, decay and gradient the predicate lets through, at its bound, through every optimizer.
+#[test]
+fn steps_at_the_bounds_stay_finite() {
+    for kind in ["adam", "adamw", "rmsprop", "sgd"] {
+        let momentum = if kind == "rmsprop" { "" } else { ", beta1 = 0.9999999" };
+        let text = LINEAR.replace(
+            "kind = \"sgd\", lr = 1e-2, beta1 = 0.0",
+            &format!("kind = \"{kind}\", lr = 1e4{momentum}, weight_decay = 0.5"),
+        );
+        let objective = objective(&text.replace("non-saturating", "wasserstein"), &[]);
+        let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+        let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+        let mut committed = 0;
+        for step in 0..60 {
+            feed(&mut session, d, 1e4);
+            for (name, decay) in [("beta1", 0.9999999f32), ("beta2", 0.5)] {
+                if session.feed_index(d, name).is_ok() {
+                    session.feed_mut(d, name).unwrap()[0] = decay;
+                }
+            }
+            // The last steps have no gradient but that of the first ones' moments.
+            let size = if step < 30 { 5e16 } else { 0.0 };
+            session.feed_mut(d, "real").unwrap().fill(size);
+            let before = hashes(session.store());
+            if session.run(d).unwrap().committed {
+                committed += 1;
+            } else {
+                assert_eq!(hashes(session.store()), before, "{kind} at step {step}");
+            }
+            for (name, words) in slots(session.store()) {
+                assert!(
+                    words.iter().all(|w| f32::from_bits(*w).is_finite()),
+                    "{name}, {kind} at step {step}"
+                );
+            }
+        }
+        assert!(committed > 0, "{kind}");
+        session.feed_mut(d, "real").unwrap().fill(2e17);
+        assert!(!session.run(d).unwrap().committed, "{kind}: a norm above 1e17");
     }
 }
 

@@ -203,6 +203,9 @@ const MAX_PARAMETERS: usize = 1 << 30;
 /// Smallest eps: the smallest normal number of the f32 arithmetic it is used in, rounded up.
 const MIN_EPS: f64 = 1.2e-38;
 
+/// Largest `clip_norm`: no gradient that a step is taken along is as long.
+const MAX_CLIP: f64 = 1e30;
+
 /// Longest interval of a lazy regularizer, in discriminator steps.
 const MAX_INTERVAL: usize = 1 << 16;
 
@@ -300,11 +303,7 @@ impl Recipe {
             if o.lr.range().0 < 0.0 {
                 return Err(self.error(&key("lr"), format!("must not be negative, got {}", o.lr)));
             }
-            for (name, value, least) in [
-                ("eps", o.eps, MIN_EPS),
-                ("weight_decay", o.weight_decay, 0.0),
-                ("clip_norm", Some(o.clip_norm), 0.0),
-            ] {
+            for (name, value, least) in [("eps", o.eps, MIN_EPS), ("weight_decay", o.weight_decay, 0.0)] {
                 if let Some(value) = value
                     && (!value.is_finite() || value < least)
                 {
@@ -313,7 +312,23 @@ impl Recipe {
                     );
                 }
             }
-            crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
+            if o.clip_norm != 0.0 && !(MIN_EPS..=MAX_CLIP).contains(&o.clip_norm) {
+                let message =
+                    format!("must be 0 (off) or from {MIN_EPS:e} to {MAX_CLIP:e}, got {}", o.clip_norm);
+                return Err(self.error(&key("clip_norm"), message));
+            }
+            let optimizer = crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
+            let most = ganymede_nn::optim::max_lr(optimizer.as_ref());
+            if o.lr.range().1 > most {
+                let how = match o.eps {
+                    Some(eps) if most < ganymede_nn::optim::MAX_LR => {
+                        format!("with an eps of {eps:e}: lower it, or raise eps")
+                    }
+                    Some(_) | None => "so that no step leaves the range of 32-bit numbers: lower it".into(),
+                };
+                let message = format!("must be at most {most:e} {how}; got {}", o.lr);
+                return Err(self.error(&key("lr"), message));
+            }
         }
         if let Some(ema) = &self.ema
             && ema.half_life.range().0 < 0.0
