@@ -43,7 +43,7 @@ pub mod feed {
     pub const BETA1: &str = "beta1";
     /// Second decay of the optimizer.
     pub const BETA2: &str = "beta2";
-    /// Share of the averaged weights that stays: 0.5^(batch / half-life).
+    /// Share of the averaged weights that stays: 0.5^(images a step / half-life).
     pub const EMA_DECAY: &str = "ema_decay";
     /// Strength of regularizer `i`.
     pub fn strength(i: usize) -> String {

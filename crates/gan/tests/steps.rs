@@ -318,9 +318,12 @@ fn weight_clipping_holds_after_every_step() {
 
 #[test]
 fn the_average_follows_with_its_half_life() {
-    // A batch of 4 at a half-life of 8 images keeps 2^(-1/2); 0 keeps nothing.
-    for (half_life, decay) in [("8", 0.5f32.sqrt()), ("0", 0.0)] {
-        let mut trainer = trainer(objective(POINTS, &[&format!("half_life={half_life}")]));
+    // A batch of 4 at a half-life of 8 images keeps 2^(-1/2), three batches a step keep 2^(-3/2); 0 keeps nothing.
+    for (half_life, critic_steps, decay) in
+        [("8", 1, 0.5f32.sqrt()), ("8", 3, 0.5f32.powf(1.5)), ("24", 3, 0.5f32.sqrt()), ("0", 1, 0.0)]
+    {
+        let sets = [format!("half_life={half_life}"), format!("critic_steps={critic_steps}")];
+        let mut trainer = trainer(objective(POINTS, &sets.each_ref().map(String::as_str)));
         for _ in 0..3 {
             let before = trainer.store().f32s("ema/G/dense1/weight").unwrap().to_vec();
             trainer.step().unwrap();
