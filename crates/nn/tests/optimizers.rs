@@ -389,10 +389,9 @@ fn the_registry_of_optimizers_is_complete() {
     let mut names = std::collections::HashSet::new();
     for optimizer in OPTIMIZERS {
         assert!(names.insert(optimizer.name()));
-        assert!(
-            !optimizer.doc().is_empty() && optimizer.paper().contains("19")
-                || optimizer.paper().contains("20")
-        );
+        assert!(!optimizer.doc().is_empty(), "{}", optimizer.name());
+        let year = |century| optimizer.paper().contains(century);
+        assert!(year(" 19") || year(" 20"), "{}: {}", optimizer.name(), optimizer.paper());
         for setting in optimizer.settings() {
             assert!(!setting.doc.is_empty());
             let changed = optimizer.with_setting(setting.name, 0.25);
