@@ -357,3 +357,83 @@ fn latents_depend_on_the_sample_and_not_on_the_batch() {
     };
     assert_eq!(samples(5)[..], samples(300)[..10]);
 }
+
+#[test]
+fn a_step_under_clip_norm_is_at_most_that_times_the_rate() {
+    let change = |clip: &str| {
+        let mut trainer = trainer(objective(LINEAR, &["lr=0.5", &format!("clip_norm={clip}")]));
+        let values = |trainer: &Trainer, side: Side| -> Vec<f32> {
+            let of = |name: &str| {
+                trainer.store().f32s(&format!("{}/dense1/{name}", side.root())).unwrap().to_vec()
+            };
+            [of("weight"), of("bias")].concat()
+        };
+        let sides = [Side::Discriminator, Side::Generator];
+        let before = sides.map(|side| values(&trainer, side));
+        assert_eq!(trainer.step().unwrap().skipped, 0);
+        let after = sides.map(|side| values(&trainer, side));
+        [0, 1].map(|i| before[i].iter().zip(&after[i]).map(|(b, a)| a - b).collect::<Vec<f32>>())
+    };
+    let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let free = change("0");
+    let far = change("1e3");
+    assert_eq!(free, far, "a bound that no gradient reaches changes nothing");
+    // Weights are about 1, of which the change of 5e-4 keeps three digits and more.
+    let bound = 1e-3;
+    let clipped = change("1e-3");
+    for (clipped, free) in clipped.iter().zip(&free) {
+        assert!(norm(free) > 10.0 * 0.5 * bound, "the gradient is longer than the bound: {free:?}");
+        assert!((norm(clipped) / (0.5 * bound) - 1.0).abs() < 2e-3, "{clipped:?} under {bound}");
+    }
+    // The discriminator comes first, so its direction is that of the unclipped step.
+    let scale = norm(&clipped[0]) / norm(&free[0]);
+    for (c, f) in clipped[0].iter().zip(&free[0]) {
+        assert!((c - f * scale).abs() < 1e-6, "{clipped:?} along {free:?}");
+    }
+}
+
+#[test]
+fn running_statistics_move_in_the_passes_that_are_named() {
+    let real: Vec<f32> = (0..4).flat_map(circle).collect();
+    let mean = |axis: usize| real.iter().skip(axis).step_by(2).sum::<f32>() / 4.0;
+    // The generator always makes this point.
+    let fake = [0.5, -0.25];
+    for (named, generator, seen) in [
+        ("", false, None),
+        ("\"generator-step\"", true, None),
+        ("\"real-pass\"", false, Some([mean(0), mean(1)])),
+        ("\"fake-pass\"", false, Some(fake)),
+        ("\"fake-pass\", \"generator-step\"", true, Some(fake)),
+        ("\"generator-step\", \"real-pass\"", true, Some([mean(0), mean(1)])),
+    ] {
+        let objective = objective(POINTS, &[&format!("statistics=[{named}]")]);
+        let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+        let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+        let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+        put(session.store_mut(), "G/dense2/weight", &[0.0; 10]);
+        put(session.store_mut(), "G/dense2/bias", &fake);
+        let weight: Vec<f32> = (0..12).map(|i| 0.3 * i as f32 - 1.0).collect();
+        put(session.store_mut(), "D/dense1/weight", &weight);
+        put(session.store_mut(), "D/dense1/bias", &[0.0; 6]);
+        session.feed_mut(d, "real").unwrap().copy_from_slice(&real);
+        let before = hashes(session.store());
+        for phase in [d, g] {
+            feed(&mut session, phase, 1e-2);
+            assert!(session.run(phase).unwrap().committed);
+        }
+        let after = hashes(session.store());
+        for slot in ["running_mean", "running_var"] {
+            for (prefix, moves) in [("G", generator), ("ema/G", generator), ("D", seen.is_some())] {
+                let name = format!("{prefix}/batch_norm1/{slot}");
+                assert_eq!(after[&name] != before[&name], moves, "{name} with [{named}]");
+            }
+        }
+        // A tenth of the way from 0 to the mean over the pass that is named.
+        let Some([x, y]) = seen else { continue };
+        let moved = session.store().f32s("D/batch_norm1/running_mean").unwrap();
+        for (i, moved) in moved.iter().enumerate() {
+            let expected = 0.1 * (x * weight[i] + y * weight[6 + i]);
+            assert!((moved - expected).abs() < 1e-6, "{moved} against {expected} with [{named}]");
+        }
+    }
+}
