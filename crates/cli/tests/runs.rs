@@ -29,13 +29,17 @@ fn train_makes_the_run_folder() {
         for key in ["seconds", "images_per_second", "d_loss", "d_penalty", "d_real", "d_fake", "g_loss"] {
             assert!(tick[key].is_f64(), "{key} in {tick}");
         }
-        assert!((0.0..=1.0).contains(&tick["data_wait"].as_f64().unwrap()));
         assert_eq!((&tick["skipped"], &tick["rollbacks"]), (&Value::from(0), &Value::from(0)));
         assert_eq!(tick["lr_scale"], 1.0);
         let picture = image::open(root.join(tick["samples"].as_str().unwrap())).unwrap();
         // 64 images of 8x8, eight times enlarged, eight in a row, 2 pixels apart.
         assert_eq!((picture.width(), picture.height()), (8 * 66 + 2, 8 * 66 + 2));
     }
+    // A batch of eight small images takes a hundredth of the time of a step, and is prepared meanwhile. Half of the ticks
+    // may be disturbed by what else the machine does.
+    let mut waits: Vec<f64> = ticks.iter().map(|t| t["data_wait"].as_f64().unwrap()).collect();
+    waits.sort_by(f64::total_cmp);
+    assert!(waits[0] > 0.0 && waits[10] < 0.1, "shares of the time spent waiting for data: {waits:?}");
     let names: Vec<_> =
         checkpoints(&root).iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_string()).collect();
     assert_eq!(names, ["step-20.safetensors", "step-0.safetensors"]);
