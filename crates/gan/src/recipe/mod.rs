@@ -11,6 +11,7 @@ pub use scheduled::Scheduled;
 use crate::losses::{self, Loss};
 use crate::networks::{Net, Side};
 use crate::regularizers::{self, Regularizer};
+use ganymede_nn::error::nearest;
 use serde::{Deserialize, Serialize};
 
 /// Everything that determines a run but its data, length and seed.
@@ -221,12 +222,8 @@ pub struct RecipeError {
 
 /// `name` unknown among `known`: the nearest first, then the whole list.
 pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(&name.to_lowercase(), k), k))
-        .filter(|(distance, k)| *distance <= 1 + k.len() / 3)
-        .min_by_key(|(distance, _)| *distance);
-    let hint = nearest.map_or(String::new(), |(_, k)| format!("; did you mean `{k}`?"));
+    let nearest = nearest(name, known.iter().copied());
+    let hint = nearest.map_or(String::new(), |k| format!("; did you mean `{k}`?"));
     format!("unknown {what} `{name}`{hint} (known: {})", known.join(", "))
 }
 
