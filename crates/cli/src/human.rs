@@ -10,12 +10,6 @@ pub fn count(n: u64) -> String {
     }
 }
 
-/// Bytes in binary megabytes or gigabytes.
-pub fn bytes(n: u64) -> String {
-    let mb = n as f64 / (1 << 20) as f64;
-    if mb < 1024.0 { format!("{mb:.1} MiB") } else { format!("{:.2} GiB", mb / 1024.0) }
-}
-
 /// Seconds as `4m 07s`.
 pub fn duration(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;
@@ -35,7 +29,6 @@ mod tests {
         assert_eq!(count(9_999), "9999");
         assert_eq!(count(12_345), "12.3 k");
         assert_eq!(count(37_752_321), "37.75 M");
-        assert_eq!(bytes(453 << 20), "453.0 MiB");
         assert_eq!(duration(247.2), "4m 07s");
     }
 }

@@ -97,6 +97,15 @@ fn values_of_the_wrong_type_or_range_say_what_is_expected() {
         ("shape=[4294967296,4294967296,9]", ["data.shape", "values a sample"]),
         ("lr=-1", ["optimizer.lr", "must not be negative"]),
         ("lr=inf", ["--set lr=inf", "finite"]),
+        ("lr=1e5", ["key `generator.optimizer.lr`", "at most 1e4 so that no step leaves"]),
+        ("lr=cosine 1e-3 -> 2e4", ["optimizer.lr", "lower it; got cosine 1e-3 -> 2e4"]),
+        ("eps=1e-20", ["optimizer.lr", "at most 1e-8 with an eps of 1e-20: lower it, or raise eps"]),
+        ("clip_norm=1e39", ["optimizer.clip_norm", "0 (off) or from 1.2e-38 to 1e30"]),
+        ("clip_norm=-1", ["optimizer.clip_norm", "got -1"]),
+        (
+            "weight_decay=1e7",
+            ["generator.optimizer", "weight_decay` of adam must be at least 0 and below 1e6"],
+        ),
         ("beta1=1", ["beta1", "[0, 1)"]),
         ("gamma=-2", ["regularizers.strength", "must not be negative"]),
         ("momentum=0.9", ["--set momentum=0.9", "optimizer `adam` has no momentum"]),
@@ -238,6 +247,9 @@ fn instruction_sets_are_checked_wherever_they_matter() {
         // `bench` starts a process a workload, each of which would say the same.
         ended.fails(1, &["GANYMEDE_ISA", "unknown instruction set `sse9`", "expected one of portable"]);
     }
+    let arguments = ["train", "./set", "--recipe", "tiny.toml", "--steps", "1", "--out", "other"];
+    run_with(folder.path(), ("GANYMEDE_CONV", "winograd"), &arguments)
+        .fails(1, &["GANYMEDE_CONV", "unknown convolution algorithm `winograd`", "takes `direct` or `any`"]);
     assert!(!folder.path().join("other").exists() && !folder.path().join("a.png").exists());
 
     use ganymede_kernels::isa::{Isa, IsaError};

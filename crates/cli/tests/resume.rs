@@ -186,7 +186,7 @@ fn a_kill_at_any_moment_leaves_a_run_that_can_go_on() {
 #[test]
 fn divergence_skips_rolls_back_lowers_the_rate_and_gives_up() {
     let folder = prepared();
-    let arguments = [&train("200", "run", "2")[..], &["--set", "lr=1e30"]].concat();
+    let arguments = [&train("200", "run", "2")[..], &["--set", "gamma=1e38", "--set", "every=1"]].concat();
     let ended = run(folder.path(), &arguments);
     let out = ended.out.clone();
     ended.fails(
@@ -204,12 +204,12 @@ fn divergence_skips_rolls_back_lowers_the_rate_and_gives_up() {
     assert!(out.contains("lowered the learning rates to 0.125"), "{out}");
     let log = fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
     assert_eq!(log.matches("\"event\":\"rollback\"").count(), 3, "{log}");
-    // Nothing of it reached the checkpoint: it is that of a run with a sane rate.
+    // Nothing of it reached the checkpoint: it is that of a run with a sane penalty.
     run(folder.path(), &train("200", "sane", "2")).fine();
     let first = |name: &str| checkpoints(&folder.path().join(name)).pop().unwrap();
     assert_eq!(tensors(&first("run")), tensors(&first("sane")));
     run(folder.path(), &["sample", "run", "--n", "4", "--out", "a.png"]).fine();
-    run(folder.path(), &["train", "--resume", "run", "--set", "lr=1e-3", "--steps", "10"]).fine();
+    run(folder.path(), &["train", "--resume", "run", "--set", "gamma=1", "--steps", "10"]).fine();
 }
 
 #[test]

@@ -27,7 +27,6 @@ pub mod idx;
 pub mod inspect;
 pub mod loader;
 pub mod mixture;
-mod nearest;
 mod query;
 mod random;
 mod shuffle;

@@ -1,6 +1,7 @@
 //! The parameters of an embedded set: `name?key=value&key=value`.
 
-use crate::{error::DataError, nearest::nearest};
+use crate::error::DataError;
+use ganymede_nn::error::nearest;
 
 /// A specification split into its keys and values, every key known.
 pub(crate) struct Query<'a> {

@@ -1,6 +1,7 @@
 //! What a data specification can name. A source is one file in `sources/` and one line in [`SOURCES`].
 
-use crate::{dataset::Dataset, error::DataError, nearest::nearest, sources};
+use crate::{dataset::Dataset, error::DataError, sources};
+use ganymede_nn::error::nearest;
 
 /// Which part of a set to open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

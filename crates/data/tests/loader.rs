@@ -150,18 +150,21 @@ fn waiting_is_counted_when_it_happens_and_only_then() {
     serve(&mut loader, 5);
     assert!(loader.waited() >= Duration::from_millis(60), "{:?}", loader.waited());
 
-    // A consumer that needs 5 ms a step for batches of 64 glyphs, against 1 to 2 ms to prepare them.
-    let glyphs = Arc::new(open("glyphs", &OpenOptions::default()).unwrap());
-    let mut loader = Loader::new(glyphs, 64, 0, 0).unwrap();
+    // A batch takes 5 ms to prepare and its consumer 20, so preparing is done while the consumer is busy. Prepared only
+    // on demand, twenty batches would be waited for 100 ms at least; a quarter of that allows for a machine that lets
+    // the thread wait now and then: three batches ahead, it can lose 60 ms before anybody waits for it.
+    let pause = Duration::from_millis(5);
+    let items = set(Numbers { pause, ..numbers(None) });
+    let mut loader = Loader::new(items, 4, 0, 0).unwrap();
     loader.next_batch().unwrap();
     let before = loader.waited();
     for _ in 0..20 {
-        sleep(Duration::from_millis(5));
+        sleep(4 * pause);
         let batch = loader.next_batch().unwrap();
         loader.recycle(batch);
     }
-    let share = (loader.waited() - before).as_secs_f64() / 0.1;
-    assert!(share < 0.5, "waited for {share} of the time");
+    let waited = loader.waited() - before;
+    assert!(waited < 20 * pause / 4, "waited {waited:?} for batches that were ready");
 }
 
 #[test]

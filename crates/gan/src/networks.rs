@@ -70,7 +70,7 @@ impl Net {
     /// Whether the output for one sample depends on the others of its batch (batch norm in training).
     pub fn mixes_samples(&self) -> bool {
         match self {
-            Net::Layers(network) => network.lines().any(|l| l.starts_with("batch_norm")),
+            Net::Layers(network) => network.mixes_samples(),
             Net::Model(model, _) => model.mixes_samples(),
         }
     }

@@ -34,20 +34,19 @@ fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
     }
 }
 
-/// One image `[height, width, channels]` in `[-1, 1]` at its own size.
+/// One image `[height, width, channels]` in `[-1, 1]` at its own size. It is written in place: one of thousands, and
+/// drawn again from its seed, it is not worth waiting for the disk.
 pub fn write_image(path: &Path, sample: &[f32], shape: &[usize]) -> Result<(), PictureError> {
     let (height, width, channels) = (shape[0], shape[1], shape[2]);
     let picture = RgbImage::from_fn(width as u32, height as u32, |x, y| {
         image::Rgb(pixel(sample, y as usize * width + x as usize, channels))
     });
-    if channels <= 2 {
-        let grey = image::DynamicImage::ImageRgb8(picture).to_luma8();
-        let fail = |reason: String| PictureError { path: path.display().to_string(), reason };
-        let mut bytes = Cursor::new(Vec::new());
-        grey.write_to(&mut bytes, ImageFormat::Png).map_err(|e| fail(e.to_string()))?;
-        return write_atomically(path, bytes.get_ref()).map_err(|e| fail(e.to_string()));
-    }
-    encode(&picture, path)
+    let fail = |reason: String| PictureError { path: path.display().to_string(), reason };
+    let picture = image::DynamicImage::ImageRgb8(picture);
+    let picture = if channels <= 2 { picture.to_luma8().into() } else { picture };
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| fail(e.to_string()))?;
+    std::fs::write(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
 }
 
 /// Pixels between the images of a grid.

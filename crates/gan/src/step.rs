@@ -9,7 +9,9 @@ use crate::networks::{self, Net, Side};
 use crate::recipe::{EmaBuffers, OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
 use crate::regularizers::{Context, Regularizer};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType, grad};
-use ganymede_nn::optim::{BufferRule, Constraint, EmaSpec, Hyper, Plan, StateSpec, apply, state_specs};
+use ganymede_nn::optim::{
+    BufferRule, Constraint, EmaSpec, Hyper, Plan, StateSpec, and_bounded, apply, state_specs,
+};
 use ganymede_nn::{Mode, Optimizer, Params, RandomSource, Scope};
 
 /// Streams of the random key; those of dropout layers have their top bit set.
@@ -43,7 +45,7 @@ pub mod feed {
     pub const BETA1: &str = "beta1";
     /// Second decay of the optimizer.
     pub const BETA2: &str = "beta2";
-    /// Share of the averaged weights that stays: 0.5^(batch / half-life).
+    /// Share of the averaged weights that stays: 0.5^(images a step / half-life).
     pub const EMA_DECAY: &str = "ema_decay";
     /// Strength of regularizer `i`.
     pub fn strength(i: usize) -> String {
@@ -260,8 +262,8 @@ impl Objective {
         };
         let mut plan = self.plan(Side::Discriminator);
         plan.constrain = Some(Constraint(&constrain));
-        let finite = apply(&graph, &plan, &params, &gradients, &hyper);
-        graph.commit_when(&finite.and(&loss.is_finite()));
+        let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
+        graph.commit_when(&and_bounded(sound, &d.buffers()));
         graph.output("d_penalty", &penalties);
         graph.output("d_real", &real_logits.mean_all());
         graph.output("d_fake", &fake_logits.mean_all());
@@ -302,8 +304,8 @@ impl Objective {
             };
             EmaSpec { buffer_rule, ..EmaSpec::new(&decay, g.buffers()) }
         });
-        let finite = apply(&graph, &plan, &params, &gradients, &hyper);
-        graph.commit_when(&finite.and(&loss.is_finite()));
+        let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
+        graph.commit_when(&and_bounded(sound, &g.buffers()));
         graph.output("g_loss", &loss);
         graph.finish()
     }

@@ -234,7 +234,9 @@ impl Trainer {
         self.feed_common(phase, Side::Generator, self.progress.step * batch as u64)?;
         if let Some(ema) = &self.objective.recipe.ema {
             let half_life = ema.half_life.at(self.progress.images, self.progress.total_images);
-            self.session.feed_mut(phase, feed::EMA_DECAY)?[0] = ema_decay(batch, half_life) as f32;
+            // Images are those the discriminator is shown, here as everywhere.
+            let images = batch * self.objective.recipe.train.critic_steps;
+            self.session.feed_mut(phase, feed::EMA_DECAY)?[0] = ema_decay(images, half_life) as f32;
         }
         let committed = self.session.run(phase)?.committed;
         report.skipped += u32::from(!committed);

@@ -62,8 +62,9 @@ fn a_nan_leaves_every_slot_of_its_phase_as_it_was() {
                 assert!(!session.run(phase).unwrap().committed, "{what} was committed");
                 assert_eq!(hashes(session.store()), before, "{what} reached the state");
             };
-            for bad in [f32::NAN, f32::INFINITY] {
-                if reads_real {
+            // 1e30 is a number, and one that no rate may be.
+            for bad in [f32::NAN, f32::INFINITY, 1e30] {
+                if reads_real && !bad.is_finite() {
                     session.feed_mut(phase, "real").unwrap()[5] = bad;
                     refused(&mut session, "a real sample");
                     session.feed_mut(phase, "real").unwrap()[5] = real[5];
@@ -105,6 +106,83 @@ fn a_skipped_step_counts_and_the_next_one_is_sound() {
             }
         }
         assert!(slots(trainer.store()).values().flatten().all(|w| f32::from_bits(*w).is_finite()));
+    }
+}
+
+/// Activations of 1e20 before batch norm: their variance is beyond f32, one over its root is 0, and so loss and gradients
+/// are finite; only the running variance is not.
+#[test]
+fn statistics_that_overflow_are_not_committed() {
+    let data = points(|i| if (8..12).contains(&i) { circle(i).map(|x| 1e20 * x) } else { circle(i) });
+    let mut trainer = Trainer::new(objective(POINTS, &[]), data, executor(), 3, 400).unwrap();
+    for step in 1..=5u64 {
+        let before = hashes(trainer.store());
+        let report = trainer.step().unwrap();
+        assert!(report.d_loss.is_finite() && report.g_loss.is_finite(), "step {step}: {report:?}");
+        assert_eq!(report.skipped, u32::from(step == 3), "step {step}");
+        for (name, hash) in hashes(trainer.store()) {
+            if belongs(Side::Discriminator, &name) && step == 3 {
+                assert_eq!(hash, before[&name], "{name}");
+            }
+        }
+    }
+    assert!(slots(trainer.store()).values().flatten().all(|w| f32::from_bits(*w).is_finite()));
+
+    // The generator's own, and the average's copies of them.
+    let objective = objective(POINTS, &[]);
+    let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+    let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+    let weight: Vec<f32> = (0..15).map(|i| 1e20 * (i as f32 - 7.0)).collect();
+    put(session.store_mut(), "G/dense1/weight", &weight);
+    feed(&mut session, g, 1e-2);
+    let before = hashes(session.store());
+    assert!(!session.run(g).unwrap().committed);
+    assert!(session.output(g, "g_loss").unwrap()[0].is_finite());
+    assert_eq!(hashes(session.store()), before);
+    // With weights that it can hold the same step goes through.
+    put(session.store_mut(), "G/dense1/weight", &weight.iter().map(|w| w * 1e-4).collect::<Vec<f32>>());
+    assert!(session.run(g).unwrap().committed);
+}
+
+/// Every rate, decay and gradient the predicate lets through, at its bound, through every optimizer.
+#[test]
+fn steps_at_the_bounds_stay_finite() {
+    for kind in ["adam", "adamw", "rmsprop", "sgd"] {
+        let momentum = if kind == "rmsprop" { "" } else { ", beta1 = 0.9999999" };
+        let text = LINEAR.replace(
+            "kind = \"sgd\", lr = 1e-2, beta1 = 0.0",
+            &format!("kind = \"{kind}\", lr = 1e4{momentum}, weight_decay = 0.5"),
+        );
+        let objective = objective(&text.replace("non-saturating", "wasserstein"), &[]);
+        let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+        let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+        let mut committed = 0;
+        for step in 0..60 {
+            feed(&mut session, d, 1e4);
+            for (name, decay) in [("beta1", 0.9999999f32), ("beta2", 0.5)] {
+                if session.feed_index(d, name).is_ok() {
+                    session.feed_mut(d, name).unwrap()[0] = decay;
+                }
+            }
+            // The last steps have no gradient but that of the first ones' moments.
+            let size = if step < 30 { 5e16 } else { 0.0 };
+            session.feed_mut(d, "real").unwrap().fill(size);
+            let before = hashes(session.store());
+            if session.run(d).unwrap().committed {
+                committed += 1;
+            } else {
+                assert_eq!(hashes(session.store()), before, "{kind} at step {step}");
+            }
+            for (name, words) in slots(session.store()) {
+                assert!(
+                    words.iter().all(|w| f32::from_bits(*w).is_finite()),
+                    "{name}, {kind} at step {step}"
+                );
+            }
+        }
+        assert!(committed > 0, "{kind}");
+        session.feed_mut(d, "real").unwrap().fill(2e17);
+        assert!(!session.run(d).unwrap().committed, "{kind}: a norm above 1e17");
     }
 }
 
@@ -240,9 +318,12 @@ fn weight_clipping_holds_after_every_step() {
 
 #[test]
 fn the_average_follows_with_its_half_life() {
-    // A batch of 4 at a half-life of 8 images keeps 2^(-1/2); 0 keeps nothing.
-    for (half_life, decay) in [("8", 0.5f32.sqrt()), ("0", 0.0)] {
-        let mut trainer = trainer(objective(POINTS, &[&format!("half_life={half_life}")]));
+    // A batch of 4 at a half-life of 8 images keeps 2^(-1/2), three batches a step keep 2^(-3/2); 0 keeps nothing.
+    for (half_life, critic_steps, decay) in
+        [("8", 1, 0.5f32.sqrt()), ("8", 3, 0.5f32.powf(1.5)), ("24", 3, 0.5f32.sqrt()), ("0", 1, 0.0)]
+    {
+        let sets = [format!("half_life={half_life}"), format!("critic_steps={critic_steps}")];
+        let mut trainer = trainer(objective(POINTS, &sets.each_ref().map(String::as_str)));
         for _ in 0..3 {
             let before = trainer.store().f32s("ema/G/dense1/weight").unwrap().to_vec();
             trainer.step().unwrap();
@@ -295,4 +376,84 @@ fn latents_depend_on_the_sample_and_not_on_the_batch() {
         whole
     };
     assert_eq!(samples(5)[..], samples(300)[..10]);
+}
+
+#[test]
+fn a_step_under_clip_norm_is_at_most_that_times_the_rate() {
+    let change = |clip: &str| {
+        let mut trainer = trainer(objective(LINEAR, &["lr=0.5", &format!("clip_norm={clip}")]));
+        let values = |trainer: &Trainer, side: Side| -> Vec<f32> {
+            let of = |name: &str| {
+                trainer.store().f32s(&format!("{}/dense1/{name}", side.root())).unwrap().to_vec()
+            };
+            [of("weight"), of("bias")].concat()
+        };
+        let sides = [Side::Discriminator, Side::Generator];
+        let before = sides.map(|side| values(&trainer, side));
+        assert_eq!(trainer.step().unwrap().skipped, 0);
+        let after = sides.map(|side| values(&trainer, side));
+        [0, 1].map(|i| before[i].iter().zip(&after[i]).map(|(b, a)| a - b).collect::<Vec<f32>>())
+    };
+    let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
+    let free = change("0");
+    let far = change("1e3");
+    assert_eq!(free, far, "a bound that no gradient reaches changes nothing");
+    // Weights are about 1, of which the change of 5e-4 keeps three digits and more.
+    let bound = 1e-3;
+    let clipped = change("1e-3");
+    for (clipped, free) in clipped.iter().zip(&free) {
+        assert!(norm(free) > 10.0 * 0.5 * bound, "the gradient is longer than the bound: {free:?}");
+        assert!((norm(clipped) / (0.5 * bound) - 1.0).abs() < 2e-3, "{clipped:?} under {bound}");
+    }
+    // The discriminator comes first, so its direction is that of the unclipped step.
+    let scale = norm(&clipped[0]) / norm(&free[0]);
+    for (c, f) in clipped[0].iter().zip(&free[0]) {
+        assert!((c - f * scale).abs() < 1e-6, "{clipped:?} along {free:?}");
+    }
+}
+
+#[test]
+fn running_statistics_move_in_the_passes_that_are_named() {
+    let real: Vec<f32> = (0..4).flat_map(circle).collect();
+    let mean = |axis: usize| real.iter().skip(axis).step_by(2).sum::<f32>() / 4.0;
+    // The generator always makes this point.
+    let fake = [0.5, -0.25];
+    for (named, generator, seen) in [
+        ("", false, None),
+        ("\"generator-step\"", true, None),
+        ("\"real-pass\"", false, Some([mean(0), mean(1)])),
+        ("\"fake-pass\"", false, Some(fake)),
+        ("\"fake-pass\", \"generator-step\"", true, Some(fake)),
+        ("\"generator-step\", \"real-pass\"", true, Some([mean(0), mean(1)])),
+    ] {
+        let objective = objective(POINTS, &[&format!("statistics=[{named}]")]);
+        let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
+        let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+        let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+        put(session.store_mut(), "G/dense2/weight", &[0.0; 10]);
+        put(session.store_mut(), "G/dense2/bias", &fake);
+        let weight: Vec<f32> = (0..12).map(|i| 0.3 * i as f32 - 1.0).collect();
+        put(session.store_mut(), "D/dense1/weight", &weight);
+        put(session.store_mut(), "D/dense1/bias", &[0.0; 6]);
+        session.feed_mut(d, "real").unwrap().copy_from_slice(&real);
+        let before = hashes(session.store());
+        for phase in [d, g] {
+            feed(&mut session, phase, 1e-2);
+            assert!(session.run(phase).unwrap().committed);
+        }
+        let after = hashes(session.store());
+        for slot in ["running_mean", "running_var"] {
+            for (prefix, moves) in [("G", generator), ("ema/G", generator), ("D", seen.is_some())] {
+                let name = format!("{prefix}/batch_norm1/{slot}");
+                assert_eq!(after[&name] != before[&name], moves, "{name} with [{named}]");
+            }
+        }
+        // A tenth of the way from 0 to the mean over the pass that is named.
+        let Some([x, y]) = seen else { continue };
+        let moved = session.store().f32s("D/batch_norm1/running_mean").unwrap();
+        for (i, moved) in moved.iter().enumerate() {
+            let expected = 0.1 * (x * weight[i] + y * weight[6 + i]);
+            assert!((moved - expected).abs() < 1e-6, "{moved} against {expected} with [{named}]");
+        }
+    }
 }

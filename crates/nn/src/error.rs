@@ -19,13 +19,16 @@ impl ParseError {
     }
 }
 
-/// The known word that is closest to `word`, if it is close enough to be meant: by Damerau-Levenshtein distance, the
-/// beginning of a word (three letters and more) counting as one letter away.
+/// The known word that is closest to `word`, whatever the case of either, if it is close enough to be meant: by
+/// Damerau-Levenshtein distance, the beginning of a word (three letters and more) counting as one letter away.
+///
+/// This is the one rule for layers, recipe keys, names of all kinds and data.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     let distance = |known: &str| {
+        let known = known.to_lowercase();
         let begins = lower.len() >= 3 && known.starts_with(&lower);
-        if begins { 1 } else { strsim::damerau_levenshtein(&lower, known) }
+        if begins { 1 } else { strsim::damerau_levenshtein(&lower, &known) }
     };
     known
         .into_iter()
@@ -55,6 +58,9 @@ mod tests {
         assert_eq!(nearest("dens", ["conv", "dense"]), Some("dense"));
         assert_eq!(nearest("Leaky_ReLU", ["relu", "leaky_relu"]), Some("leaky_relu"));
         assert_eq!(nearest("transformer", ["conv", "dense"]), None);
+        assert_eq!(nearest("spcaing", ["sigma", "spacing", "weights"]), Some("spacing"));
+        assert_eq!(nearest("glyph", ["Glyphs", "idx"]), Some("Glyphs"));
+        assert_eq!(nearest("qqqq", ["sigma", "spacing", "weights"]), None);
         assert_eq!(suggestion("transformer", ["conv", "dense"]), "known: conv, dense");
     }
 }

@@ -28,8 +28,8 @@ pub fn grouped(n: usize) -> String {
     out
 }
 
-/// Bytes with a binary unit: 14306816 is `13.6 MiB`.
-pub fn bytes(n: usize) -> String {
+/// Bytes with a binary unit: 14306816 is `13.6 MiB`; two decimals from 1 GiB on, where a tenth is a lot.
+pub fn bytes(n: u64) -> String {
     let mut value = n as f64;
     let mut unit = "B";
     for larger in ["KiB", "MiB", "GiB", "TiB"] {
@@ -39,7 +39,11 @@ pub fn bytes(n: usize) -> String {
         value /= 1024.0;
         unit = larger;
     }
-    if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") }
+    match unit {
+        "B" => format!("{n} B"),
+        "KiB" | "MiB" => format!("{value:.1} {unit}"),
+        _ => format!("{value:.2} {unit}"),
+    }
 }
 
 /// The shape with `N` for the batch axis: `[N, 28, 28, 1]`.
@@ -69,9 +73,9 @@ pub fn table(rows: &[LayerRow], params: &Params) -> String {
         }
     }
     let (trainable, buffers) = (params.count_trainable(), params.count_buffers());
-    out.push_str(&format!("{} trainable parameters ({})", grouped(trainable), bytes(4 * trainable)));
+    out.push_str(&format!("{} trainable parameters ({})", grouped(trainable), bytes(4 * trainable as u64)));
     if buffers > 0 {
-        out.push_str(&format!(", {} in buffers ({})", grouped(buffers), bytes(4 * buffers)));
+        out.push_str(&format!(", {} in buffers ({})", grouped(buffers), bytes(4 * buffers as u64)));
     }
     out.push('\n');
     out
@@ -87,6 +91,7 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!([0, 12, 123, 1234, 3_576_704].map(grouped).join(" "), "0 12 123 1,234 3,576,704");
         assert_eq!([4, 2048, 14_306_816].map(bytes).join(" "), "4 B 2.0 KiB 13.6 MiB");
+        assert_eq!([453 << 20, 5 << 28, 3 << 40].map(bytes).join(" "), "453.0 MiB 1.25 GiB 3.00 TiB");
     }
 
     #[test]

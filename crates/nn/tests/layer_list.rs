@@ -2,8 +2,9 @@
 
 mod common;
 
-use ganymede_graph::{Graph, TensorType};
-use ganymede_nn::{LAYERS, Mode, Network, Scope, summary};
+use ganymede_graph::{Array, DType, Graph, TensorType};
+use ganymede_nn::{LAYERS, Mode, Network, RandomSource, Scope, summary};
+use std::collections::HashMap;
 
 #[test]
 fn the_registry_tests_itself() {
@@ -19,6 +20,42 @@ fn the_registry_tests_itself() {
         assert_eq!(rows[0].path, format!("{name}1"));
         assert_eq!(rows[0].output[0], 4);
     }
+}
+
+/// Two batches that differ in their second sample: the first one's output differs where the layer says that it mixes
+/// samples, and nowhere else.
+#[test]
+fn layers_say_whether_they_mix_samples() {
+    for word in LAYERS {
+        let network = Network::parse(&[word.example()]).unwrap();
+        let graph = Graph::new();
+        let pair = || TensorType::new(DType::U32, [2]);
+        let random = RandomSource::new(&graph.feed("key", pair()), &graph.feed("first", pair()));
+        let scope = Scope::root(&graph, "D", Mode::train().with_random(random));
+        let shape = [&[2], word.example_input()].concat();
+        let y = network.build(&scope, &graph.feed("x", TensorType::f32(shape.clone())));
+        graph.output("y", &y);
+        let mut inputs: HashMap<String, Array> = ["key", "first"]
+            .map(|name| (name.to_string(), Array::u32(&[2], vec![3, 0])))
+            .into_iter()
+            .filter(|(name, _)| graph.finish().unwrap().inputs.iter().any(|i| i.name == *name))
+            .collect();
+        for spec in scope.params().iter() {
+            inputs.insert(spec.name.clone(), Array::from_f32(&spec.ty.shape, &spec.initialize([1, 2])));
+        }
+        let mut first_sample = |other: u64| {
+            let sample = shape[1..].iter().product();
+            let x = [common::values(1, sample), common::values(other, sample)].concat();
+            inputs.insert("x".into(), Array::f32(&shape, x));
+            let y = &common::run(&graph, &inputs).outputs["y"];
+            y.floats()[..y.floats().len() / 2].to_vec()
+        };
+        let differs = first_sample(2) != first_sample(3);
+        assert_eq!(network.mixes_samples(), differs, "{}", word.example());
+    }
+    // One line of a list is enough.
+    assert!(Network::parse(&["dense 3", "batch_norm", "dense 1"]).unwrap().mixes_samples());
+    assert!(!Network::parse(&["dense 3", "layer_norm", "dense 1"]).unwrap().mixes_samples());
 }
 
 #[test]

@@ -293,6 +293,10 @@ fn a_step_with_a_non_finite_gradient_or_rate_commits_nothing() {
         (&[1.0, f64::INFINITY, 1.0, 1.0], 0.1),
         (&[1.0, f64::NEG_INFINITY, 1.0, 1.0], 0.1),
         (&[1.0, 1.0, 1.0, 1.0], f64::NAN),
+        // Finite, but beyond what bounds the new values: a norm above 1e17, a rate above 1e4 or 1e12 eps.
+        (&[1.0, 1.1e17, 1.0, 1.0], 0.1),
+        (&[1.0, 1.0, 1.0, 1.0], 1.1e4),
+        (&[1.0, 1.0, 1.0, 1.0], -1.1e4),
     ] {
         let before = trainer.state.clone();
         let out = trainer.step([good, grad], &[("lr", lr)]);
@@ -301,6 +305,39 @@ fn a_step_with_a_non_finite_gradient_or_rate_commits_nothing() {
     }
     assert!(trainer.step([good, good], &[("lr", 0.1)]).committed);
     assert!(trainer.state.values().all(|a| a.floats().iter().all(|v| v.is_finite())));
+}
+
+#[test]
+fn decays_out_of_range_and_weights_too_large_for_their_decay_commit_nothing() {
+    let mut trainer = Trainer::new(|graph| {
+        let scalar = |name| graph.feed(name, TensorType::f32([]));
+        let hyper = Hyper::feed(graph, "lr").beta1(&scalar("beta1")).beta2(&scalar("beta2"));
+        let ema = EmaSpec::new(&scalar("decay"), Vec::new());
+        (Plan { ema: Some(ema), ..Plan::new(&ADAM_L2, "opt/G") }, hyper)
+    });
+    let mut committed = |name: &str, value: f64, weight: f64| {
+        trainer.state.insert("G/a".into(), Array::f32(&[N], vec![weight; N]));
+        let mut scalars = [("lr", 0.1), ("beta1", 0.5), ("beta2", 0.9), ("decay", 0.5)];
+        scalars.iter_mut().filter(|s| s.0 == name).for_each(|s| s.1 = value);
+        trainer.step([&[1.0; N], &[1.0; N]], &scalars).committed
+    };
+    for (name, good, bad) in [
+        ("beta1", [0.0, 0.99], [-0.1, 1.0]),
+        ("beta2", [0.0, 0.99], [-0.1, 1.0]),
+        ("decay", [0.0, 1.0], [-0.1, 1.1]),
+    ] {
+        assert!(good.iter().all(|v| committed(name, *v, 1.0)), "{name}");
+        assert!(bad.iter().all(|v| !committed(name, *v, 1.0)), "{name}");
+    }
+    // Four weights decayed by a tenth: 2 (.1 w) is the norm.
+    assert!(committed("", 0.0, 0.4e18));
+    assert!(!committed("", 0.0, 0.6e18));
+}
+
+#[test]
+fn the_largest_rate_follows_eps() {
+    assert_eq!([max_lr(&SGD), max_lr(&ADAM), max_lr(&RMSPROP)], [1e4; 3]);
+    assert_eq!(max_lr(&Adam { eps: 1e-15, ..ADAM }), 1e12 * 1e-15);
 }
 
 #[test]
@@ -328,6 +365,10 @@ fn impossible_plans_are_errors() {
     let plan = || Plan::new(&SGD, "opt/G");
     let error = build(&|g| (Plan { clip_norm: Some(0.0), ..plan() }, lr(g)));
     assert_eq!(error, "apply: clip_norm must be a finite number above 0, got 0");
+    for beyond_f32 in [1e39, 1e-46] {
+        let error = build(&|g| (Plan { clip_norm: Some(beyond_f32), ..plan() }, lr(g)));
+        assert!(error.starts_with("apply: clip_norm must be a finite number above 0"), "{error}");
+    }
     assert_eq!(build(&|g| (plan(), lr(g).beta1(&beta(g)))), "sgd at opt/G: has no momentum to schedule");
     assert_eq!(build(&|g| (plan(), lr(g).beta2(&beta(g)))), "sgd at opt/G: has no beta2 to schedule");
     let rmsprop = || Plan::new(&RMSPROP, "opt/G");
@@ -348,10 +389,9 @@ fn the_registry_of_optimizers_is_complete() {
     let mut names = std::collections::HashSet::new();
     for optimizer in OPTIMIZERS {
         assert!(names.insert(optimizer.name()));
-        assert!(
-            !optimizer.doc().is_empty() && optimizer.paper().contains("19")
-                || optimizer.paper().contains("20")
-        );
+        assert!(!optimizer.doc().is_empty(), "{}", optimizer.name());
+        let year = |century| optimizer.paper().contains(century);
+        assert!(year(" 19") || year(" 20"), "{}: {}", optimizer.name(), optimizer.paper());
         for setting in optimizer.settings() {
             assert!(!setting.doc.is_empty());
             let changed = optimizer.with_setting(setting.name, 0.25);

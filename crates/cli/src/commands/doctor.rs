@@ -1,5 +1,4 @@
 use crate::args::Doctor;
-use crate::human;
 use crate::say::say;
 use anyhow::Context;
 use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore};
@@ -7,6 +6,7 @@ use ganymede_graph::{
     Array, ConvOptions, Function, Graph, GraphError, Precision, TensorType, grad, interpret,
 };
 use ganymede_kernels::isa::Isa;
+use ganymede_nn::summary::bytes;
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -51,7 +51,7 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
             say!("{:<16} {state}", isa.name())?;
         }
         if total > 0 {
-            say!("memory           {} of {} free", human::bytes(free), human::bytes(total))?;
+            say!("memory           {} of {} free", bytes(free), bytes(total))?;
         }
         say!("matrix product   {speed:.0} GFLOP/s (1024 x 1024 x 1024, f32)")?;
         for (isa, error) in &checks {

@@ -34,6 +34,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
 fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {
     match Executor::new(ExecutorOptions { threads, ..ExecutorOptions::default() }) {
         // The instruction set is not named on the command line, so an error about it says where it comes from.
+        Err(error @ CpuError::Convolutions(_)) => Err(error).context("environment variable GANYMEDE_CONV"),
         Err(error @ CpuError::Isa(_)) => Err(error).context("environment variable GANYMEDE_ISA"),
         other => Ok(other?),
     }

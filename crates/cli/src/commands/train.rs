@@ -13,6 +13,7 @@ use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Executor;
 use ganymede_data::{Dataset, OpenOptions, open};
 use ganymede_nn::LayerRow;
+use ganymede_nn::summary::bytes;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -137,8 +138,8 @@ fn announce(
     tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
     tell!(
         "A step takes {} of memory at the peak; each checkpoint {} on disk (two are kept).",
-        human::bytes(cost.peak_bytes),
-        human::bytes(cost.state_bytes)
+        bytes(cost.peak_bytes),
+        bytes(cost.state_bytes)
     );
     tell!(
         "The losses of a GAN need not fall, since its networks compete. Look at the samples: {}",
@@ -354,11 +355,7 @@ fn dry_run(
         )?;
     }
     say!("work             {:.2} GFLOP a step of {batch} samples", cost.flops as f64 / 1e9)?;
-    say!(
-        "memory           {} at the peak, {} of it state",
-        human::bytes(cost.peak_bytes),
-        human::bytes(cost.state_bytes)
-    )?;
-    say!("checkpoint       {}", human::bytes(cost.state_bytes))?;
+    say!("memory           {} at the peak, {} of it state", bytes(cost.peak_bytes), bytes(cost.state_bytes))?;
+    say!("checkpoint       {}", bytes(cost.state_bytes))?;
     Ok(ExitCode::SUCCESS)
 }

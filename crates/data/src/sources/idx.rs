@@ -2,9 +2,9 @@ use crate::{
     dataset::{ContentHash, Dataset, Items},
     error::DataError,
     idx::{IdxBytes, Role, read},
-    nearest::nearest,
     source::{OpenOptions, Source, Split},
 };
+use ganymede_nn::error::nearest;
 use std::{
     ffi::{OsStr, OsString},
     fs, io,

@@ -12,6 +12,7 @@ pub use scheduled::Scheduled;
 use crate::losses::{self, Loss};
 use crate::networks::{Net, Side};
 use crate::regularizers::{self, Regularizer};
+use ganymede_nn::error::nearest;
 use serde::{Deserialize, Serialize};
 
 /// Everything that determines a run but its data, length and seed.
@@ -227,6 +228,9 @@ const MAX_PARAMETERS: usize = 1 << 30;
 /// Smallest eps: the smallest normal number of the f32 arithmetic it is used in, rounded up.
 const MIN_EPS: f64 = 1.2e-38;
 
+/// Largest `clip_norm`: no gradient that a step is taken along is as long.
+const MAX_CLIP: f64 = 1e30;
+
 /// Longest interval of a lazy regularizer, in discriminator steps.
 const MAX_INTERVAL: usize = 1 << 16;
 
@@ -242,12 +246,8 @@ pub struct RecipeError {
 
 /// `name` unknown among `known`: the nearest first, then the whole list.
 pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(&name.to_lowercase(), k), k))
-        .filter(|(distance, k)| *distance <= 1 + k.len() / 3)
-        .min_by_key(|(distance, _)| *distance);
-    let hint = nearest.map_or(String::new(), |(_, k)| format!("; did you mean `{k}`?"));
+    let nearest = nearest(name, known.iter().copied());
+    let hint = nearest.map_or(String::new(), |k| format!("; did you mean `{k}`?"));
     format!("unknown {what} `{name}`{hint} (known: {})", known.join(", "))
 }
 
@@ -327,7 +327,6 @@ impl Recipe {
             for (name, value, least) in [
                 ("eps", o.eps, MIN_EPS),
                 ("weight_decay", o.weight_decay, 0.0),
-                ("clip_norm", Some(o.clip_norm), 0.0),
                 ("clip_value", Some(o.clip_value), 0.0),
             ] {
                 if let Some(value) = value
@@ -338,6 +337,11 @@ impl Recipe {
                     );
                 }
             }
+            if o.clip_norm != 0.0 && !(MIN_EPS..=MAX_CLIP).contains(&o.clip_norm) {
+                let message =
+                    format!("must be 0 (off) or from {MIN_EPS:e} to {MAX_CLIP:e}, got {}", o.clip_norm);
+                return Err(self.error(&key("clip_norm"), message));
+            }
             // As for the betas: in the f32 of the arithmetic.
             if let Some(momentum) = o.momentum
                 && !(momentum >= 0.0 && (momentum as f32) < 1.0)
@@ -346,7 +350,18 @@ impl Recipe {
                     format!("must be at least 0 and below 1, as a 32-bit number too, got {momentum}");
                 return Err(self.error(&key("momentum"), message));
             }
-            crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
+            let optimizer = crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
+            let most = ganymede_nn::optim::max_lr(optimizer.as_ref());
+            if o.lr.range().1 > most {
+                let how = match o.eps {
+                    Some(eps) if most < ganymede_nn::optim::MAX_LR => {
+                        format!("with an eps of {eps:e}: lower it, or raise eps")
+                    }
+                    Some(_) | None => "so that no step leaves the range of 32-bit numbers: lower it".into(),
+                };
+                let message = format!("must be at most {most:e} {how}; got {}", o.lr);
+                return Err(self.error(&key("lr"), message));
+            }
             let resolved = o.clone().resolved();
             let still = resolved.beta1.is_none_or(|momentum| momentum.range().1 == 0.0);
             if resolved.nesterov == Some(true) && still {

@@ -60,7 +60,7 @@ impl Algorithm {
 /// The algorithm chosen, planned.
 #[derive(Clone, Debug)]
 pub(super) enum Choice {
-    Direct(Gather),
+    Direct(Box<Gather>),
     Winograd(Box<Winograd>),
 }
 
@@ -102,7 +102,7 @@ impl Choice {
                 return Ok(Choice::Winograd(Box::new(winograd)));
             }
         }
-        Ok(Choice::Direct(direct))
+        Ok(Choice::Direct(Box::new(direct)))
     }
 
     pub fn operands(&self) -> Vec<OperandSpec> {

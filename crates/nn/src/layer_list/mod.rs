@@ -2,7 +2,7 @@
 //! `["dense 128 relu", "dense 784 tanh", "reshape 28 28 1"]`.
 //!
 //! A line is a layer word, its sizes, options `name=value`, flags, and an activation if one follows. [`LAYERS`] lists
-//! the words; one file and one line there make a new one.
+//! the words; a file in `words`, its `mod` line and a line there make a new one.
 
 mod arguments;
 mod network;
@@ -30,6 +30,10 @@ pub struct LayerError {
 pub trait Layer: std::fmt::Debug {
     /// Builds it in its own scope.
     fn build(&self, scope: &Scope, x: &Tensor) -> Tensor;
+    /// Whether in training the output for one sample depends on the others of its batch.
+    fn mixes_samples(&self) -> bool {
+        false
+    }
 }
 
 /// A word that starts a line.

@@ -72,6 +72,11 @@ impl Network {
         self.lines.iter().map(|l| l.text.as_str())
     }
 
+    /// Whether in training the output for one sample depends on the others of its batch.
+    pub fn mixes_samples(&self) -> bool {
+        self.lines.iter().any(|line| line.layer.mixes_samples())
+    }
+
     /// Applies the layers to a batch, each in a scope of its own named by its word and number (`conv1`, `conv2`,
     /// `batch_norm1`). Run [`Network::check`] first for errors that name the line.
     #[track_caller]

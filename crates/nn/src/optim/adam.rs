@@ -1,8 +1,7 @@
 //! Adam and AdamW.
 
 use super::{
-    Common, DECAY, Hyper, NOT_NEGATIVE, Optimizer, POSITIVE, ParseError, Range, Setting, Slot, Updated,
-    decay, set,
+    Common, DECAY, Hyper, Optimizer, PENALTY, POSITIVE, ParseError, Range, Setting, Slot, Updated, decay, set,
 };
 use ganymede_graph::{Graph, Tensor};
 
@@ -38,7 +37,7 @@ impl Adam {
             ("beta1", &mut self.beta1, DECAY),
             ("beta2", &mut self.beta2, DECAY),
             ("eps", &mut self.eps, POSITIVE),
-            ("weight_decay", &mut self.weight_decay, NOT_NEGATIVE),
+            ("weight_decay", &mut self.weight_decay, PENALTY),
         ]
     }
 }
@@ -70,7 +69,7 @@ impl AdamW {
             ("beta1", &mut self.beta1, DECAY),
             ("beta2", &mut self.beta2, DECAY),
             ("eps", &mut self.eps, POSITIVE),
-            ("weight_decay", &mut self.weight_decay, NOT_NEGATIVE),
+            ("weight_decay", &mut self.weight_decay, PENALTY),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{BufferRule, EmaSpec, Hyper, Optimizer};
 use crate::params::Params;
-use ganymede_graph::{Graph, Tensor, TensorType};
+use ganymede_graph::{DType, Graph, Tensor, TensorType};
 
 /// An elementwise function of a new parameter.
 #[derive(Clone, Copy)]
@@ -128,16 +128,63 @@ pub fn sum_of_squares(graph: &Graph, tensors: &[Tensor]) -> Tensor {
     parts.fold(first, |sum, part| sum + part)
 }
 
+/// Largest learning rate of any optimizer.
+pub const MAX_LR: f64 = 1e4;
+/// Largest learning rate in units of the optimizer's eps.
+const MAX_LR_IN_EPS: f64 = 1e12;
+/// Largest sum of squares of the gradients at which a step counts: a norm of 1e17.
+const MAX_SQUARES: f64 = 1e34;
+/// Largest new value of a buffer at which a step counts: the difference of two such is still finite.
+const MAX_BUFFER: f64 = 1e38;
+
+/// Value of an optimizer's setting, if it has it.
+fn setting(optimizer: &dyn Optimizer, name: &str) -> Option<f64> {
+    optimizer.settings().iter().find(|s| s.name == name).map(|s| s.value)
+}
+
+/// Largest learning rate at which every step that [`apply`] lets through is finite: 1e4, and 1e12 times the
+/// optimizer's eps where it has one.
+pub fn max_lr(optimizer: &dyn Optimizer) -> f64 {
+    setting(optimizer, "eps").map_or(MAX_LR, |eps| (MAX_LR_IN_EPS * eps).min(MAX_LR))
+}
+
+/// `gate`, and that the new values of those of `slots` that are updated so far are numbers of at most 1e38: for state
+/// that no optimizer bounds, such as running statistics.
+#[track_caller]
+pub fn and_bounded(gate: Tensor, slots: &[(String, Tensor)]) -> Tensor {
+    let graph = gate.graph().clone();
+    let count = |new: Tensor| {
+        let bounded = new.abs().le(&new.full_like(MAX_BUFFER));
+        bounded.not().convert(DType::I32).sum_all()
+    };
+    let outside = slots.iter().filter_map(|(name, _)| graph.pending(name)).map(count);
+    match outside.reduce(|sum, more| sum + more) {
+        Some(outside) => gate.and(&outside.eq(&outside.zeros_like())),
+        None => gate,
+    }
+}
+
 /// Updates the parameters (names and tensors of their slots), the optimizer's slots and the average by one step along
 /// `grads`, and returns the predicate (bool scalar) under which the step should count; hand it to
-/// [`Graph::commit_when`].
+/// [`Graph::commit_when`], with [`and_bounded`] over the network's buffers.
 ///
-/// The predicate says that the sum of squares of all gradients and the scheduled scalars are finite. That all new
-/// values are then finite, if the old ones were: each g^2 is at most the finite sum, so |g| < 1.9e19 and every gradient
-/// and square is finite; moments are sums of a finite old value and a finite new one with weights of at most one;
-/// every division is by a root of a non-negative number plus eps > 0, or by 1 - B with B < 1 as the decays lie below
-/// one; so a step is at most lr |m| / eps, finite for any lr / eps below 1e19. An overflow of the sum alone (a norm
-/// above 1.8e19) rejects a step that could have been taken, and that is no loss.
+/// The predicate: the squares of all gradients, and of the weights times their decay, add up to at most 1e34; the rate
+/// is at most [`max_lr`]; scheduled decays lie in [0, 1) and the average's in [0, 1]. New values are then finite in f32
+/// if the old ones were, whatever came before:
+///
+/// * A gradient with its penalty is at most P = 1.5e17. First and second moments are means of past values with weights
+///   that add up to at most one; rounding can carry them past the largest value they saw, but not past four times it,
+///   where what is added no longer reaches half a unit in the last place. So |m| <= 4 P (1 - B1) and v <= 4 P^2 < 1e36.
+/// * Adam's step, lr m / (1 - B1) / (sqrt(v / (1 - B2)) + eps), is at most 4 P lr / eps <= 6e29. A momentum is at most
+///   2^26 P: beyond that P is less than a quarter unit in its last place and cannot raise it. Gradient descent with it,
+///   Nesterov's look ahead included, steps by at most 2^27 P lr <= 2e29. RMSprop's g / (sqrt(v) + eps) is at most
+///   (1 - b)^-1/2 <= 2^12 where (1 - b) g^2 is a normal number and 1e-15 / eps where it is not, 2^26 times that with a
+///   momentum. AdamW takes lr times the decayed weight, at most 1e21, besides.
+/// * A weight beyond 2^26 times the largest step, which is 4e37, is not moved outward, for the same reason as a momentum.
+///   The average lies between values of the weight, whose differences are finite.
+///
+/// No tensor of a parameter's size is read for this that the step does not read anyway. A step with a norm above 1e17
+/// could have been taken; to reject it is no loss.
 #[track_caller]
 pub fn apply(
     graph: &Graph,
@@ -162,17 +209,26 @@ pub fn apply(
     }
     let bounds = [("clip_norm", plan.clip_norm), ("clip_value", plan.clip_value)];
     for (name, bound) in bounds {
+        // In f32: one that rounds to 0 or to infinity would divide 0 by 0 or infinity by itself.
         if let Some(bound) = bound
-            && !(bound > 0.0 && bound.is_finite())
+            && !(bound > 0.0 && (bound as f32).is_normal())
         {
             return graph.fail("apply", format!("{name} must be a finite number above 0, got {bound}"));
         }
     }
     let _in = graph.scope(&plan.prefix);
     let squares = sum_of_squares(graph, grads);
-    let mut finite = squares.is_finite().and(&hyper.lr.is_finite());
+    let within = |value: &Tensor, most: f64| value.le(&graph.scalar(most));
+    let counted = match setting(plan.optimizer, "weight_decay") {
+        Some(decay) if decay != 0.0 => {
+            let decayed: Vec<Tensor> = params.iter().map(|(_, param)| param * decay).collect();
+            &squares + sum_of_squares(graph, &decayed)
+        }
+        Some(_) | None => squares.clone(),
+    };
+    let mut sound = within(&counted, MAX_SQUARES).and(&within(&hyper.lr.abs(), max_lr(plan.optimizer)));
     for beta in [&hyper.beta1, &hyper.beta2].into_iter().flatten() {
-        finite = finite.and(&beta.is_finite());
+        sound = sound.and(&beta.ge(&graph.scalar(0.0))).and(&beta.lt(&graph.scalar(1.0)));
     }
 
     let mut grads = grads.to_vec();
@@ -215,7 +271,7 @@ pub fn apply(
         }
     }
     if let (Some(ema), Some(follow)) = (&plan.ema, &follow) {
-        finite = finite.and(&ema.decay.is_finite());
+        sound = sound.and(&ema.decay.ge(&graph.scalar(0.0))).and(&within(&ema.decay, 1.0));
         for (name, current) in &ema.buffers {
             let newest = graph.pending(name).unwrap_or_else(|| current.clone());
             match ema.buffer_rule {
@@ -228,7 +284,7 @@ pub fn apply(
             }
         }
     }
-    finite
+    sound
 }
 
 /// e <- e + (1 - decay)(w - e).

@@ -32,9 +32,9 @@ impl EmaSpec {
     }
 }
 
-/// The decay of one step over `batch` images at a half-life in images: 0.5^(batch / half_life), after which number of
-/// images the weight of a value in the average has halved, whatever the batch size (Karras and others 2019). A half-life of 0 keeps
-/// no memory.
-pub fn ema_decay(batch: usize, half_life_images: f64) -> f64 {
-    if half_life_images > 0.0 { 0.5f64.powf(batch as f64 / half_life_images) } else { 0.0 }
+/// The decay of one step over `images` images at a half-life in images: 0.5^(images / half_life), after which number
+/// of images the weight of a value in the average has halved, however many a step takes (Karras and others 2019). A
+/// half-life of 0 keeps no memory.
+pub fn ema_decay(images: usize, half_life_images: f64) -> f64 {
+    if half_life_images > 0.0 { 0.5f64.powf(images as f64 / half_life_images) } else { 0.0 }
 }

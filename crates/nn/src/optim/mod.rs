@@ -8,7 +8,7 @@ pub mod rmsprop;
 pub mod sgd;
 
 pub use adam::{Adam, AdamW};
-pub use apply::{Constraint, FirstValue, Plan, StateSpec, apply, state_specs};
+pub use apply::{Constraint, FirstValue, MAX_LR, Plan, StateSpec, and_bounded, apply, max_lr, state_specs};
 pub use ema::{BufferRule, EmaSpec, ema_decay};
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
@@ -160,8 +160,8 @@ pub fn configure<'a>(
 const DECAY: Range = Range { low: 0.0, below: 1.0, text: "at least 0 and below 1" };
 /// A value that divides.
 const POSITIVE: Range = Range { low: f64::MIN_POSITIVE, below: f64::INFINITY, text: "above 0" };
-/// A weight.
-const NOT_NEGATIVE: Range = Range { low: 0.0, below: f64::INFINITY, text: "at least 0" };
+/// A weight decay: times the largest rate, and as f32, it is still finite.
+const PENALTY: Range = Range { low: 0.0, below: 1e6, text: "at least 0 and below 1e6" };
 
 #[derive(Clone, Copy)]
 struct Range {

@@ -1,8 +1,8 @@
 //! RMSProp.
 
 use super::{
-    Common, DECAY, Hyper, NOT_NEGATIVE, Optimizer, POSITIVE, ParseError, Range, Setting, Slot, Updated,
-    decay, refuse_beta, set,
+    Common, DECAY, Hyper, Optimizer, PENALTY, POSITIVE, ParseError, Range, Setting, Slot, Updated, decay,
+    refuse_beta, set,
 };
 use ganymede_graph::{Graph, Tensor};
 
@@ -29,7 +29,7 @@ impl RmsProp {
             ("decay", &mut self.decay, DECAY),
             ("eps", &mut self.eps, POSITIVE),
             ("momentum", &mut self.momentum, DECAY),
-            ("weight_decay", &mut self.weight_decay, NOT_NEGATIVE),
+            ("weight_decay", &mut self.weight_decay, PENALTY),
         ]
     }
 }

@@ -1,8 +1,7 @@
 //! Stochastic gradient descent.
 
 use super::{
-    Common, DECAY, Hyper, NOT_NEGATIVE, Optimizer, ParseError, Range, Setting, Slot, Updated, refuse_beta,
-    set,
+    Common, DECAY, Hyper, Optimizer, PENALTY, ParseError, Range, Setting, Slot, Updated, refuse_beta, set,
 };
 use ganymede_graph::{Graph, Tensor};
 
@@ -35,7 +34,7 @@ impl Sgd {
         [
             ("momentum", &mut self.momentum, DECAY),
             ("nesterov", &mut self.nesterov, SWITCH),
-            ("weight_decay", &mut self.weight_decay, NOT_NEGATIVE),
+            ("weight_decay", &mut self.weight_decay, PENALTY),
         ]
     }
 }

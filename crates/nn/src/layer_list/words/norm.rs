@@ -40,6 +40,12 @@ impl Layer for Line {
         };
         self.activation.apply(&y)
     }
+    fn mixes_samples(&self) -> bool {
+        match self.kind {
+            Kind::Batch(_) => true,
+            Kind::Layer(_) | Kind::Instance(_) | Kind::Group(..) => false,
+        }
+    }
 }
 
 /// `[eps=X] [no_scale] [init=INIT]`.
