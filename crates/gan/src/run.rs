@@ -515,7 +515,7 @@ pub fn write_picture(path: &Path, samples: &[f32], shape: &[usize], dataset: &Da
     Ok(())
 }
 
-/// Samples that a tick draws: a square grid of at most [`GRID`] images and [`GRID_SIDE`] pixels a side, or points.
+/// Samples that a tick draws: a square grid of at most [`GRID`] images and 4096 pixels a side, or points.
 pub fn samples_drawn(shape: &[usize]) -> usize {
     let [height, width, _] = shape[..] else { return POINTS };
     let fits = |side: usize| side * side <= GRID && side * height.max(width) <= GRID_SIDE;
