@@ -109,8 +109,10 @@ fn keys_of_the_recipe_are_set_on_resuming_and_those_of_the_run_are_refused() {
         assert_eq!(recipe["run"]["seed"].as_integer(), Some(11), "{text}");
     }
     // Another key leaves the length alone, and a length of its own comes first.
-    let out = run(folder.path(), &["train", "--resume", "run", "--set", "lr=1e-4"]).fine();
-    assert!(out.contains("Done after 240 images"), "{out}");
+    run(folder.path(), &["train", "--resume", "run", "--set", "lr=1e-4"])
+        .fails(1, &["finished, after 240 images"]);
+    let both = ["train", "--resume", "run", "--set", "lr=1e-4", "--images", "256"];
+    assert!(run(folder.path(), &both).fine().contains("Done after 256 images"));
     let both = ["train", "--resume", "run", "--set", "images=800", "--images", "320"];
     assert!(run(folder.path(), &both).fine().contains("Done after 320 images"));
 }
@@ -145,8 +147,9 @@ fn ctrl_c_leaves_a_checkpoint_and_exit_code_0() {
         assert_eq!(log.lines().count(), 1, "what was done since the beginning is logged:\n{log}");
     }
     let (name, _) = newest(&root);
-    let out = run(folder.path(), &["train", "--resume", "run", "--images", "8"]).fine();
     let step = name.trim_start_matches("step-").trim_end_matches(".safetensors");
+    let more = (step.parse::<u64>().unwrap() + 5).to_string();
+    let out = run(folder.path(), &["train", "--resume", "run", "--steps", &more]).fine();
     assert!(out.contains(&format!("Resumed at step {step}.")), "{out}");
 }
 
@@ -230,4 +233,29 @@ fn minutes_become_images_once_the_speed_is_known() {
     assert!(recipe["run"]["images"].as_integer() > Some(8), "the length is settled for a resumed run");
     assert_eq!(recipe["run"]["seed"].as_integer(), Some(0));
     run(folder.path(), &["train", "--resume", "run"]).fine();
+}
+
+#[test]
+fn a_finished_run_says_so_and_stays_as_it_is() {
+    let folder = prepared();
+    run(folder.path(), &train("20", "run", "1")).fine();
+    let root = folder.path().join("run");
+    let before = (hashes(&root), fs::read_to_string(root.join("log.jsonl")).unwrap());
+    let resume = |extra: &[&str]| run(folder.path(), &[&["train", "--resume", "run"], extra].concat());
+    let out = resume(&[]).fine();
+    assert!(out.contains("The run is finished: 160 images.") && out.contains("--images 320"), "{out}");
+    assert!(!out.contains("Training "), "{out}");
+    let line: serde_json::Value = serde_json::from_str(resume(&["--json"]).fine().trim()).unwrap();
+    assert_eq!((&line["event"], &line["images"]), (&"finished".into(), &160.into()), "{line}");
+    resume(&["--images", "100"]).fails(1, &["160 images already", "more than that"]);
+    resume(&["--set", "lr=1e-5"]).fails(1, &["finished", "--set would change nothing", "--images"]);
+    assert_eq!((hashes(&root), fs::read_to_string(root.join("log.jsonl")).unwrap()), before);
+    let last = newest(&root);
+    // Without its last checkpoint there is work to do again, which is said.
+    fs::remove_file(&checkpoints(&root)[0]).unwrap();
+    let ended = resume(&[]);
+    let told = format!("{}{}", ended.out, ended.err);
+    ended.fine();
+    assert!(told.contains("the log reaches step 20") && told.contains("20 steps are made again"), "{told}");
+    assert_eq!(newest(&root), last);
 }

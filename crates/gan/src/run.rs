@@ -235,6 +235,12 @@ impl Run {
             std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
         }
         run.set_aside(step)?;
+        if let Some(logged) = run.last_logged_step().filter(|logged| *logged > step) {
+            let again = logged - step;
+            run.notes.push(format!(
+                "the log reaches step {logged}, the newest checkpoint step {step}: {again} steps are made again"
+            ));
+        }
         run.write_recipe()?;
         // Ticks after the checkpoint will be written again: this line tells the two apart.
         run.append_log(&serde_json::json!({"event": "resume", "step": step}))?;
@@ -274,6 +280,13 @@ impl Run {
         Ok(path)
     }
 
+    /// The last step that the log tells of.
+    fn last_logged_step(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(self.folder.log()).ok()?;
+        let step = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?.get("step")?.as_u64();
+        text.lines().rev().find_map(step)
+    }
+
     fn append_log(&self, line: &serde_json::Value) -> Result<(), Error> {
         let path = self.folder.log();
         let write = || {
@@ -291,7 +304,7 @@ impl Run {
     }
 
     fn draw(&mut self) -> Result<PathBuf, Error> {
-        let path = self.folder.samples().join(format!("step-{:06}.png", self.trainer.progress().step));
+        let path = self.folder.sample(self.trainer.progress().step);
         let shape = self.trainer.objective().recipe.data.shape.clone();
         let count = samples_drawn(&shape);
         let samples = {

@@ -264,21 +264,17 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
             checkpoint.path.display()
         ),
     };
+    let folder = RunFolder { root: root.clone() };
+    if finished_already(options, &folder, &checkpoint.progress, longer)? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let executor = executor(options.threads)?;
     let objective = Objective::new(recipe.clone())?;
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
     let cost = ganymede::cost::of_run(&objective, executor.target())?;
     announce(options, &objective, &cost, &dataset, &executor, &root, begun.seed);
-    let run = Run::resume(
-        RunFolder { root: root.clone() },
-        recipe,
-        checkpoint,
-        dataset,
-        executor,
-        begun.seed,
-        longer,
-    )?;
+    let run = Run::resume(folder, recipe, checkpoint, dataset, executor, begun.seed, longer)?;
     if options.json {
         let images = run.trainer().progress().images;
         tell!("{}", serde_json::json!({"event": "resume", "run": root, "step": step, "images": images}));
@@ -286,6 +282,41 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
         tell!("Resumed at step {step}.");
     }
     finish(options, &root, run)
+}
+
+/// Whether nothing is left to train, which is then said; nothing is written. Options that would have no effect are
+/// refused.
+fn finished_already(
+    options: &Train,
+    folder: &RunFolder,
+    progress: &checkpoint::Progress,
+    longer: Option<u64>,
+) -> anyhow::Result<bool> {
+    let (root, done) = (folder.root.display(), progress.images);
+    if longer.is_some_and(|total| total <= done) {
+        bail!("{root}: the run has seen {done} images already: to train longer, ask for more than that");
+    }
+    // A run stopped between its last checkpoint and its last picture still has that to make.
+    if longer.is_some() || done < progress.total_images || !folder.sample(progress.step).exists() {
+        return Ok(false);
+    }
+    if !options.set.is_empty() {
+        bail!(
+            "{root}: the run is finished, after {done} images, so --set would change nothing: add --images N to go on"
+        );
+    }
+    if options.json {
+        let line = serde_json::json!({
+            "event": "finished", "run": folder.root, "step": progress.step, "images": done,
+        });
+        tell!("{line}");
+    } else {
+        let more = done.saturating_mul(2);
+        tell!(
+            "The run is finished: {done} images. To train longer: ganymede train --resume {root} --images {more}"
+        );
+    }
+    Ok(true)
 }
 
 /// A recipe named beside --resume can only confirm the run's own.

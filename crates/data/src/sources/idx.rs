@@ -149,12 +149,24 @@ fn in_folder(folder: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>), 
     let Some(images) = find(&wanted) else {
         return Err(DataError::Missing {
             path: folder.to_owned(),
-            looked_for: format!("{} or {}, plain or .gz", wanted[0], wanted[1]),
+            looked_for: format!("{} or {}, plain or .gz{}", wanted[0], wanted[1], pictures(&held)),
             nearest: one_below(folder, &held, &wanted)
                 .or_else(|| nearest_name(&wanted[0], &held).map(|name| folder.join(name))),
         });
     };
     Ok((images, find(&names(split, "labels", 1))))
+}
+
+/// What to say of pictures among the files of a folder.
+fn pictures(held: &[OsString]) -> String {
+    let picture = |name: &&OsString| {
+        let ending = Path::new(name).extension().map(|e| e.to_ascii_lowercase());
+        ending.is_some_and(|e| ["png", "jpg", "jpeg", "bmp", "webp"].iter().any(|known| e == *known))
+    };
+    match held.iter().filter(picture).count() {
+        0 => String::new(),
+        n => format!(" (there are {n} pictures: folders of them cannot be read yet, only IDX files)"),
+    }
 }
 
 /// The wanted file in a sub-folder: many copies keep the files in `raw` or beside other sets.

@@ -100,6 +100,10 @@ impl RunFolder {
     pub fn samples(&self) -> PathBuf {
         self.root.join("samples")
     }
+    /// The picture drawn after a step.
+    pub fn sample(&self, step: u64) -> PathBuf {
+        self.samples().join(format!("step-{step:06}.png"))
+    }
     /// Folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.root.join("checkpoints")
