@@ -15,16 +15,6 @@ pub struct Target {
     pub convolutions: Algorithm,
 }
 
-impl Target {
-    /// The best that this CPU has, unless `GANYMEDE_ISA` and `GANYMEDE_CONV` say otherwise.
-    ///
-    /// # Errors
-    /// One of them says what does not exist, or what the CPU lacks.
-    pub fn from_env() -> Result<Target, CpuError> {
-        Ok(Target { isa: Isa::from_env()?, convolutions: Algorithm::from_env()? })
-    }
-}
-
 impl From<Isa> for Target {
     fn from(isa: Isa) -> Target {
         Target { isa, convolutions: Algorithm::Any }

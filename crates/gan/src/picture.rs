@@ -1,7 +1,7 @@
 //! Pictures of samples: grids of images and scatter plots of points, as PNG.
 
 use crate::checkpoint::write_atomically;
-use image::{ImageFormat, RgbImage};
+use image::{DynamicImage, ImageFormat, RgbImage};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -19,11 +19,16 @@ pub fn byte(value: f32) -> u8 {
     ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
 }
 
-fn encode(picture: &RgbImage, path: &Path) -> Result<(), PictureError> {
+/// The bytes of a PNG file with `picture`, handed to `write`.
+fn encode(
+    picture: &DynamicImage,
+    path: &Path,
+    write: impl FnOnce(&Path, &[u8]) -> std::io::Result<()>,
+) -> Result<(), PictureError> {
     let fail = |reason: String| PictureError { path: path.display().to_string(), reason };
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| fail(e.to_string()))?;
-    write_atomically(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
+    write(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
 }
 
 fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
@@ -41,12 +46,9 @@ pub fn write_image(path: &Path, sample: &[f32], shape: &[usize]) -> Result<(), P
     let picture = RgbImage::from_fn(width as u32, height as u32, |x, y| {
         image::Rgb(pixel(sample, y as usize * width + x as usize, channels))
     });
-    let fail = |reason: String| PictureError { path: path.display().to_string(), reason };
-    let picture = image::DynamicImage::ImageRgb8(picture);
+    let picture = DynamicImage::ImageRgb8(picture);
     let picture = if channels <= 2 { picture.to_luma8().into() } else { picture };
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| fail(e.to_string()))?;
-    std::fs::write(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
+    encode(&picture, path, |path, bytes| std::fs::write(path, bytes))
 }
 
 /// Pixels between the images of a grid.
@@ -85,7 +87,7 @@ pub fn write_grid(path: &Path, samples: &[f32], shape: &[usize], columns: usize)
             }
         }
     }
-    encode(&picture, path)
+    encode(&picture.into(), path, write_atomically)
 }
 
 /// Points in the plane: real ones grey, generated ones orange on top, on a square that holds all real ones with a
@@ -109,7 +111,7 @@ pub fn write_scatter(path: &Path, real: &[[f64; 2]], generated: &[[f64; 2]]) -> 
     };
     draw(real, [120, 130, 145], 0.35);
     draw(generated, [226, 88, 34], 0.6);
-    encode(&picture, path)
+    encode(&picture.into(), path, write_atomically)
 }
 
 /// An image file as `[height, width, channels]` values in `[-1, 1]`, converted to the channels wanted. Another size is

@@ -24,11 +24,10 @@ use super::shape::ConvShape;
 use super::tile::{VECTORS, lanes};
 use crate::isa::Isa;
 use crate::kernel::{OperandSpec, Operands};
-use crate::simd::run_on;
 use axis::Phase;
 use run::BlockRun;
 use std::ops::Range;
-use transform::{Five, Six};
+use transform::run_with_points;
 
 /// Source and output channels are taken in vectors of every instruction set, so their numbers must be multiples.
 const CHANNELS: usize = 16;
@@ -297,14 +296,7 @@ impl Winograd {
             let job = &self.jobs[block.job];
             let body = BlockRun { plan: self, job, block, operands, local: local.as_mut_ptr() };
             // SAFETY: the caller's promises.
-            unsafe {
-                match [job.axes[0].points(), job.axes[1].points()] {
-                    [5, 5] => run_on(self.isa, body.with(Five, Five)),
-                    [5, _] => run_on(self.isa, body.with(Five, Six)),
-                    [_, 5] => run_on(self.isa, body.with(Six, Five)),
-                    _ => run_on(self.isa, body.with(Six, Six)),
-                }
-            }
+            unsafe { run_with_points(self.isa, job.axes.each_ref().map(Phase::points), body) }
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use super::super::gather::{OUT, PACKED, SRC};
 use super::super::tile::strip;
-use super::transform::{MAX_POINTS, Points, TILE};
+use super::transform::{MAX_POINTS, Points, TILE, WithPoints};
 use super::{Block, Job, Winograd};
 use crate::gemm::product;
 use crate::kernel::Operands;
-use crate::simd::{Simd, WithSimd};
+use crate::simd::Simd;
 
 /// What a block's task works on.
 #[derive(Clone, Copy)]
@@ -19,11 +19,7 @@ pub(super) struct BlockRun<'a> {
     pub local: *mut f32,
 }
 
-impl<'a> BlockRun<'a> {
-    pub fn with<Y: Points, X: Points>(self, y: Y, x: X) -> Sized<'a, Y, X> {
-        Sized(self, y, x)
-    }
-
+impl BlockRun<'_> {
     /// Image and place of the `i`-th tile.
     #[inline(always)]
     fn tile(&self, i: usize) -> (usize, [usize; 2]) {
@@ -33,15 +29,10 @@ impl<'a> BlockRun<'a> {
     }
 }
 
-/// A block with transforms known to the compiler.
-pub(super) struct Sized<'a, Y, X>(BlockRun<'a>, Y, X);
-
-impl<Y: Points, X: Points> WithSimd for Sized<'_, Y, X> {
-    type Output = ();
-
+impl WithPoints for BlockRun<'_> {
     #[inline(always)]
-    unsafe fn call<S: Simd>(self, s: S) {
-        let run = self.0;
+    unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
+        let run = self;
         let BlockRun { plan, job, block, local, .. } = run;
         let (channels, outputs) = (plan.src.c, plan.out.c);
         // SAFETY: scratch is laid out as `local_words` counts it: zeros, `count` tiles at every point, products.

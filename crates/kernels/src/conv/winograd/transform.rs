@@ -6,7 +6,8 @@
 //! G has rows a_i^t / N_i, B' the coefficients of the product of x - a_k over the others, A' the columns a_i^j. Infinity
 //! has the highest coefficient in G and A', and the product over all finite points in B'.
 
-use crate::simd::Simd;
+use crate::isa::Isa;
+use crate::simd::{Simd, WithSimd, run_on};
 
 /// Outputs of a tile along an axis.
 pub const TILE: usize = 4;
@@ -133,11 +134,47 @@ impl Points for Six {
     }
 }
 
+/// A piece of code generic over the instruction set and the transforms of both axes.
+pub trait WithPoints {
+    /// The body; mark it `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// The CPU supports `S::ISA`, and whatever the implementor asks of its fields holds.
+    unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S);
+}
+
+/// A body with transforms known to the compiler.
+struct Sized<W, Y, X>(W, Y, X);
+
+impl<W: WithPoints, Y: Points, X: Points> WithSimd for Sized<W, Y, X> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn call<S: Simd>(self, s: S) {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.0.call::<S, Y, X>(s) }
+    }
+}
+
+/// Runs `body` compiled for `isa` and for transforms of so many points, which are those of [`Five`] or [`Six`].
+///
+/// # Safety
+/// The CPU supports `isa`, and the contract of `body` holds.
+pub unsafe fn run_with_points<W: WithPoints>(isa: Isa, points: [usize; 2], body: W) {
+    // SAFETY: forwarded from the caller.
+    unsafe {
+        match points {
+            [Five::N, Five::N] => run_on(isa, Sized(body, Five, Five)),
+            [Five::N, _] => run_on(isa, Sized(body, Five, Six)),
+            [_, Five::N] => run_on(isa, Sized(body, Six, Five)),
+            _ => run_on(isa, Sized(body, Six, Six)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::Isa;
-    use crate::simd::{WithSimd, run_on};
 
     /// Four outputs by the transforms, with the same data in every lane.
     struct Outputs<P>(P, [f32; MAX_POINTS], [f32; MAX_TAPS]);

@@ -2,10 +2,11 @@
 //! tiles read them, `[phase][point][panel][source channel][channel of the panel]`.
 
 use super::super::gather::{PACKED, WEIGHTS, share};
-use super::transform::{Five, MAX_POINTS, MAX_TAPS, Points, Six};
+use super::axis::Phase;
+use super::transform::{MAX_POINTS, MAX_TAPS, Points, WithPoints, run_with_points};
 use super::{CHANNELS, Job, Winograd};
 use crate::kernel::Operands;
-use crate::simd::{Simd, WithSimd, run_on};
+use crate::simd::Simd;
 
 /// Tasks of the stage.
 const TASKS: usize = 64;
@@ -44,14 +45,7 @@ pub(super) unsafe fn run(plan: &Winograd, task: usize, operands: &Operands<'_>, 
         let body =
             Piece { plan, job, pair, first: group * CHANNELS, panel, operands, local: local.as_mut_ptr() };
         // SAFETY: the caller's promises.
-        unsafe {
-            match [job.axes[0].points(), job.axes[1].points()] {
-                [5, 5] => run_on(plan.isa, Sized(body, Five, Five)),
-                [5, _] => run_on(plan.isa, Sized(body, Five, Six)),
-                [_, 5] => run_on(plan.isa, Sized(body, Six, Five)),
-                _ => run_on(plan.isa, Sized(body, Six, Six)),
-            }
-        }
+        unsafe { run_with_points(plan.isa, job.axes.each_ref().map(Phase::points), body) }
     }
 }
 
@@ -67,14 +61,10 @@ struct Piece<'a> {
     local: *mut f32,
 }
 
-struct Sized<'a, Y, X>(Piece<'a>, Y, X);
-
-impl<Y: Points, X: Points> WithSimd for Sized<'_, Y, X> {
-    type Output = ();
-
+impl WithPoints for Piece<'_> {
     #[inline(always)]
-    unsafe fn call<S: Simd>(self, s: S) {
-        let Piece { plan, job, pair, first, panel, operands, local } = self.0;
+    unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
+        let Piece { plan, job, pair, first, panel, operands, local } = self;
         let width = plan.panel_width();
         let columns = width.min(plan.out.c - panel * width);
         let [src_step, out_step] = plan.weight_steps;
