@@ -75,6 +75,14 @@ impl Net {
         }
     }
 
+    /// Whether several batches as segments of one ([`Mode::segments`]) give what they give one by one.
+    pub fn takes_segments(&self) -> bool {
+        match self {
+            Net::Layers(network) => network.takes_segments(),
+            Net::Model(model, _) => model.takes_segments(),
+        }
+    }
+
     /// Shape of one output for one input of the given shape, or what does not fit. `batch` is that of training: what
     /// takes statistics over it, as batch norm does, refuses some.
     pub fn output_shape(

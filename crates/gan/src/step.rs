@@ -185,6 +185,40 @@ impl Objective {
             .reshape(&[batch])
     }
 
+    /// Whether the discriminator's step judges real and generated samples in one pass: each weight is then read and
+    /// packed once, and each weight's gradient is one sum. It must give what two passes give, and no gradient of one
+    /// half of the logits by its samples may be asked for.
+    fn judges_together(&self, due: &[bool]) -> bool {
+        let apart =
+            |(i, r): (usize, &(&dyn Regularizer, Scheduled, usize))| due[i] && r.0.differentiates_logits();
+        self.discriminator.takes_segments() && !self.regularizers.iter().enumerate().any(apart)
+    }
+
+    /// Logits of real and of generated samples, each `[batch]`, and the scope that declared the parameters.
+    fn judge_both(
+        &self,
+        graph: &Graph,
+        source: &RandomSource,
+        [real, fake]: [&Tensor; 2],
+        together: bool,
+    ) -> (Scope, [Tensor; 2]) {
+        let passes = [StatisticsPass::RealPass, StatisticsPass::FakePass];
+        let root = |mode| Scope::root(graph, Side::Discriminator.root(), mode);
+        if !together {
+            let d = root(self.mode(source, Some(passes[0])));
+            let d_fake = d.with_mode(self.mode(source, Some(passes[1])));
+            let logits = [self.judge(&d, real), self.judge(&d_fake, fake)];
+            return (d, logits);
+        }
+        // At most one of the two updates running statistics: a recipe with both is refused.
+        let updating = passes.iter().position(|p| self.recipe.train.statistics.contains(p));
+        let chosen = updating.unwrap_or(0);
+        let d = root(self.mode(source, Some(passes[chosen])).with_segments(2, chosen));
+        let logits = self.judge(&d, &Tensor::concat(&[real, fake], 0));
+        let batch = self.recipe.train.batch;
+        (d, [logits.slice(0, 0, batch), logits.slice(0, batch, 2 * batch)])
+    }
+
     fn mode(&self, random: &RandomSource, pass: Option<StatisticsPass>) -> Mode {
         let updates = pass.is_some_and(|p| self.recipe.train.statistics.contains(&p));
         let mode = if updates { Mode::train() } else { Mode::train_frozen_statistics() };
@@ -214,15 +248,9 @@ impl Objective {
         let g = Scope::root(&graph, Side::Generator.root(), self.mode(&source, None));
         let fake = self.generate(&g, &latent).stop_gradient();
 
-        let d = Scope::root(
-            &graph,
-            Side::Discriminator.root(),
-            self.mode(&source, Some(StatisticsPass::RealPass)),
-        );
-        let d_fake = d.with_mode(self.mode(&source, Some(StatisticsPass::FakePass)));
+        let together = self.judges_together(due);
+        let (d, [real_logits, fake_logits]) = self.judge_both(&graph, &source, [&real, &fake], together);
         let d_more = d.with_mode(self.mode(&source, None));
-        let real_logits = self.judge(&d, &real);
-        let fake_logits = self.judge(&d_fake, &fake);
         let mut loss = self.loss.discriminator(&real_logits, &fake_logits);
         graph.output("d_loss", &loss);
 

@@ -53,6 +53,11 @@ pub struct Mode {
     pub training: bool,
     /// Whether this pass updates running statistics.
     pub update_statistics: bool,
+    /// Batches that stand one behind the other along the first axis, equally long: batch statistics are taken over each
+    /// by itself, as if the network were applied to one after the other.
+    pub segments: usize,
+    /// Which of them updates running statistics, where this pass does.
+    pub statistics_segment: usize,
     /// Put before the names of state slots, e.g. `ema/` for the averaged weights; normally empty.
     pub prefix: String,
     /// For dropout and noise.
@@ -62,7 +67,14 @@ pub struct Mode {
 impl Mode {
     /// Batch statistics; running statistics are updated.
     pub fn train() -> Self {
-        Self { training: true, update_statistics: true, prefix: String::new(), random: None }
+        Self {
+            training: true,
+            update_statistics: true,
+            segments: 1,
+            statistics_segment: 0,
+            prefix: String::new(),
+            random: None,
+        }
     }
 
     /// Batch statistics; running statistics stay as they are. A slot can be updated once in a phase, so of several
@@ -73,7 +85,13 @@ impl Mode {
 
     /// Running statistics, no dropout.
     pub fn eval() -> Self {
-        Self { training: false, update_statistics: false, prefix: String::new(), random: None }
+        Self { training: false, update_statistics: false, ..Self::train() }
+    }
+
+    /// For `segments` batches at once, of which the one numbered `statistics` updates running statistics, if any does.
+    pub fn with_segments(mut self, segments: usize, statistics: usize) -> Self {
+        (self.segments, self.statistics_segment) = (segments, statistics);
+        self
     }
 
     /// With another prefix of slot names.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use ganymede_graph::{Array, DType, Graph, TensorType};
+use ganymede_graph::{Array, DType, Graph, Tensor, TensorType, grad};
 use ganymede_nn::{LAYERS, Mode, Network, RandomSource, Scope, summary};
 use std::collections::HashMap;
 
@@ -272,4 +272,71 @@ fn no_line_makes_the_reader_panic() {
         }
     }
     assert!(read > 1000 && built > 300, "{read} lists read, {built} built: the cases test too little");
+}
+
+/// Outputs `y` of the network for the given batches (each a state of its own under `x0`, `x1`), its updates, and the
+/// gradients of a weighted sum of all outputs, which lets no part of them cancel.
+fn outcome(network: &Network, shape: &[usize], together: bool) -> Vec<Vec<f64>> {
+    let graph = Graph::new();
+    let pair = TensorType::new(DType::U32, [2]);
+    let random = RandomSource::new(&graph.feed("key", pair.clone()), &graph.feed("first", pair));
+    let x = ["x0", "x1"].map(|name| graph.feed(name, TensorType::f32(shape)));
+    // The second batch's statistics are kept.
+    let mode = Mode::train().with_random(random.clone());
+    let frozen = Mode::train_frozen_statistics().with_random(random);
+    let scope = Scope::root(&graph, "D", mode.clone().with_segments(2, 1));
+    let y = if together {
+        network.build(&scope, &Tensor::concat(&[&x[0], &x[1]], 0))
+    } else {
+        let first = network.build(&scope.with_mode(frozen), &x[0]);
+        Tensor::concat(&[&first, &network.build(&scope.with_mode(mode), &x[1])], 0)
+    };
+    graph.output("y", &y);
+    let weights = graph.feed("weights", TensorType::f32(y.shape()));
+    let params = scope.trainable();
+    let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
+    for (i, g) in grad(&(&y * &weights).sum_all(), &variables).iter().enumerate() {
+        graph.output(&format!("gradient{i}"), g);
+    }
+    let mut inputs: HashMap<String, Array> = [
+        ("key".to_string(), Array::u32(&[2], vec![5, 6])),
+        ("first".to_string(), Array::u32(&[2], vec![0, 0])),
+        ("weights".to_string(), common::array(9, &y.shape())),
+    ]
+    .into_iter()
+    .filter(|(name, _)| graph.finish().unwrap().inputs.iter().any(|i| i.name == *name))
+    .collect();
+    for (i, seed) in [3, 4].into_iter().enumerate() {
+        inputs.insert(format!("x{i}"), common::array(seed, shape));
+    }
+    for spec in scope.params().iter() {
+        inputs.insert(spec.name.clone(), Array::from_f32(&spec.ty.shape, &spec.initialize([1, 2])));
+    }
+    let outcome = common::run(&graph, &inputs);
+    let mut found: Vec<(&String, &Array)> = outcome.outputs.iter().chain(&outcome.updates).collect();
+    found.sort_by_key(|(name, _)| name.as_str());
+    found.into_iter().map(|(_, array)| array.floats().to_vec()).collect()
+}
+
+#[test]
+fn segments_give_what_passes_one_by_one_give() {
+    for word in LAYERS {
+        let network = Network::parse(&[word.example()]).unwrap();
+        let shape = [&[3], word.example_input()].concat();
+        let [apart, together] = [false, true].map(|t| outcome(&network, &shape, t));
+        let same = apart.len() == together.len()
+            && apart.iter().zip(&together).all(|(a, b)| {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-9 * a.abs().max(1.0))
+            });
+        assert_eq!(network.takes_segments(), same, "{}", word.example());
+    }
+    let lines =
+        ["conv 4 3 pad=1", "batch_norm relu", "max_pool 2", "flatten", "dense 5", "batch_norm", "dense 1"];
+    let network = Network::parse(&lines).unwrap();
+    let [apart, together] = [false, true].map(|t| outcome(&network, &[4, 6, 6, 2], t));
+    assert_eq!(apart.len(), together.len());
+    for (a, b) in apart.iter().zip(&together) {
+        common::close(b, a, 1e-9);
+    }
+    assert!(!Network::parse(&["dense 3", "dropout 0.1"]).unwrap().takes_segments());
 }

@@ -36,6 +36,11 @@ pub trait Model: Sync {
     fn mixes_samples(&self) -> bool {
         false
     }
+    /// Whether the discriminator, applied to several batches as segments of one
+    /// ([`Mode::segments`](ganymede_nn::Mode::segments)), gives what it gives one by one.
+    fn takes_segments(&self) -> bool {
+        !self.mixes_samples()
+    }
 }
 
 /// Every named model.

@@ -43,6 +43,11 @@ pub trait Regularizer: Sync {
     fn constrain(&self, _weight: &Tensor, _strength: &Tensor) -> Option<Tensor> {
         None
     }
+    /// Whether the penalty differentiates [`Context::real_logits`] or [`Context::fake_logits`] by their samples. These
+    /// are then computed in passes of their own: through a common one the gradient of either would pass all of it.
+    fn differentiates_logits(&self) -> bool {
+        false
+    }
     /// Whether the penalty takes gradients of logits by samples, which batch norm in the discriminator would mix
     /// across the batch.
     fn per_sample_gradients(&self) -> bool {

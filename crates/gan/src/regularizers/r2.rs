@@ -21,6 +21,9 @@ impl Regularizer for R2 {
         let norms = squared_gradient_norms(context.fake_logits, context.fake);
         Some(norms.mean_all() * 0.5 * context.strength)
     }
+    fn differentiates_logits(&self) -> bool {
+        true
+    }
     fn per_sample_gradients(&self) -> bool {
         true
     }

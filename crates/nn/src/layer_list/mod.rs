@@ -34,6 +34,11 @@ pub trait Layer: std::fmt::Debug {
     fn mixes_samples(&self) -> bool {
         false
     }
+    /// Whether several batches as segments of one ([`Mode::segments`](crate::Mode::segments)) give what they give one
+    /// by one. A layer that draws random numbers would draw others.
+    fn takes_segments(&self) -> bool {
+        true
+    }
 }
 
 /// A word that starts a line.

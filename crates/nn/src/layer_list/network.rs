@@ -77,6 +77,12 @@ impl Network {
         self.lines.iter().any(|line| line.layer.mixes_samples())
     }
 
+    /// Whether several batches as segments of one ([`Mode::segments`](crate::Mode::segments)) give what they give one
+    /// by one.
+    pub fn takes_segments(&self) -> bool {
+        self.lines.iter().all(|line| line.layer.takes_segments())
+    }
+
     /// Applies the layers to a batch, each in a scope of its own named by its word and number (`conv1`, `conv2`,
     /// `batch_norm1`). Run [`Network::check`] first for errors that name the line.
     #[track_caller]

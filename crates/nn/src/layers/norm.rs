@@ -68,6 +68,9 @@ impl BatchNorm {
 /// In training the batch's mean and population variance normalise; elsewhere the buffers `running_mean` and
 /// `running_var`. An update moves them to momentum * old + (1 - momentum) * batch, the variance with n / (n - 1) of
 /// the population's, n the values a channel: PyTorch's convention. (Keras keeps the population variance.)
+///
+/// Where the mode has several segments, the first axis is cut into so many batches, each normalised by its own
+/// statistics: exactly what as many passes of the network would do.
 #[track_caller]
 pub fn batch_norm(scope: &Scope, x: &Tensor, options: BatchNorm) -> Tensor {
     let _in = scope.enter();
@@ -81,29 +84,83 @@ pub fn batch_norm(scope: &Scope, x: &Tensor, options: BatchNorm) -> Tensor {
         return graph.fail("batch_norm", message);
     }
     let channels = shape[shape.len() - 1];
-    let axes: Vec<usize> = (0..shape.len() - 1).collect();
     let mean_slot = scope.buffer("running_mean", &[channels], Init::Zeros);
     let variance_slot = scope.buffer("running_var", &[channels], Init::Ones);
     let y = if scope.mode().training {
-        let n: usize = axes.iter().map(|&a| shape[a]).product();
+        let segments = scope.mode().segments;
+        if segments == 0 || !shape[0].is_multiple_of(segments) {
+            let message = format!("{segments} segments do not divide the batch of {}", x.ty());
+            return graph.fail("batch_norm", message);
+        }
+        let n: usize = shape[..shape.len() - 1].iter().product::<usize>() / segments;
         if n < 2 {
             let message = format!("needs at least 2 values a channel to train, {} has {n}", x.ty());
             return graph.fail("batch_norm", message);
         }
-        let (mean, variance) = (x.mean(&axes), x.variance(&axes));
+        let batches = Batches::new(&shape, segments);
+        let x = batches.apart(x);
+        let (mean, variance) = (x.mean(&batches.axes), x.variance(&batches.axes));
         if scope.mode().update_statistics {
             let keep = options.momentum;
             let unbiased = n as f64 / (n - 1) as f64;
             let moved = |old: &Tensor, new: Tensor| (old * keep + new * (1.0 - keep)).stop_gradient();
-            scope.update("running_mean", &moved(&mean_slot, mean.clone()));
-            scope.update("running_var", &moved(&variance_slot, &variance * unbiased));
+            let chosen = |t: &Tensor| batches.one(t, scope.mode().statistics_segment);
+            scope.update("running_mean", &moved(&mean_slot, chosen(&mean)));
+            scope.update("running_var", &moved(&variance_slot, chosen(&variance) * unbiased));
         }
-        options.norm.apply(scope, x, &mean, &variance)
+        let y = options.norm.apply(scope, &x, &batches.each(&mean), &batches.each(&variance));
+        y.reshape(&shape)
     } else {
         options.norm.apply(scope, x, &mean_slot, &variance_slot)
     };
     scope.record_layer("batch_norm", &y);
     y
+}
+
+/// Batches one behind the other along the first axis. A single one keeps its shape, and its graph stays as plain as
+/// without segments.
+struct Batches {
+    count: usize,
+    /// Shape with an axis for the batches, if there are several.
+    apart: Vec<usize>,
+    /// What statistics are taken over.
+    axes: Vec<usize>,
+}
+
+impl Batches {
+    /// `count` divides the first axis.
+    fn new(shape: &[usize], count: usize) -> Self {
+        let mut apart = shape.to_vec();
+        if count > 1 {
+            apart[0] /= count;
+            apart.insert(0, count);
+        }
+        let axes = (usize::from(count > 1)..apart.len() - 1).collect();
+        Self { count, apart, axes }
+    }
+
+    fn apart(&self, x: &Tensor) -> Tensor {
+        x.reshape(&self.apart)
+    }
+
+    /// Statistics `[batches, C]` or `[C]`, to meet [`Batches::apart`].
+    fn each(&self, statistics: &Tensor) -> Tensor {
+        if self.count == 1 {
+            return statistics.clone();
+        }
+        let mut shape = vec![1; self.apart.len()];
+        (shape[0], shape[self.apart.len() - 1]) = (self.count, self.apart[self.apart.len() - 1]);
+        statistics.reshape(&shape)
+    }
+
+    /// Statistics `[C]` of one batch.
+    fn one(&self, statistics: &Tensor, batch: usize) -> Tensor {
+        if self.count == 1 {
+            return statistics.clone();
+        }
+        let channels = self.apart[self.apart.len() - 1];
+        statistics.slice(0, batch, batch + 1).reshape(&[channels])
+    }
 }
 
 /// Layer normalisation (Ba, Kiros, Hinton 2016) of [N, .., C] over all axes but the batch, with a scale and shift a

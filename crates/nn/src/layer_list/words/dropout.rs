@@ -17,6 +17,9 @@ impl Layer for Line {
     fn build(&self, scope: &Scope, x: &Tensor) -> Tensor {
         layers::dropout(scope, x, self.rate)
     }
+    fn takes_segments(&self) -> bool {
+        self.rate == 0.0
+    }
 }
 
 impl LayerWord for Dropout {
