@@ -12,6 +12,7 @@ pub mod losses;
 pub mod models;
 pub mod networks;
 pub mod picture;
+pub mod plot;
 pub mod recipe;
 pub mod regularizers;
 pub mod run;

@@ -31,6 +31,11 @@ fn encode(
     write(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
 }
 
+/// A picture that is ready.
+pub fn write_rgb(path: &Path, picture: RgbImage) -> Result<(), PictureError> {
+    encode(&picture.into(), path, write_atomically)
+}
+
 fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
     let channel = |c: usize| byte(sample[at * channels + c]);
     match channels {
