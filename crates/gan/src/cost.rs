@@ -86,20 +86,10 @@ fn held(phases: &[(String, PhaseStats)]) -> u64 {
     (scratch + other) as u64
 }
 
-/// Bytes that a process holds before it has built anything: the parts of the program that run, its libraries, stacks
-/// and the allocator's reserve.
-const PROCESS: u64 = 8 << 20;
-
 /// What a session's phases cost.
 pub fn of_session(session: &Session, phases: &[PhaseId]) -> Cost {
     let phases: Vec<_> = phases.iter().map(|&p| (String::new(), session.stats(p).clone())).collect();
     let state_bytes = session.store().total_bytes() as u64;
     let flops = phases.iter().map(|p| p.1.contraction_flops).sum();
     Cost { flops, peak_bytes: state_bytes + held(&phases), state_bytes, phases }
-}
-
-/// Largest resident set of a process that runs the steps of `cost` on `threads` threads.
-pub fn resident_bytes(cost: &Cost, threads: usize) -> u64 {
-    let own: usize = cost.phases.iter().map(|p| p.1.thread_bytes * threads).sum();
-    PROCESS + cost.peak_bytes + own as u64
 }

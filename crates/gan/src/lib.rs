@@ -9,6 +9,7 @@ pub mod cost;
 pub mod error;
 pub mod judge;
 pub mod losses;
+pub mod memory;
 pub mod models;
 pub mod networks;
 pub mod picture;

@@ -3,6 +3,7 @@
 use super::profile::{KernelTime, kernel_times};
 use crate::cost;
 use crate::error::Error;
+use crate::memory::{self, Memory};
 use crate::networks::Side;
 use crate::step::{Objective, feed};
 use ganymede_cpu::{Executor, PhaseId, Session};
@@ -71,13 +72,6 @@ pub struct Measuring {
     pub peak: Option<Peak>,
     /// Whether the contractions are those of bf16.
     pub bf16: bool,
-}
-
-/// Largest resident set of this process, from the operating system; 0 where it does not say.
-pub fn peak_rss_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
 }
 
 /// Deterministic numbers of about unit variance: what the data are does not matter for speed.
@@ -188,9 +182,9 @@ pub fn measure(
     let median = times[repetitions / 2];
     let flops: u64 = steps.phases().iter().map(|&p| steps.session.stats(p).contraction_flops).sum();
     // Before anything else is done that takes memory.
-    let rss_mb = peak_rss_mb();
-    let predicted_mb =
-        cost::resident_bytes(&cost::of_session(&steps.session, &steps.phases()), threads) >> 20;
+    let rss_mb = memory::peak_of_this_process() >> 20;
+    let cost = cost::of_session(&steps.session, &steps.phases());
+    let predicted_mb = Memory::of_steps(&cost, threads).total() >> 20;
     let peak = match settings.peak {
         Some(peak) => peak,
         None => executor.peak()?,

@@ -8,7 +8,7 @@ mod profile;
 
 pub use deep::{Compilation, CompiledPhase, compile_deep};
 pub use growth::{AXES, BASE, Point};
-pub use measure::{Measurement, Measuring, measure, peak_rss_mb};
+pub use measure::{Measurement, Measuring, measure};
 pub use profile::KernelTime;
 
 use crate::recipe::{Recipe, RecipeError, unknown};
