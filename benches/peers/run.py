@@ -5,6 +5,7 @@
     python3 benches/peers/run.py --quick            a look at it: one round of short measurements, writes nothing
     python3 benches/peers/run.py --workloads dcgan28 dcgan64 --peers torch tensorflow
     python3 benches/peers/run.py --table-from target/peers/results.jsonl
+    python3 benches/peers/run.py --roofline         only where our own time goes
 
 Ours and a peer are measured in turn (ours, PyTorch, ours, TensorFlow, ours, ..; the whole sequence --rounds times), each
 in a process of its own, so that every peer has a run of ours on either side. A ratio compares neighbours only, since the
@@ -26,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 KEPT = ROOT / "target" / "peers"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- peers: written by benches/peers/run.py -->", "<!-- peers: end -->"
+PEERS_PART, ROOFLINE_PART = "peers", "roofline"
 
 WORKLOADS = ["guide-dense", "guide-deconv", "dcgan28", "wgangp28", "r1-28", "dcgan64", "mlp2d", "ctgan"]
 BF16_WORKLOADS = ["dcgan28", "dcgan64"]
@@ -71,6 +72,7 @@ def arguments():
     p.add_argument("--results", type=Path, default=KEPT / "results.jsonl", help="where each measurement is kept as a line")
     p.add_argument("--append", action="store_true", help="add to the results of an earlier run instead of beginning anew")
     p.add_argument("--table-from", type=Path, help="measure nothing, make the table from the lines in this file")
+    p.add_argument("--roofline", action="store_true", help="no peers: profile ours alone and write that table")
     p.add_argument("--print", action="store_true", help="print the table and leave the document as it is")
     return p.parse_args()
 
@@ -266,31 +268,83 @@ def cell(runs):
     return f"{figure(statistics.median(x['ms_med'] for x in runs))} ({statistics.median_high([x['rss_mb'] for x in runs])})"
 
 
-def write(text):
+# What the work of a step is counted by, and how the table calls the other kernels.
+CONTRACTIONS = ("matmul", "conv", "winograd")
+OTHERS = {
+    "pass": "elementwise passes", "pass.reduce": "reductions", "variance": "batch statistics", "pass.multi": "optimizer and sums",
+    "philox": "random bits", "window.argmax": "pooling", "window.gather": "pooling", "window.scatter": "pooling",
+}
+
+
+def profiles(options):
+    """`ganymede bench --profile` of every workload."""
+    ours, _ = commands(options, [])
+    command = [*options.wrap.split(), ours, "bench", *options.workloads, "--profile", "--json", "--threads", str(options.threads)]
+    done = subprocess.run(command + (["--quick"] if options.quick else []), stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def roofline(lines):
+    """For each workload what its work and its traffic would take at the machine's best, and where the time went."""
+    first = lines[0]
+    out = [
+        f"{cpu()}, {first['threads']} threads, {time.strftime('%d %B %Y')}: at best {first['peak_gflops']:.0f} GFLOP/s on"
+        f" registers and {first['memory_gbs']:.0f} GB/s through memory. Milliseconds a step, of the kernels' profile; what a"
+        " barrier waits for counts to the kernel before it.",
+        "",
+        "| workload | GFLOP | at the peak | contractions | GB of operands | at memory's rate | other kernels | the largest of them | all |",
+        "|---" * 9 + "|",
+    ]
+    for line in lines:
+        parts = {}
+        for kernel in line["kernels"]:
+            family = kernel["label"].split(" ")[0]
+            name = "contractions" if family.split(".")[0] in CONTRACTIONS else OTHERS.get(family, family)
+            ms, gb = parts.get(name, (0.0, 0.0))
+            parts[name] = (ms + kernel["ms"], gb + kernel["gbs"] * kernel["ms"] / 1e3)
+        contractions, _ = parts.pop("contractions", (0.0, 0.0))
+        other, traffic = (sum(part[i] for part in parts.values()) for i in range(2))
+        largest = sorted(parts.items(), key=lambda part: -part[1][0])[:3]
+        told = ", ".join(f"{name} {figure(ms)}" for name, (ms, _) in largest)
+        out.append(
+            f"| {line['workload']} | {figure(line['gflop'])} | {figure(line['gflop'] / line['peak_gflops'] * 1e3)} |"
+            f" {figure(contractions)} | {figure(traffic)} | {figure(traffic / line['memory_gbs'] * 1e3)} | {figure(other)} | {told} |"
+            f" {figure(contractions + other)} |"
+        )
+    return "\n".join(out)
+
+
+def write(part, text):
+    begin, end = f"<!-- {part}: written by benches/peers/run.py -->", f"<!-- {part}: end -->"
     document = DOCUMENT.read_text(encoding="utf-8")
-    if BEGIN not in document or END not in document:
-        sys.exit(f"{DOCUMENT}: the table goes between the lines\n{BEGIN}\n{END}\nwhich are not there")
-    head, rest = document.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
+    if begin not in document or end not in document:
+        sys.exit(f"{DOCUMENT}: the table goes between the lines\n{begin}\n{end}\nwhich are not there")
+    head, rest = document.split(begin, 1)
+    tail = rest.split(end, 1)[1]
     beside = DOCUMENT.with_suffix(".md.new")
-    beside.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}", encoding="utf-8")
+    beside.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", encoding="utf-8")
     beside.replace(DOCUMENT)
 
 
 def main():
     options = arguments()
+    parts = []
+    if not options.roofline:
+        if options.table_from is None:
+            measure(options, [p for p in PEERS if p.name in options.peers])
+        source = options.table_from or options.results
+        lines = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+        if not ratios(lines):
+            sys.exit(f"{source}: no pair of measurements to compare")
+        parts.append((PEERS_PART, table(lines)))
     if options.table_from is None:
-        measure(options, [p for p in PEERS if p.name in options.peers])
-    source = options.table_from or options.results
-    lines = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
-    if not ratios(lines):
-        sys.exit(f"{source}: no pair of measurements to compare")
-    text = table(lines)
-    if options.quick or options.print:
-        print(text)
-    else:
-        write(text)
-        print(f"{DOCUMENT} has the table, {source} each measurement", file=sys.stderr)
+        parts.append((ROOFLINE_PART, roofline(profiles(options))))
+    for part, text in parts:
+        if options.quick or options.print:
+            print(text + "\n")
+        else:
+            write(part, text)
+            print(f"{DOCUMENT} has the table of the {part}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 //! Every kernel runs in the machine, as in training. Contractions report operations (elements are flops), passes and
 //! streams the bytes of their operands. `GANYMEDE_ISA` chooses the instruction set.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use ganymede_kernels::buffer::Buffer;
 use ganymede_kernels::conv::{Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
 use ganymede_kernels::gemm::{MatMul, MatMulShape};
@@ -55,7 +55,8 @@ impl Bench<'_> {
         let mut machine = Machine::new(self.isa, spaces, vec![step], None).expect("a plan");
         let mut lent: Vec<Lent<'_>> = memories.iter_mut().map(|m| Lent::Write(m.as_f32_mut())).collect();
         let mut group = self.criterion.benchmark_group(group);
-        group.throughput(throughput);
+        // Of runs that all do the same, a slope over growing counts tells no more than their mean.
+        group.throughput(throughput).sampling_mode(SamplingMode::Flat);
         group.bench_function(name, |b| b.iter(|| machine.run(&self.pool, &mut lent).expect("a run")));
         group.finish();
     }

@@ -8,7 +8,7 @@ use super::executor;
 use crate::args::Bench;
 use crate::human;
 use crate::say::say;
-use ganymede::workloads::{Measurement, WORKLOADS, Workload};
+use ganymede::workloads::{KernelTime, Measurement, WORKLOADS, Workload};
 use ganymede_kernels::peak::Peak;
 use std::process::ExitCode;
 
@@ -116,13 +116,19 @@ fn row(m: &Measurement) -> std::io::Result<()> {
         )?;
     }
     let kernels: f64 = m.kernels.iter().map(|k| k.ms).sum();
-    let contractions: f64 = m.kernels.iter().filter(|k| is_contraction(&k.label)).map(|k| k.ms).sum();
+    let (contractions, others): (Vec<&KernelTime>, Vec<&KernelTime>) =
+        m.kernels.iter().partition(|k| is_contraction(&k.label));
+    let sum = |part: &[&KernelTime]| part.iter().map(|k| k.ms).sum::<f64>();
+    // GB/s times ms are MB.
+    let traffic: f64 = others.iter().map(|k| k.gbs * k.ms).sum();
     say!(
-        "    {:.1} ms in kernels a step, {:.1} of them in contractions, whose {:.2} GFLOP take {:.1} ms at the peak",
-        kernels,
-        contractions,
+        "    {kernels:.2} ms in kernels a step: {:.2} in contractions, whose {:.2} GFLOP take {:.2} ms at the peak, and \
+         {:.2} in others, whose {traffic:.1} MB of operands take {:.2} ms at the rate of memory",
+        sum(&contractions),
         m.gflop,
-        m.gflop / m.peak_gflops * 1e3
+        m.gflop / m.peak_gflops * 1e3,
+        sum(&others),
+        traffic / m.memory_gbs
     )
 }
 
