@@ -390,12 +390,28 @@ fn bench_measures_a_workload_and_its_kernels() {
     assert_eq!(plain.lines().count(), 1, "one object a workload: {plain}");
     let measured = json(plain.trim());
     assert_eq!((&measured["workload"], &measured["threads"]), (&"mlp2d".into(), &1.into()));
-    assert!(measured["batch"].as_u64() > Some(0) && measured["planned_mb"].is_u64(), "{measured}");
+    assert!(measured["batch"].as_u64() > Some(0) && measured["predicted_mb"].is_u64(), "{measured}");
     let positive = |value: &Value| value.as_f64().filter(|v| v.is_finite() && *v > 0.0);
-    for key in ["ms_min", "ms_med", "gflops", "rss_mb"] {
+    for key in [
+        "ms_min",
+        "ms_med",
+        "first_step_ms",
+        "gflop",
+        "gflops",
+        "peak_gflops",
+        "peak_share",
+        "memory_gbs",
+        "rss_mb",
+    ] {
         assert!(positive(&measured[key]).is_some(), "{key} in {measured}");
     }
-    assert!(measured["ms_min"].as_f64() <= measured["ms_med"].as_f64(), "{measured}");
+    let of = |key: &str| measured[key].as_f64().unwrap();
+    assert!(of("ms_min") <= of("ms_med"), "{measured}");
+    // Starting, compiling and a step take longer than a step.
+    assert!(of("first_step_ms") > of("ms_min"), "{measured}");
+    assert!((of("peak_share") * of("peak_gflops") / of("gflops") - 1.0).abs() < 1e-9, "{measured}");
+    // Weights and biases over 2, 128, 128 and 2 or 1 units.
+    assert_eq!(measured["parameters"], serde_json::json!([17_154, 17_025]));
     let kernels = measured["kernels"].as_array().unwrap();
     let label = |kernel: &Value| kernel["label"].as_str().unwrap().to_string();
     for words in ["matmul", "pass", "D/dense1", "G/dense1"] {
@@ -408,5 +424,31 @@ fn bench_measures_a_workload_and_its_kernels() {
     let labels: std::collections::HashSet<String> = kernels.iter().map(label).collect();
     assert_eq!(labels.len(), kernels.len());
     let products: Vec<&Value> = kernels.iter().filter(|k| label(k).starts_with("matmul")).collect();
-    assert!(products.iter().all(|k| positive(&k["gflops"]).is_some()), "{products:?}");
+    for key in ["gflops", "peak_share", "gbs", "memory_share"] {
+        assert!(products.iter().all(|k| positive(&k[key]).is_some()), "{key} in {products:?}");
+    }
+    let shares: f64 = kernels.iter().map(|k| k["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+    let shown = run(folder.path(), &["bench", "mlp2d", "--quick", "--profile", "--threads", "1"]).fine();
+    for words in ["of peak", "first ms", "predicted", "GB/s through memory", "ms in kernels a step"] {
+        assert!(shown.contains(words), "`{words}` is not in:\n{shown}");
+    }
+}
+
+#[test]
+fn bench_times_the_compilation_of_deep_graphs() {
+    let folder = tempfile::tempdir().unwrap();
+    for nodes in [1_000, 4_000] {
+        let told = run(folder.path(), &["bench", "--graph", &nodes.to_string(), "--json"]).fine();
+        let told = json(told.trim());
+        let phase = &told["phases"][0];
+        let built = phase["nodes"].as_u64().unwrap();
+        assert!((nodes..2 * nodes + 1_000).contains(&built), "{nodes} asked for: {told}");
+        assert!(
+            phase["optimized_nodes"].as_u64() < Some(built) && phase["calls"].as_u64() > Some(0),
+            "{told}"
+        );
+        assert!(phase["compile_ms"].as_f64() > Some(0.0), "{told}");
+    }
+    assert!(run(folder.path(), &["bench", "--graph", "1000"]).fine().contains("compile ms"));
 }

@@ -3,6 +3,7 @@
 use crate::error::CpuError;
 use ganymede_kernels::conv::Algorithm;
 use ganymede_kernels::isa::{Isa, IsaError};
+use ganymede_kernels::peak::{self, Peak, PeakError};
 use ganymede_kernels::pool::Pool;
 use std::sync::Arc;
 
@@ -70,5 +71,13 @@ impl Executor {
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.pool.threads()
+    }
+
+    /// What the threads can do at best with this instruction set, measured in about half a second.
+    ///
+    /// # Errors
+    /// As for [`peak::measure`].
+    pub fn peak(&self) -> Result<Peak, PeakError> {
+        peak::measure(self.target.isa, &self.pool)
     }
 }

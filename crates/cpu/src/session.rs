@@ -33,6 +33,8 @@ pub struct ProfileEntry {
     pub nanoseconds: u64,
     /// Floating-point operations.
     pub flops: u64,
+    /// Bytes of all operands, each counted once.
+    pub bytes: u64,
 }
 
 #[derive(Debug)]
@@ -334,6 +336,7 @@ impl Session {
             kernel: step.kernel.name(),
             nanoseconds,
             flops: step.kernel.flops(),
+            bytes: step.views.iter().map(|view| (view.words * WORD) as u64).sum(),
         };
         machine.profile().map_or_else(Vec::new, |n| machine.steps().iter().zip(n).map(entry).collect())
     }

@@ -5,6 +5,7 @@ use crate::error::CpuError;
 use crate::executor::Target;
 use ganymede_graph::Function;
 use ganymede_kernels::kernel::WORD;
+use ganymede_kernels::machine::thread_words;
 use std::collections::BTreeMap;
 
 /// Cost of one run of a phase. Bytes are of memory held, not of traffic.
@@ -22,6 +23,8 @@ pub struct PhaseStats {
     pub feed_bytes: usize,
     /// Named results.
     pub output_bytes: usize,
+    /// Scratch that each thread has for itself.
+    pub thread_bytes: usize,
     /// State slots that the phase reads or writes.
     pub state_bytes_bound: usize,
     /// Kernel calls.
@@ -41,6 +44,7 @@ impl PhaseStats {
             constant_bytes: program.constants.len() * WORD,
             feed_bytes: program.feed_words * WORD,
             output_bytes: program.output_words * WORD,
+            thread_bytes: thread_words(program.calls.iter().map(|call| call.kernel.local_words())) * WORD,
             state_bytes_bound: program.slots.iter().map(|s| s.ty.len() * WORD).sum(),
             steps: program.calls.len(),
         }

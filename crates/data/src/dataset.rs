@@ -29,6 +29,9 @@ pub trait Items: Send + Sync {
     /// The number of items, or `None` when every `u64` is an index.
     fn count(&self) -> Option<u64>;
 
+    /// Bytes of memory that the items take as long as the set is open.
+    fn held_bytes(&self) -> u64;
+
     /// Writes item `indices[i]` to `out[i * elements..][..elements]` and its class to `labels[i]`. Must be a pure
     /// function of the indices.
     fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>);
@@ -85,6 +88,11 @@ impl Dataset {
     /// Whether a finite set has no items.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)
+    }
+
+    /// Bytes of memory that its items take; sets that are drawn take next to none.
+    pub fn held_bytes(&self) -> u64 {
+        self.items.held_bytes()
     }
 
     /// The class names, when the set is labelled.

@@ -73,6 +73,12 @@ impl Loader {
         Ok(Self { spec, ready, used, worker, cursor, batches: 0, waited: Duration::ZERO })
     }
 
+    /// Bytes of memory that the batches of a loader take: those waiting, the one being written, and the one in use.
+    pub fn held_bytes(dataset: &Dataset, batch: usize) -> u64 {
+        let item = dataset.elements() * size_of::<f32>() + size_of::<i32>();
+        ((DEPTH + 2) * batch * item) as u64
+    }
+
     /// The next batch; blocks while it is being prepared (see [`Loader::waited`]).
     ///
     /// # Errors

@@ -127,6 +127,10 @@ impl Items for MixtureItems {
         None
     }
 
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     fn fill(&self, indices: &[u64], out: &mut [f32], mut labels: Option<&mut [i32]>) {
         for (slot, (&index, point)) in indices.iter().zip(out.chunks_exact_mut(2)).enumerate() {
             let (drawn, mode) = self.draw(index);

@@ -23,6 +23,10 @@ impl Items for Numbers {
         self.count
     }
 
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
         sleep(self.pause);
         assert!(!indices.iter().any(|&index| Some(index) == self.fatal), "item of doom");

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::networks::Side;
 use crate::step::Objective;
 use crate::{run, sampler};
-use ganymede_cpu::{PhaseStats, Target, plan};
+use ganymede_cpu::{PhaseId, PhaseStats, Session, Target, plan};
 use ganymede_nn::{LayerRow, Params};
 
 /// Work and memory of a training step.
@@ -84,4 +84,12 @@ fn held(phases: &[(String, PhaseStats)]) -> u64 {
     let scratch = phases.iter().map(|p| p.1.scratch_bytes).max().unwrap_or(0);
     let other: usize = phases.iter().map(|p| p.1.constant_bytes + p.1.feed_bytes + p.1.output_bytes).sum();
     (scratch + other) as u64
+}
+
+/// What a session's phases cost.
+pub fn of_session(session: &Session, phases: &[PhaseId]) -> Cost {
+    let phases: Vec<_> = phases.iter().map(|&p| (String::new(), session.stats(p).clone())).collect();
+    let state_bytes = session.store().total_bytes() as u64;
+    let flops = phases.iter().map(|p| p.1.contraction_flops).sum();
+    Cost { flops, peak_bytes: state_bytes + held(&phases), state_bytes, phases }
 }

@@ -21,6 +21,9 @@ pub enum Error {
     /// The executor.
     #[error(transparent)]
     Cpu(#[from] ganymede_cpu::CpuError),
+    /// Measuring what the machine can do.
+    #[error(transparent)]
+    Peak(#[from] ganymede_kernels::peak::PeakError),
     /// A score.
     #[error(transparent)]
     Metric(#[from] ganymede_metrics::MetricError),

@@ -31,6 +31,11 @@ fn encode(
     write(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
 }
 
+/// A picture that is ready.
+pub fn write_rgb(path: &Path, picture: RgbImage) -> Result<(), PictureError> {
+    encode(&picture.into(), path, write_atomically)
+}
+
 fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
     let channel = |c: usize| byte(sample[at * channels + c]);
     match channels {
@@ -90,10 +95,13 @@ pub fn write_grid(path: &Path, samples: &[f32], shape: &[usize], columns: usize)
     encode(&picture.into(), path, write_atomically)
 }
 
+/// Width and height in pixels of the picture that [`write_scatter`] makes.
+pub const SCATTER: (usize, usize) = (640, 640);
+
 /// Points in the plane: real ones grey, generated ones orange on top, on a square that holds all real ones with a
 /// margin. Generated points outside it are drawn on its edge.
 pub fn write_scatter(path: &Path, real: &[[f64; 2]], generated: &[[f64; 2]]) -> Result<(), PictureError> {
-    const SIDE: u32 = 640;
+    const SIDE: u32 = SCATTER.0 as u32;
     let reach = real.iter().chain(if real.is_empty() { generated } else { &[] }).flatten();
     let reach = reach.fold(0.0f64, |m, v| if v.is_finite() { m.max(v.abs()) } else { m }).max(1e-6) * 1.15;
     let mut picture = RgbImage::from_pixel(SIDE, SIDE, image::Rgb([250, 250, 248]));

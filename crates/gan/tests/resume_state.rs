@@ -160,6 +160,10 @@ impl Items for Blank {
     fn count(&self) -> Option<u64> {
         Some(self.0)
     }
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     fn fill(&self, _: &[u64], out: &mut [f32], _: Option<&mut [i32]>) {
         out.fill(0.0);
     }

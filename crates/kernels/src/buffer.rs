@@ -51,6 +51,16 @@ unsafe impl Send for Buffer {}
 // SAFETY: `&Buffer` hands out only shared slices.
 unsafe impl Sync for Buffer {}
 
+/// Bytes of memory that `words` words take once all are written: whole huge pages where a buffer asks for them.
+pub fn held_bytes(words: usize) -> usize {
+    let bytes = words.saturating_mul(WORD);
+    #[cfg(target_os = "linux")]
+    if bytes >= HUGE_FROM {
+        return bytes.checked_next_multiple_of(HUGE_PAGE).unwrap_or(bytes);
+    }
+    bytes
+}
+
 impl Buffer {
     /// `words` zero words.
     pub fn try_zeroed(words: usize) -> Result<Self, AllocError> {

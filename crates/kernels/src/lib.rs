@@ -11,7 +11,8 @@
 //! * [`pass`]: fused elementwise passes and reductions;
 //! * [`movement`]: copies between strided layouts;
 //! * [`select`]: kernels that choose by index;
-//! * [`random`]: counter-based random bits.
+//! * [`random`]: counter-based random bits;
+//! * [`peak`]: what the machine can do at best.
 
 pub mod buffer;
 pub mod conv;
@@ -23,6 +24,7 @@ pub mod kernel;
 pub mod machine;
 pub mod movement;
 pub mod pass;
+pub mod peak;
 pub mod pool;
 pub mod random;
 pub mod select;

@@ -1,4 +1,5 @@
 use crate::args::Doctor;
+use crate::human;
 use crate::say::say;
 use anyhow::Context;
 use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore};
@@ -33,14 +34,14 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
             )
             .collect();
         let line = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"), "cpu": cpu_name(), "cores": cores, "threads": threads,
+            "version": env!("CARGO_PKG_VERSION"), "cpu": human::processor(), "cores": cores, "threads": threads,
             "isa": chosen.name(), "memory_bytes": total, "memory_free_bytes": free, "matmul_gflops": speed,
             "self_test": tests, "ok": sound,
         });
         say!("{line}")?;
     } else {
         say!("ganymede {}", env!("CARGO_PKG_VERSION"))?;
-        say!("CPU              {}", cpu_name())?;
+        say!("CPU              {}", human::processor())?;
         say!("threads          {threads} of {cores} cores")?;
         for isa in Isa::ALL {
             let state = match (isa == chosen, isa.supported()) {
@@ -154,12 +155,6 @@ fn matmul_speed(isa: Isa, threads: usize) -> anyhow::Result<f64> {
         best = best.min(began.elapsed().as_secs_f64());
     }
     Ok(2.0 * (N * N * N) as f64 / best / 1e9)
-}
-
-fn cpu_name() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split_once(": "));
-    name.map_or_else(|| std::env::consts::ARCH.to_string(), |(_, name)| name.trim().to_string())
 }
 
 /// Total and available memory in bytes; 0 where the system does not say.

@@ -6,6 +6,7 @@ use crate::say::{complain, say, tell};
 use anyhow::{Context, anyhow, bail};
 use ganymede::checkpoint;
 use ganymede::cost::Cost;
+use ganymede::memory::{Memory, peak_of_this_process};
 use ganymede::networks::Side;
 use ganymede::recipe::reaches;
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
@@ -137,8 +138,8 @@ fn announce(
     );
     tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
     tell!(
-        "A step takes {} of memory at the peak; each checkpoint {} on disk (two are kept).",
-        bytes(cost.peak_bytes),
+        "Training takes {} of memory at the peak; each checkpoint {} on disk (two are kept).",
+        bytes(Memory::of_run(cost, objective, dataset, executor.threads()).total()),
         bytes(cost.state_bytes)
     );
     tell!(
@@ -184,6 +185,7 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
         let line = serde_json::json!({
             "event": if interrupted { "interrupted" } else { "finished" }, "run": root, "samples": samples,
             "checkpoint": checkpoint, "step": step, "images": images, "seconds": seconds,
+            "peak_rss_bytes": peak_of_this_process(),
             "mixture": mixture.as_ref().map(|m| serde_json::json!({
                 "samples": m.samples, "modes": m.modes, "total_modes": m.total_modes,
                 "high_quality": m.high_quality, "reverse_kl": m.reverse_kl,
@@ -347,6 +349,7 @@ fn dry_run(
 ) -> anyhow::Result<ExitCode> {
     check_fit(objective, dataset)?;
     let cost = ganymede::cost::of_run(objective, executor.target())?;
+    let memory = Memory::of_run(&cost, objective, dataset, executor.threads());
     let images = planned_images(length, &objective.recipe, dataset)?;
     if options.json {
         let layers = |side| {
@@ -363,7 +366,11 @@ fn dry_run(
             "generator_layers": layers(Side::Generator), "discriminator_layers": layers(Side::Discriminator),
             "generator_parameters": objective.params(Side::Generator).count_trainable(),
             "discriminator_parameters": objective.params(Side::Discriminator).count_trainable(),
-            "gflop_per_step": cost.flops as f64 / 1e9, "peak_bytes": cost.peak_bytes, "state_bytes": cost.state_bytes,
+            "gflop_per_step": cost.flops as f64 / 1e9, "peak_bytes": memory.total(), "state_bytes": cost.state_bytes,
+            "memory": {
+                "process": memory.process, "calls": memory.calls, "state": memory.state, "scratch": memory.scratch,
+                "feeds": memory.feeds, "threads": memory.threads, "data": memory.data, "samples": memory.samples,
+            },
         });
         say!("{line}")?;
         return Ok(ExitCode::SUCCESS);
@@ -386,7 +393,19 @@ fn dry_run(
         )?;
     }
     say!("work             {:.2} GFLOP a step of {batch} samples", cost.flops as f64 / 1e9)?;
-    say!("memory           {} at the peak, {} of it state", bytes(cost.peak_bytes), bytes(cost.state_bytes))?;
+    say!("memory           {} at the peak of the process:", bytes(memory.total()))?;
+    for (what, amount) in [
+        ("state: weights, moments, averages", memory.state),
+        ("activations and gradients", memory.scratch),
+        ("scratch of the threads", memory.threads),
+        ("feeds, results, constants", memory.feeds),
+        ("data set and batches ahead", memory.data),
+        ("pictures of samples", memory.samples),
+        ("kernel tables", memory.calls),
+        ("the program itself", memory.process),
+    ] {
+        say!("                 {:>10}  {what}", bytes(amount))?;
+    }
     say!("checkpoint       {}", bytes(cost.state_bytes))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -48,6 +48,10 @@ impl Items for Glyphs {
         None
     }
 
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     fn fill(&self, indices: &[u64], out: &mut [f32], mut labels: Option<&mut [i32]>) {
         let mut artist = Artist::default();
         for (slot, (&index, pixels)) in indices.iter().zip(out.chunks_exact_mut(SIDE * SIDE)).enumerate() {

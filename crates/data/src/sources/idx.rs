@@ -103,6 +103,10 @@ impl Items for GreyImages {
         Some((self.pixels.len() / self.elements) as u64)
     }
 
+    fn held_bytes(&self) -> u64 {
+        (self.pixels.len() + self.labels.as_ref().map_or(0, Vec::len)) as u64
+    }
+
     fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
         for (&index, item) in indices.iter().zip(out.chunks_exact_mut(self.elements)) {
             let pixels = &self.pixels[index as usize * self.elements..][..self.elements];

@@ -1,11 +1,16 @@
 //! Timing whole training steps.
 
+use super::profile::{KernelTime, kernel_times};
+use crate::cost;
 use crate::error::Error;
+use crate::memory::{self, Memory};
+use crate::networks::Side;
 use crate::step::{Objective, feed};
-use ganymede_cpu::{Executor, PhaseId, ProfileEntry, Session};
-use serde::Serialize;
+use ganymede_cpu::{Executor, PhaseId, Session};
+use ganymede_kernels::peak::Peak;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Steps before the clock starts.
 const WARM_UP: usize = 3;
@@ -13,49 +18,60 @@ const WARM_UP: usize = 3;
 const REPETITIONS: usize = 5;
 /// Least time of a repetition in seconds, reached by doing several steps.
 const SPAN: f64 = 0.8;
+/// The same where the measurement is brief.
+const BRIEF: (usize, f64) = (3, 0.25);
 
 /// Figures of a workload on this machine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measurement {
     /// Workload.
     pub workload: String,
     /// Samples a step.
     pub batch: usize,
+    /// Trainable parameters of the generator and of the discriminator.
+    pub parameters: [usize; 2],
     /// Least milliseconds a step over the repetitions.
     pub ms_min: f64,
     /// Median milliseconds a step.
     pub ms_med: f64,
-    /// Contraction work of a step over the median time.
+    /// From the start of the process to the end of the first step, in milliseconds.
+    pub first_step_ms: f64,
+    /// Contraction work of a step in GFLOP.
+    pub gflop: f64,
+    /// That work over the median time.
     pub gflops: f64,
+    /// What the machine was measured to do at best in this arithmetic, in GFLOP/s.
+    pub peak_gflops: f64,
+    /// `gflops` over `peak_gflops`. Fast algorithms do less than the nominal work, so it may exceed 1.
+    pub peak_share: f64,
+    /// Measured rate of streams through memory in GB/s.
+    pub memory_gbs: f64,
     /// Largest resident set of this process so far, in MB (2^20 bytes).
     pub rss_mb: u64,
-    /// What the plan predicted for state, scratch, constants and feeds, in MB.
-    pub planned_mb: u64,
+    /// What was predicted for it.
+    pub predicted_mb: u64,
     /// Threads used.
     pub threads: usize,
     /// Instruction set used.
     pub isa: String,
     /// Time by kernel, where asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<KernelTime>,
 }
 
-/// Time spent in one kind of kernel.
-#[derive(Clone, Debug, Serialize)]
-pub struct KernelTime {
-    /// Kernel and the place in the networks it serves.
-    pub label: String,
-    /// Milliseconds a step.
-    pub ms: f64,
-    /// Its rate.
-    pub gflops: f64,
-}
-
-/// Largest resident set of this process, from the operating system; 0 where it does not say.
-pub fn peak_rss_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
+/// How a workload is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Measuring {
+    /// With the time of each kernel.
+    pub profile: bool,
+    /// Fewer and shorter repetitions, for figures that need not be exact.
+    pub brief: bool,
+    /// When this process began.
+    pub began: SystemTime,
+    /// What the machine can do; measured after the workload where it is not known.
+    pub peak: Option<Peak>,
+    /// Whether the contractions are those of bf16.
+    pub bf16: bool,
 }
 
 /// Deterministic numbers of about unit variance: what the data are does not matter for speed.
@@ -71,9 +87,9 @@ fn noise(values: &mut [f32]) {
     }
 }
 
-struct Steps {
+pub(super) struct Steps {
     objective: Objective,
-    session: Session,
+    pub(super) session: Session,
     critic: PhaseId,
     generator: PhaseId,
     done: u64,
@@ -106,9 +122,13 @@ impl Steps {
         Ok(Self { objective, session, critic, generator, done: 0 })
     }
 
-    fn step(&mut self) -> Result<(), Error> {
+    pub(super) fn phases(&self) -> [PhaseId; 2] {
+        [self.critic, self.generator]
+    }
+
+    pub(super) fn step(&mut self) -> Result<(), Error> {
         let first = self.done * self.objective.recipe.train.batch as u64;
-        for phase in [self.critic, self.generator] {
+        for phase in self.phases() {
             self.session
                 .feed_words_mut(phase, feed::FIRST)?
                 .copy_from_slice(&[first as u32, (first >> 32) as u32]);
@@ -125,20 +145,33 @@ impl Steps {
 }
 
 /// Times a workload in this process.
-pub fn measure(objective: Objective, executor: Arc<Executor>, profile: bool) -> Result<Measurement, Error> {
+///
+/// # Errors
+/// It cannot be compiled, memory is short, or its values are not finite.
+pub fn measure(
+    objective: Objective,
+    executor: Arc<Executor>,
+    settings: Measuring,
+) -> Result<Measurement, Error> {
     let (threads, isa) = (executor.threads(), executor.isa().name().to_string());
     let workload = objective.recipe.name.clone();
     let batch = objective.recipe.train.batch;
-    let mut steps = Steps::new(objective, executor)?;
-    for _ in 0..WARM_UP {
+    let parameters =
+        [Side::Generator, Side::Discriminator].map(|side| objective.params(side).count_trainable());
+    let mut steps = Steps::new(objective, executor.clone())?;
+    steps.step()?;
+    // A clock that was set back in between would say that it took no time.
+    let first_step_ms = settings.began.elapsed().unwrap_or_default().as_secs_f64() * 1e3;
+    for _ in 1..WARM_UP {
         steps.step()?;
     }
     let began = Instant::now();
     steps.step()?;
     let one = began.elapsed().as_secs_f64();
-    let count = ((SPAN / one) as usize).max(1);
-    let mut times = Vec::with_capacity(REPETITIONS);
-    for _ in 0..REPETITIONS {
+    let (repetitions, span) = if settings.brief { BRIEF } else { (REPETITIONS, SPAN) };
+    let count = ((span / one) as usize).max(1);
+    let mut times = Vec::with_capacity(repetitions);
+    for _ in 0..repetitions {
         let began = Instant::now();
         for _ in 0..count {
             steps.step()?;
@@ -146,54 +179,38 @@ pub fn measure(objective: Objective, executor: Arc<Executor>, profile: bool) -> 
         times.push(began.elapsed().as_secs_f64() * 1e3 / count as f64);
     }
     times.sort_by(f64::total_cmp);
-    let median = times[REPETITIONS / 2];
-    let flops: u64 =
-        [steps.critic, steps.generator].iter().map(|&p| steps.session.stats(p).contraction_flops).sum();
-    let rss_mb = peak_rss_mb();
-    let planned_mb = steps.session.memory_bytes() as u64 >> 20;
-    let kernels = if profile { kernel_times(&mut steps)? } else { Vec::new() };
+    let median = times[repetitions / 2];
+    let flops: u64 = steps.phases().iter().map(|&p| steps.session.stats(p).contraction_flops).sum();
+    // Before anything else is done that takes memory.
+    let rss_mb = memory::peak_of_this_process() >> 20;
+    let cost = cost::of_session(&steps.session, &steps.phases());
+    let predicted_mb = Memory::of_steps(&cost, threads).total() >> 20;
+    let peak = match settings.peak {
+        Some(peak) => peak,
+        None => executor.peak()?,
+    };
+    let peak_gflops = match peak.bf16_gflops {
+        Some(rate) if settings.bf16 => rate,
+        Some(_) | None => peak.f32_gflops,
+    };
+    let kernels = if settings.profile { kernel_times(&mut steps, &peak, peak_gflops)? } else { Vec::new() };
+    let gflops = flops as f64 / (median * 1e6);
     Ok(Measurement {
         workload,
         batch,
+        parameters,
         ms_min: times[0],
         ms_med: median,
-        gflops: flops as f64 / (median * 1e6),
+        first_step_ms,
+        gflop: flops as f64 * 1e-9,
+        gflops,
+        peak_gflops,
+        peak_share: gflops / peak_gflops,
+        memory_gbs: peak.memory_gbs,
         rss_mb,
-        planned_mb,
+        predicted_mb,
         threads,
         isa,
         kernels,
     })
-}
-
-/// Ten profiled steps after the timed ones, which the clock reads of a profile would slow down.
-fn kernel_times(steps: &mut Steps) -> Result<Vec<KernelTime>, Error> {
-    const STEPS: usize = 10;
-    steps.session.set_profiling(true);
-    let mut sums: Vec<(String, u64, u64)> = Vec::new();
-    for _ in 0..STEPS {
-        steps.step()?;
-        for phase in [steps.critic, steps.generator] {
-            for ProfileEntry { label, kernel, nanoseconds, flops } in steps.session.profile(phase) {
-                let key = format!("{kernel} {label}");
-                match sums.iter_mut().find(|s| s.0 == key) {
-                    Some(sum) => {
-                        sum.1 += nanoseconds;
-                        sum.2 += flops;
-                    }
-                    None => sums.push((key, nanoseconds, flops)),
-                }
-            }
-        }
-    }
-    steps.session.set_profiling(false);
-    sums.sort_by_key(|s| std::cmp::Reverse(s.1));
-    Ok(sums
-        .into_iter()
-        .map(|(label, ns, flops)| KernelTime {
-            label,
-            ms: ns as f64 / 1e6 / STEPS as f64,
-            gflops: if ns > 0 { flops as f64 / ns as f64 } else { 0.0 },
-        })
-        .collect())
 }

@@ -1,9 +1,15 @@
 //! The workloads of `ganymede bench`: frozen definitions, so that figures stay comparable while recipes improve. One
 //! step is a discriminator step and a generator step on data that is already in memory.
 
+mod deep;
+mod growth;
 mod measure;
+mod profile;
 
-pub use measure::{KernelTime, Measurement, measure};
+pub use deep::{Compilation, CompiledPhase, compile_deep};
+pub use growth::{AXES, BASE, Point};
+pub use measure::{Measurement, Measuring, measure};
+pub use profile::KernelTime;
 
 use crate::recipe::{Recipe, RecipeError, unknown};
 

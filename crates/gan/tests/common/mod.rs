@@ -67,6 +67,10 @@ impl Items for Points {
     fn count(&self) -> Option<u64> {
         None
     }
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     fn fill(&self, indices: &[u64], out: &mut [f32], _: Option<&mut [i32]>) {
         for (index, item) in indices.iter().zip(out.chunks_exact_mut(2)) {
             item.copy_from_slice(&(self.0)(*index));

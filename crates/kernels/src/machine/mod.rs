@@ -146,6 +146,11 @@ unsafe impl Sync for WordPtr {}
 const PAGE_WORDS: usize = 4096 / WORD;
 const _: () = assert!((PAGE_WORDS * WORD).is_multiple_of(ALIGN));
 
+/// Words of scratch that a thread has for kernels which ask for `local` words each: one at a time runs.
+pub fn thread_words(local: impl Iterator<Item = usize>) -> usize {
+    local.max().unwrap_or(0).next_multiple_of(PAGE_WORDS)
+}
+
 impl Machine {
     /// Checks the plan and prepares to run it on any pool.
     pub fn new(
@@ -169,7 +174,7 @@ impl Machine {
             let local = step.kernel.local_words();
             ranges.push(Range { first_stage, end_stage, first_part, end_part, local });
         }
-        let local_stride = ranges.iter().map(|r| r.local).max().unwrap_or(0).next_multiple_of(PAGE_WORDS);
+        let local_stride = thread_words(ranges.iter().map(|r| r.local));
         Ok(Self {
             isa,
             bases: vec![WordPtr(std::ptr::null_mut()); spaces.len()],
