@@ -17,7 +17,11 @@ mod run;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod weight_grad;
+mod weight_grad_run;
 mod weights;
+
+pub use weight_grad::WinogradWeightGrad;
 
 use super::gather::{Image, OUT, PACKED, SRC, WEIGHTS, cut_evenly};
 use super::shape::ConvShape;
