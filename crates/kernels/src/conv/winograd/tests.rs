@@ -157,6 +157,29 @@ fn chunks_of_tiles_add_up() {
 }
 
 #[test]
+fn workspaces_of_weight_gradients_stay_bounded() {
+    for shape in [
+        shape(512, [64, 64], [64, 128], 4, 2, 1),
+        shape(64, [8, 8], [256, 512], 4, 2, 1),
+        shape(256, [16, 16], [1024, 1024], 5, 2, 2),
+        shape(100, [28, 28], [16, 1008], 3, 1, 1),
+        shape(100, [28, 28], [96, 96], 7, 3, 0),
+    ] {
+        for isa in Isa::ALL {
+            let plan = WinogradWeightGrad::new(isa, &shape).expect("fits");
+            // What the points' regions are apart comes on top.
+            let words = plan.operands()[3].words;
+            assert!(words <= (8 << 20) + (1 << 18), "{isa:?}, {shape:?}: {words} words");
+            let local = plan.local_words();
+            assert!(local <= 192 << 10, "{isa:?}, {shape:?}: {local} words of scratch");
+            for stage in 0..plan.stages() {
+                assert!((1..=1024).contains(&plan.tasks(stage)), "{isa:?}, {shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_weight_gradient_is_the_adjoint_and_chosen_by_shape() {
     let dot =
         |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum() };

@@ -25,14 +25,17 @@ pub(super) const DY: usize = 1;
 pub(super) const DW: usize = 2;
 pub(super) const WORKSPACE: usize = 3;
 
-/// Words that the workspace should not exceed: more would leave L3.
-const WORKSPACE_WORDS: usize = 6 << 20;
+/// Words that the workspace should not exceed, so that what one stage writes the next still finds in L3, of which other
+/// operands and programs take their share.
+const WORKSPACE_WORDS: usize = 1 << 20;
+/// Words that it exceeds not even for a chunk of [`DEPTH`] tiles, which many channels need.
+const MOST_WORDS: usize = 8 << 20;
 /// Terms of a sum that are formed in registers before they are added to the scratch: as many rows of a panel of output
 /// gradients as stay in L1.
 pub(super) const DEPTH: usize = 128;
 /// Rows of the products of a task: input channels of all pairs.
 const ROWS: usize = 64;
-/// Output channels of a task, unless there would be fewer than `MIN_TASKS`.
+/// Output channels of a task, unless there would be fewer than `MIN_TASKS` or more than `ROWS` rows.
 const COLUMNS: usize = 64;
 const MIN_TASKS: usize = 8;
 /// Tasks of a transforming stage.
@@ -80,14 +83,16 @@ impl WinogradWeightGrad {
             .unwrap_or(CHANNELS);
         let width = VECTORS * lanes(isa);
         let mut columns = COLUMNS;
-        while columns > width && shape.in_c / rows * shape.out_c.div_ceil(columns) < MIN_TASKS {
+        let few = |columns| shape.in_c / rows * shape.out_c.div_ceil(columns) < MIN_TASKS;
+        while columns > width && (few(columns) || rows * pairs > ROWS) {
             columns /= 2;
         }
         let job = Job::new(axes, rows, shape.out_c, &mut 0);
         let mut plan =
             WinogradWeightGrad { isa, shape: *shape, job, block: [rows, columns], most: 1, chunks: 1 };
         let tiles = plan.tiles();
-        let room = (words / plan.tile_words() / DEPTH * DEPTH).max(DEPTH);
+        let fewest = DEPTH.min(MOST_WORDS / plan.tile_words()).max(1);
+        let room = (words / plan.tile_words() / DEPTH * DEPTH).max(fewest);
         plan.chunks = tiles.div_ceil(room);
         plan.most = (0..plan.chunks).map(|i| plan.chunk(i).len()).max()?;
         Some(plan)
