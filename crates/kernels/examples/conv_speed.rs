@@ -131,7 +131,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let kernels: [Box<dyn Kernel>; 3] = [
                 Box::new(ConvForward::new(isa, shape, algorithm)?),
                 Box::new(ConvInputGrad::new(isa, shape, algorithm)?),
-                Box::new(ConvWeightGrad::new(isa, shape)?),
+                Box::new(ConvWeightGrad::new(isa, shape, algorithm)?),
             ];
             print!("{name:36}");
             for kernel in &kernels {

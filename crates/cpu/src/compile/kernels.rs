@@ -161,7 +161,9 @@ impl Lowering<'_, '_> {
                     }
                     ConvKind::WeightGrad => {
                         let shape = conv_shape(geometry, n, a[3], b[3]);
-                        Box::new(ConvWeightGrad::new(isa, shape).map_err(|e| fail(e.to_string()))?)
+                        Box::new(
+                            ConvWeightGrad::new(isa, shape, convolutions).map_err(|e| fail(e.to_string()))?,
+                        )
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! Which algorithm computes a forward pass or an input gradient.
+//! Which algorithm computes a forward pass or an input gradient ([`super::weight_grad`] chooses its own).
 
 use super::gather::Gather;
 use super::shape::{ConvShape, ConvShapeError};

@@ -7,8 +7,7 @@
 //! Outputs near the border form classes of their own with fewer taps (`axis`), so padding is never multiplied
 //! with. The weight gradient (`weight_grad`) sums outer products over pixels.
 //!
-//! Where the shape says that it pays, forward pass and input gradient are computed by Winograd's algorithm instead
-//! (`winograd`), whose relative error in the L2 norm stays below 1e-5 where that of direct sums is about 1e-6;
+//! Where the shape says that it pays, each of the three is computed by Winograd's algorithm instead (`winograd`), whose relative error in the L2 norm stays below 1e-5 where that of direct sums is about 1e-6;
 //! [`Algorithm::Direct`] forbids it.
 //!
 //! Results depend on the shape and the instruction set only: not on the number of threads, and those of an image

@@ -82,7 +82,7 @@ fn kernels(isa: Isa, shape: &ConvShape) -> (ConvForward, ConvInputGrad, ConvWeig
     (
         ConvForward::new(isa, *shape, Algorithm::Direct).expect("valid"),
         ConvInputGrad::new(isa, *shape, Algorithm::Direct).expect("valid"),
-        ConvWeightGrad::new(isa, *shape).expect("valid"),
+        ConvWeightGrad::new(isa, *shape, Algorithm::Direct).expect("valid"),
     )
 }
 
@@ -351,7 +351,7 @@ fn invalid_shapes_are_refused_with_a_reason() {
         let error = shape.validate().expect_err("invalid");
         assert_eq!(ConvForward::new(Isa::Portable, shape, Algorithm::Any).map(|_| ()), Err(error.clone()));
         assert_eq!(ConvInputGrad::new(Isa::Portable, shape, Algorithm::Any).map(|_| ()), Err(error.clone()));
-        assert_eq!(ConvWeightGrad::new(Isa::Portable, shape).map(|_| ()), Err(error.clone()));
+        assert_eq!(ConvWeightGrad::new(Isa::Portable, shape, Algorithm::Any).map(|_| ()), Err(error.clone()));
         error
     };
     assert_eq!(refuse(&|s| s.batch = 0), ConvShapeError::Zero("batch"));

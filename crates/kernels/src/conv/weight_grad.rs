@@ -2,13 +2,17 @@
 //!
 //! `dw[ky, kx, ci, co] = sum over output pixels of x[pixel under the tap, ci] * dy[pixel, co]`. Stage 0 sums
 //! chunks of pixels, each task one chunk's filter row and output channels; stage 1 adds the chunks in order. The
-//! cut depends on the shape only, so the bits do not depend on the number of threads.
+//! cut depends on the shape only, so the bits do not depend on the number of threads. Where the shape without its batch
+//! says that it pays, Winograd's algorithm takes its place ([`super::winograd`]).
 
+use super::axis::Axis;
+use super::choice::Algorithm;
 use super::gather::share;
 use super::shape::{ConvShape, ConvShapeError};
 use super::weight_plan::{DW, Method, PARTIAL, WeightPlan};
 use super::weight_tile::TiledRun;
 use super::weight_vector::VectorRun;
+use super::winograd::WinogradWeightGrad;
 use crate::isa::Isa;
 use crate::kernel::{Kernel, OperandSpec, Operands};
 use crate::simd::{Simd, WithSimd, run_on};
@@ -17,10 +21,18 @@ use std::ops::Range;
 /// The weight gradient `dw` of `<conv(x, w), dy>`.
 ///
 /// Operands: `x [N, H, W, C_in]` read, `dy [N, OH, OW, C_out]` read, `dw [KH, KW, C_in / groups, C_out]` written,
-/// and, where pixels are cut into chunks, a workspace for their partial sums.
+/// and, where pixels are cut into chunks or transformed, a workspace.
 #[derive(Clone, Debug)]
 pub struct ConvWeightGrad {
-    plan: WeightPlan,
+    flops: u64,
+    choice: Choice,
+}
+
+/// The algorithm chosen, planned.
+#[derive(Clone, Debug)]
+enum Choice {
+    Direct(Box<WeightPlan>),
+    Winograd(Box<WinogradWeightGrad>),
 }
 
 impl ConvWeightGrad {
@@ -28,41 +40,83 @@ impl ConvWeightGrad {
     ///
     /// # Errors
     /// The shape is not valid.
-    pub fn new(isa: Isa, shape: ConvShape) -> Result<Self, ConvShapeError> {
+    pub fn new(isa: Isa, shape: ConvShape, algorithm: Algorithm) -> Result<Self, ConvShapeError> {
         shape.validate()?;
-        Ok(Self { plan: WeightPlan::new(isa, shape) })
+        let winograd = match algorithm {
+            Algorithm::Direct => None,
+            Algorithm::Any => WinogradWeightGrad::new(isa, &shape),
+        };
+        let choice = match winograd.filter(|plan| plan.cost() < direct_cost(&shape)) {
+            Some(plan) => Choice::Winograd(Box::new(plan)),
+            None => Choice::Direct(Box::new(WeightPlan::new(isa, shape))),
+        };
+        Ok(Self { flops: shape.flops(), choice })
     }
 }
 
-// SAFETY: operands, stages and tasks are those of the plan that runs: images and gradients are only read, a summing
-// task owns its taps and channels in its chunk's partial sums, a combining task its rows of the result.
+/// Multiply-adds of the direct kernel for an image: those taps of the outputs that meet the image.
+fn direct_cost(shape: &ConvShape) -> f64 {
+    let met = |axis: usize| {
+        let forward = Axis::forward(shape, axis);
+        forward.classes.iter().map(|class| class.count * class.taps).sum::<usize>()
+    };
+    met(0) as f64 * met(1) as f64 * (shape.in_group() * shape.out_c) as f64
+}
+
+// SAFETY: operands, stages and tasks are those of the plan that runs: images and gradients are only read. Directly, a
+// summing task owns its taps and channels in its chunk's partial sums, a combining task its rows of the result; by
+// Winograd's algorithm, a transforming task owns its tiles of the workspace, a multiplying task its channels of the
+// result.
 unsafe impl Kernel for ConvWeightGrad {
     fn name(&self) -> &'static str {
-        "conv.weight_grad"
+        match self.choice {
+            Choice::Direct(_) => "conv.weight_grad",
+            Choice::Winograd(_) => "winograd.weight_grad",
+        }
     }
 
     fn flops(&self) -> u64 {
-        self.plan.shape.flops()
+        self.flops
     }
 
     fn operands(&self) -> Vec<OperandSpec> {
-        self.plan.operands()
+        match &self.choice {
+            Choice::Direct(plan) => plan.operands(),
+            Choice::Winograd(plan) => plan.operands(),
+        }
     }
 
     fn stages(&self) -> usize {
-        1 + usize::from(self.plan.combines())
+        match &self.choice {
+            Choice::Direct(plan) => 1 + usize::from(plan.combines()),
+            Choice::Winograd(plan) => plan.stages(),
+        }
     }
 
     fn tasks(&self, stage: usize) -> usize {
-        if stage == 0 { self.plan.sum_tasks() } else { self.plan.combine_tasks() }
+        match &self.choice {
+            Choice::Direct(plan) if stage == 0 => plan.sum_tasks(),
+            Choice::Direct(plan) => plan.combine_tasks(),
+            Choice::Winograd(plan) => plan.tasks(stage),
+        }
     }
 
     fn local_words(&self) -> usize {
-        self.plan.local_words()
+        match &self.choice {
+            Choice::Direct(plan) => plan.local_words(),
+            Choice::Winograd(plan) => plan.local_words(),
+        }
     }
 
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
-        let plan = &self.plan;
+        let plan = match &self.choice {
+            Choice::Direct(plan) => plan,
+            Choice::Winograd(plan) => {
+                assert_eq!(isa, plan.isa, "planned for another instruction set");
+                // SAFETY: forwarded from the caller.
+                return unsafe { plan.run(stage, task, operands, local) };
+            }
+        };
         assert_eq!(isa, plan.isa, "planned for another instruction set");
         assert!(local.len() >= plan.local_words(), "too little local scratch");
         let local = local.as_mut_ptr();

@@ -30,6 +30,52 @@ pub fn tallest(isa: Isa) -> usize {
 /// The CPU supports `isa`; `rows` is at most [`tallest`]; `columns` is a number of whole vectors and at most a panel's
 /// width; all three operands are live and of these sizes.
 pub unsafe fn run(isa: Isa, rows: usize, depth: usize, a: Rows, b: *const f32, columns: usize, c: Results) {
+    let left = Left { start: a.start, row: a.stride, k: 1 };
+    // SAFETY: forwarded from the caller.
+    unsafe { panel(isa, rows, depth, left, b, columns, c, false) }
+}
+
+/// `c = a' * b`, or `c += a' * b`, where `a` has a row for each of the `depth` terms.
+///
+/// # Safety
+/// As for [`run`], with `rows` neighbouring words in each of `depth` rows of `a`; sums that are added to exist.
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn run_transposed(
+    isa: Isa,
+    rows: usize,
+    depth: usize,
+    a: Rows,
+    b: *const f32,
+    columns: usize,
+    c: Results,
+    accumulate: bool,
+) {
+    let left = Left { start: a.start, row: 1, k: a.stride };
+    // SAFETY: forwarded from the caller.
+    unsafe { panel(isa, rows, depth, left, b, columns, c, accumulate) }
+}
+
+/// The left operand, with the words between its rows and between the terms of a sum.
+#[derive(Clone, Copy)]
+struct Left {
+    start: *const f32,
+    row: usize,
+    k: usize,
+}
+
+/// # Safety
+/// As for [`run`], whichever way the left operand lies.
+#[allow(clippy::too_many_arguments)]
+unsafe fn panel(
+    isa: Isa,
+    rows: usize,
+    depth: usize,
+    a: Left,
+    b: *const f32,
+    columns: usize,
+    c: Results,
+    accumulate: bool,
+) {
     let geometry = Geometry::of(isa);
     let mut first = 0;
     while first < columns {
@@ -38,8 +84,8 @@ pub unsafe fn run(isa: Isa, rows: usize, depth: usize, a: Rows, b: *const f32, c
         let tile = Tile {
             k: depth,
             a: a.start,
-            a_row: a.stride,
-            a_k: 1,
+            a_row: a.row,
+            a_k: a.k,
             // SAFETY: within the panel.
             b: unsafe { b.add(first) },
             b_k: columns,
@@ -47,7 +93,7 @@ pub unsafe fn run(isa: Isa, rows: usize, depth: usize, a: Rows, b: *const f32, c
             c: unsafe { c.start.add(first) },
             c_row: c.stride,
             columns: part,
-            accumulate: false,
+            accumulate,
             fetch_c: false,
             ahead: Ahead::nothing(),
             fetches: 0,

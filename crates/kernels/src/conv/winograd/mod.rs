@@ -10,14 +10,18 @@
 //!
 //! For 4x4 filters of stride 2 that is 25 products of four phases' channels where the definition has 64, for 5x5
 //! filters 121 in place of 400. A task transforms a block of tiles into scratch that stays in its L2, so nothing but
-//! the transformed weights takes memory.
+//! the transformed weights takes memory. The weight gradient (`weight_grad`) runs the same transforms backwards.
 
 mod axis;
 mod run;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod weight_grad;
+mod weight_grad_run;
 mod weights;
+
+pub use weight_grad::WinogradWeightGrad;
 
 use super::gather::{Image, OUT, PACKED, SRC, WEIGHTS, cut_evenly};
 use super::shape::ConvShape;

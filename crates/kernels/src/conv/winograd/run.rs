@@ -1,12 +1,16 @@
 //! One block of tiles: transform, multiply at every point, transform back.
 
-use super::super::gather::{OUT, PACKED, SRC};
+use super::super::gather::{Image, OUT, PACKED, SRC};
 use super::super::tile::strip;
 use super::transform::{MAX_POINTS, Points, TILE, WithPoints};
-use super::{Block, Job, Winograd};
+use super::{Block, Job, Pair, Winograd};
 use crate::gemm::product;
 use crate::kernel::Operands;
 use crate::simd::Simd;
+use std::ops::Range;
+
+/// For each point of a tile's data, where its pixel's channels begin.
+pub(super) type Pixels = [[*const f32; MAX_POINTS]; MAX_POINTS];
 
 /// What a block's task works on.
 #[derive(Clone, Copy)]
@@ -77,25 +81,12 @@ unsafe fn transform_data<S: Simd, Y: Points, X: Points>(
 ) {
     let BlockRun { plan, job, block, .. } = *run;
     let (image, place) = run.tile(i);
-    let (h, w, channels) = (plan.src.h, plan.src.w, plan.src.c);
+    let channels = plan.src.c;
     // SAFETY: pixels outside the image are read from the zeros, and a tile has words of its own at every point.
     unsafe {
-        let src = run.operands.ptr(SRC).cast_const().add(image * h * w * channels);
+        let src = run.operands.ptr(SRC).cast_const().add(image * plan.src.h * plan.src.w * channels);
         for pair in &job.pairs {
-            let [y, x] = [0, 1].map(|axis| &job.axes[axis].sources[pair.sources[axis]]);
-            let mut pixels = [[zeros; MAX_POINTS]; MAX_POINTS];
-            for (a, row) in pixels.iter_mut().enumerate().take(Y::N) {
-                let at_y = y.first + (y.step * (place[0] * TILE + a)) as isize;
-                if at_y < 0 || at_y as usize >= h {
-                    continue;
-                }
-                for (b, pixel) in row.iter_mut().enumerate().take(X::N) {
-                    let at_x = x.first + (x.step * (place[1] * TILE + b)) as isize;
-                    if at_x >= 0 && (at_x as usize) < w {
-                        *pixel = src.add((at_y as usize * w + at_x as usize) * channels);
-                    }
-                }
-            }
+            let pixels = pixels::<Y, X>(src, plan.src, job, pair, place, zeros);
             let mut to = [std::ptr::null_mut::<f32>(); MAX_POINTS * MAX_POINTS];
             for (point, to) in to.iter_mut().enumerate().take(Y::N * X::N) {
                 if let Some(slot) = pair.slots[point] {
@@ -103,25 +94,70 @@ unsafe fn transform_data<S: Simd, Y: Points, X: Points>(
                     *to = data.add(row + slot * channels);
                 }
             }
-            for c in (0..channels).step_by(S::LANES) {
-                let mut t = [[s.zero(); MAX_POINTS]; MAX_POINTS];
-                for b in 0..X::N {
-                    let mut column = [s.zero(); MAX_POINTS];
-                    for a in 0..Y::N {
-                        column[a] = s.load(pixels[a][b].add(c));
-                    }
-                    let column = Y::data(s, column);
-                    for a in 0..Y::N {
-                        t[a][b] = column[a];
-                    }
-                }
+            transform_pixels::<S, Y, X>(s, &pixels, 0..channels, &to);
+        }
+    }
+}
+
+/// The source pixels of one pair that the tile at `place` reads; those outside the image are the zeros.
+#[inline(always)]
+pub(super) fn pixels<Y: Points, X: Points>(
+    src: *const f32,
+    image: Image,
+    job: &Job,
+    pair: &Pair,
+    place: [usize; 2],
+    zeros: *const f32,
+) -> Pixels {
+    let [y, x] = [0, 1].map(|axis| &job.axes[axis].sources[pair.sources[axis]]);
+    let mut pixels = [[zeros; MAX_POINTS]; MAX_POINTS];
+    for (a, row) in pixels.iter_mut().enumerate().take(Y::N) {
+        let at_y = y.first + (y.step * (place[0] * TILE + a)) as isize;
+        if at_y < 0 || at_y as usize >= image.h {
+            continue;
+        }
+        for (b, pixel) in row.iter_mut().enumerate().take(X::N) {
+            let at_x = x.first + (x.step * (place[1] * TILE + b)) as isize;
+            if at_x >= 0 && (at_x as usize) < image.w {
+                *pixel = src.wrapping_add((at_y as usize * image.w + at_x as usize) * image.c);
+            }
+        }
+    }
+    pixels
+}
+
+/// B' d B of some channels, stored at the points whose place is not null, the first channel first.
+///
+/// # Safety
+/// The CPU supports `S::ISA`; the channels are whole vectors and can be read at every pixel, and written at every
+/// place.
+#[inline(always)]
+pub(super) unsafe fn transform_pixels<S: Simd, Y: Points, X: Points>(
+    s: S,
+    pixels: &Pixels,
+    channels: Range<usize>,
+    to: &[*mut f32; MAX_POINTS * MAX_POINTS],
+) {
+    for c in channels.clone().step_by(S::LANES) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut t = [[s.zero(); MAX_POINTS]; MAX_POINTS];
+            for b in 0..X::N {
+                let mut column = [s.zero(); MAX_POINTS];
                 for a in 0..Y::N {
-                    let row = X::data(s, t[a]);
-                    for b in 0..X::N {
-                        let to = to[a * X::N + b];
-                        if !to.is_null() {
-                            s.store(to.add(c), row[b]);
-                        }
+                    column[a] = s.load(pixels[a][b].add(c));
+                }
+                let column = Y::data(s, column);
+                for a in 0..Y::N {
+                    t[a][b] = column[a];
+                }
+            }
+            for a in 0..Y::N {
+                let row = X::data(s, t[a]);
+                for b in 0..X::N {
+                    let to = to[a * X::N + b];
+                    if !to.is_null() {
+                        s.store(to.add(c - channels.start), row[b]);
                     }
                 }
             }

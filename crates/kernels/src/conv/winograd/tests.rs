@@ -1,44 +1,57 @@
 //! Winograd's algorithm against the definition, on every instruction set, with its own stated bound.
 
-use super::super::reference::{conv_forward, conv_input_grad};
+use super::super::reference::{conv_forward, conv_input_grad, conv_weight_grad};
 use super::super::tests::{noise, run};
-use super::super::{ConvShape, ConvWeightGrad};
-use super::Winograd;
+use super::super::{Algorithm, ConvShape, ConvWeightGrad};
+use super::{Winograd, WinogradWeightGrad};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, OperandSpec, Operands};
 
 /// The stated bound on the relative error in the L2 norm.
 const BOUND: f64 = 1e-5;
 
-/// The plan as a kernel, whether or not it pays.
+/// A plan as a kernel, whether or not it pays.
 #[derive(Debug)]
-struct Forced(Winograd);
+struct Forced<P>(P);
 
-// SAFETY: as for `ConvForward` and `ConvInputGrad`, which run the same plans.
-unsafe impl Kernel for Forced {
-    fn name(&self) -> &'static str {
-        "winograd"
-    }
-    fn flops(&self) -> u64 {
-        0
-    }
-    fn operands(&self) -> Vec<OperandSpec> {
-        self.0.operands()
-    }
-    fn stages(&self) -> usize {
-        self.0.stages()
-    }
-    fn tasks(&self, stage: usize) -> usize {
-        self.0.tasks(stage)
-    }
-    fn local_words(&self) -> usize {
-        self.0.local_words()
-    }
-    unsafe fn run(&self, _: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
-        // SAFETY: forwarded from the caller.
-        unsafe { self.0.run(stage, task, operands, local) }
-    }
+macro_rules! forced {
+    ($plan:ty) => {
+        // SAFETY: as for the kernels that run the same plans.
+        unsafe impl Kernel for Forced<$plan> {
+            fn name(&self) -> &'static str {
+                "winograd"
+            }
+            fn flops(&self) -> u64 {
+                0
+            }
+            fn operands(&self) -> Vec<OperandSpec> {
+                self.0.operands()
+            }
+            fn stages(&self) -> usize {
+                self.0.stages()
+            }
+            fn tasks(&self, stage: usize) -> usize {
+                self.0.tasks(stage)
+            }
+            fn local_words(&self) -> usize {
+                self.0.local_words()
+            }
+            unsafe fn run(
+                &self,
+                _: Isa,
+                stage: usize,
+                task: usize,
+                operands: &Operands<'_>,
+                local: &mut [f32],
+            ) {
+                // SAFETY: forwarded from the caller.
+                unsafe { self.0.run(stage, task, operands, local) }
+            }
+        }
+    };
 }
+forced!(Winograd);
+forced!(WinogradWeightGrad);
 
 fn shape(
     batch: usize,
@@ -74,17 +87,26 @@ fn check(shape: &ConvShape) {
     let (x, w) = (noise(shape.input_words(), 1), noise(shape.weight_words(), 2));
     let g = noise(shape.output_words(), 3);
     let (y, dx) = (conv_forward(shape, &x, &w), conv_input_grad(shape, &g, &w));
+    let dw = conv_weight_grad(shape, &x, &g);
     for isa in Isa::available() {
         let forward = Winograd::forward(isa, shape).expect("a transform fits");
         let input_grad = Winograd::input_grad(isa, shape).expect("a transform fits");
-        for (plan, inputs, expected) in [(forward, [&x[..], &w], &y), (input_grad, [&g[..], &w], &dx)] {
-            let kernel = Forced(plan);
-            let got = run(&kernel, isa, inputs, false);
+        let weight_grad = WinogradWeightGrad::new(isa, shape).expect("a transform fits");
+        // Room for a single tile asks for chunks of as few tiles as there may be.
+        let chunked = WinogradWeightGrad::bounded(isa, shape, 1).expect("a transform fits");
+        let cases: [(Box<dyn Kernel>, [&[f32]; 2], &[f64]); 4] = [
+            (Box::new(Forced(forward)), [&x, &w], &y),
+            (Box::new(Forced(input_grad)), [&g, &w], &dx),
+            (Box::new(Forced(weight_grad)), [&x, &g], &dw),
+            (Box::new(Forced(chunked)), [&x, &g], &dw),
+        ];
+        for (kernel, inputs, expected) in cases {
+            let got = run(&*kernel, isa, inputs, false);
             let error = relative_error(&got, expected);
             assert!(error < BOUND, "{isa:?}, {shape:?}: relative error {error:e}");
             assert_eq!(
                 got,
-                run(&kernel, isa, inputs, true),
+                run(&*kernel, isa, inputs, true),
                 "{isa:?}, {shape:?}: the order of tasks matters"
             );
         }
@@ -105,6 +127,85 @@ fn filters_of_two_and_three_taps() {
     check(&shape(2, [7, 9], [16, 32], 3, 1, 1));
     check(&shape(1, [12, 5], [16, 16], 2, 1, 0));
     check(&shape(1, [16, 16], [16, 16], 6, 2, 2));
+}
+
+#[test]
+fn strides_of_three_and_more_channels_than_a_block() {
+    check(&shape(2, [17, 13], [32, 80], 7, 3, 2));
+    check(&shape(1, [15, 20], [16, 16], 9, 3, 0));
+    check(&shape(2, [6, 6], [128, 144], 3, 1, 1));
+}
+
+/// Tiles of several chunks, the last not full, add up; and a chunk holds more tiles than one sum in the registers.
+#[test]
+fn chunks_of_tiles_add_up() {
+    let shape = shape(19, [20, 20], [16, 48], 4, 2, 1);
+    let (x, g) = (noise(shape.input_words(), 1), noise(shape.output_words(), 3));
+    let dw = conv_weight_grad(&shape, &x, &g);
+    for isa in Isa::available() {
+        for words in [1, 1 << 19, usize::MAX] {
+            let plan = WinogradWeightGrad::bounded(isa, &shape, words).expect("fits");
+            let stages = plan.stages();
+            assert_eq!(stages > 2, words < usize::MAX, "{words} words: {stages} stages");
+            let kernel = Forced(plan);
+            let got = run(&kernel, isa, [&x, &g], false);
+            let error = relative_error(&got, &dw);
+            assert!(error < BOUND, "{isa:?}, {words} words: relative error {error:e}");
+            assert_eq!(got, run(&kernel, isa, [&x, &g], true), "{isa:?}: the order of tasks matters");
+        }
+    }
+}
+
+#[test]
+fn workspaces_of_weight_gradients_stay_bounded() {
+    for shape in [
+        shape(512, [64, 64], [64, 128], 4, 2, 1),
+        shape(64, [8, 8], [256, 512], 4, 2, 1),
+        shape(256, [16, 16], [1024, 1024], 5, 2, 2),
+        shape(100, [28, 28], [16, 1008], 3, 1, 1),
+        shape(100, [28, 28], [96, 96], 7, 3, 0),
+    ] {
+        for isa in Isa::ALL {
+            let plan = WinogradWeightGrad::new(isa, &shape).expect("fits");
+            // What the points' regions are apart comes on top.
+            let words = plan.operands()[3].words;
+            assert!(words <= (8 << 20) + (1 << 18), "{isa:?}, {shape:?}: {words} words");
+            let local = plan.local_words();
+            assert!(local <= 192 << 10, "{isa:?}, {shape:?}: {local} words of scratch");
+            for stage in 0..plan.stages() {
+                assert!((1..=1024).contains(&plan.tasks(stage)), "{isa:?}, {shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_weight_gradient_is_the_adjoint_and_chosen_by_shape() {
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum() };
+    let norm = |a: &[f32]| dot(a, a).sqrt();
+    let shape = shape(3, [14, 14], [64, 128], 5, 2, 2);
+    let (x, w) = (noise(shape.input_words(), 1), noise(shape.weight_words(), 2));
+    let g = noise(shape.output_words(), 3);
+    for isa in Isa::available() {
+        let kernel = ConvWeightGrad::new(isa, shape, Algorithm::Any).expect("valid");
+        assert_eq!(kernel.name(), "winograd.weight_grad");
+        let y = run(&Forced(Winograd::forward(isa, &shape).expect("fits")), isa, [&x, &w], false);
+        let dw = run(&kernel, isa, [&x, &g], false);
+        // Each side errs by its relative bound times the norms (Cauchy and Schwarz).
+        let bound = BOUND * (norm(&y) * norm(&g) + norm(&w) * norm(&dw));
+        let error = (dot(&y, &g) - dot(&w, &dw)).abs();
+        assert!(error <= bound, "{isa:?}: {error:e} of {bound:e}");
+        // The choice does not know the batch.
+        let one = ConvWeightGrad::new(isa, ConvShape { batch: 1, ..shape }, Algorithm::Any).expect("valid");
+        assert_eq!(one.name(), kernel.name());
+        // Tiles would be mostly padding.
+        let small = ConvShape { in_h: 5, in_w: 5, pad_low: [0; 2], pad_high: [0; 2], ..shape };
+        let small = ConvWeightGrad::new(isa, small, Algorithm::Any).expect("valid");
+        assert_eq!(small.name(), "conv.weight_grad");
+        let direct = ConvWeightGrad::new(isa, shape, Algorithm::Direct).expect("valid");
+        assert_eq!(direct.name(), "conv.weight_grad");
+    }
 }
 
 #[test]
@@ -137,7 +238,8 @@ fn shapes_without_a_transform_are_left_to_the_direct_kernel() {
     for misfit in misfits {
         assert!(Winograd::forward(Isa::Portable, &misfit).is_none(), "{misfit:?}");
         assert!(Winograd::input_grad(Isa::Portable, &misfit).is_none(), "{misfit:?}");
+        assert!(WinogradWeightGrad::new(Isa::Portable, &misfit).is_none(), "{misfit:?}");
         // They are valid shapes all the same.
-        ConvWeightGrad::new(Isa::Portable, misfit).expect("valid");
+        ConvWeightGrad::new(Isa::Portable, misfit, Algorithm::Any).expect("valid");
     }
 }

@@ -34,6 +34,31 @@ pub trait Points: Copy {
     /// # Safety
     /// The CPU supports `S::ISA`.
     unsafe fn outputs<S: Simd>(s: S, m: [S::F; MAX_POINTS]) -> [S::F; TILE];
+
+    /// A y, by which output gradients come to the points.
+    ///
+    /// # Safety
+    /// The CPU supports `S::ISA`.
+    unsafe fn output_grads<S: Simd>(s: S, y: [S::F; TILE]) -> [S::F; MAX_POINTS];
+
+    /// G' m, the gradients of the taps.
+    ///
+    /// # Safety
+    /// The CPU supports `S::ISA`.
+    #[inline(always)]
+    unsafe fn tap_grads<S: Simd>(s: S, m: [S::F; MAX_POINTS]) -> [S::F; MAX_TAPS] {
+        // SAFETY: the caller's promise.
+        let mut taps = unsafe { [s.zero(); MAX_TAPS] };
+        for (t, tap) in taps.iter_mut().enumerate() {
+            for i in 0..Self::N {
+                if Self::G[i][t] != 0.0 {
+                    // SAFETY: the caller's promise.
+                    *tap = unsafe { s.mul_add(s.splat(Self::G[i][t]), m[i], *tap) };
+                }
+            }
+        }
+        taps
+    }
 }
 
 /// F(4, 2) at 0, 1, -1, 2 and infinity.
@@ -86,6 +111,17 @@ impl Points for Five {
             ]
         }
     }
+
+    #[inline(always)]
+    unsafe fn output_grads<S: Simd>(s: S, y: [S::F; TILE]) -> [S::F; MAX_POINTS] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (even, odd) = (s.add(y[0], y[2]), s.add(y[1], y[3]));
+            let even2 = s.mul_add(s.splat(4.0), y[2], y[0]);
+            let odd2 = s.mul_add(s.splat(4.0), y[3], y[1]);
+            [y[0], s.add(even, odd), s.sub(even, odd), s.mul_add(s.splat(2.0), odd2, even2), y[3], s.zero()]
+        }
+    }
 }
 
 impl Points for Six {
@@ -129,6 +165,24 @@ impl Points for Six {
                 s.mul_add(s.splat(2.0), difference2, difference),
                 s.mul_add(s.splat(4.0), sum2, sum),
                 s.add(s.mul_add(s.splat(8.0), difference2, difference), m[5]),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn output_grads<S: Simd>(s: S, y: [S::F; TILE]) -> [S::F; MAX_POINTS] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (even, odd) = (s.add(y[0], y[2]), s.add(y[1], y[3]));
+            let even2 = s.mul_add(s.splat(4.0), y[2], y[0]);
+            let odd2 = s.mul_add(s.splat(4.0), y[3], y[1]);
+            [
+                y[0],
+                s.add(even, odd),
+                s.sub(even, odd),
+                s.mul_add(s.splat(2.0), odd2, even2),
+                s.mul_add(s.splat(-2.0), odd2, even2),
+                y[3],
             ]
         }
     }
@@ -228,5 +282,110 @@ mod tests {
         check(Six, 2);
         assert_eq!(Five::G[Five::N - 1][..1], [0.0; 1]);
         check(Five, 1);
+    }
+
+    /// The gradient of four outputs at the points, and of the points at the taps.
+    struct Grads<P>(P, [f32; TILE], [f32; MAX_POINTS]);
+
+    impl<P: Points> WithSimd for Grads<P> {
+        type Output = ([f32; MAX_POINTS], [f32; MAX_TAPS]);
+        #[inline(always)]
+        unsafe fn call<S: Simd>(self, s: S) -> Self::Output {
+            let Grads(_, y, m) = self;
+            // SAFETY: the caller promises the CPU feature; the buffer holds a vector.
+            unsafe {
+                let first = |value| {
+                    let mut lanes = [f32::NAN; 16];
+                    s.store(lanes.as_mut_ptr(), value);
+                    lanes[0]
+                };
+                let points = P::output_grads(s, y.map(|y| s.splat(y)));
+                let taps = P::tap_grads(s, m.map(|m| s.splat(m)));
+                (points.map(first), taps.map(first))
+            }
+        }
+    }
+
+    /// Largest error in any coefficient of the correlation's gradient by its filter: dg_t = sum over j of d_(j + t) dy_j.
+    fn gradient_error<P: Points>(points: P, taps: usize) -> f32 {
+        let mut worst = 0.0f32;
+        for isa in Isa::available() {
+            for k in 0..P::N {
+                let mut d = [0.0; MAX_POINTS];
+                d[k] = 1.0;
+                for j in 0..TILE {
+                    let mut dy = [0.0; TILE];
+                    dy[j] = 1.0;
+                    // SAFETY: the instruction set is available.
+                    let (at_points, _) = unsafe { run_on(isa, Grads(points, dy, [0.0; MAX_POINTS])) };
+                    // SAFETY: as above.
+                    let data = unsafe { run_on(isa, Data(points, d)) };
+                    let mut product = [0.0; MAX_POINTS];
+                    for i in 0..P::N {
+                        product[i] = at_points[i] * data[i];
+                    }
+                    // SAFETY: as above.
+                    let (_, dg) = unsafe { run_on(isa, Grads(points, dy, product)) };
+                    for (t, dg) in dg.iter().enumerate().take(taps) {
+                        let expected = if j + t == k { 1.0 } else { 0.0 };
+                        worst = worst.max((dg - expected).abs());
+                    }
+                }
+            }
+        }
+        worst
+    }
+
+    /// B' d with the same data in every lane.
+    struct Data<P>(P, [f32; MAX_POINTS]);
+
+    impl<P: Points> WithSimd for Data<P> {
+        type Output = [f32; MAX_POINTS];
+        #[inline(always)]
+        unsafe fn call<S: Simd>(self, s: S) -> [f32; MAX_POINTS] {
+            // SAFETY: the caller promises the CPU feature; the buffer holds a vector.
+            unsafe {
+                P::data(s, self.1.map(|x| s.splat(x))).map(|value| {
+                    let mut lanes = [f32::NAN; 16];
+                    s.store(lanes.as_mut_ptr(), value);
+                    lanes[0]
+                })
+            }
+        }
+    }
+
+    /// [`Five`] with the gradient of the last output wrong at one point.
+    #[derive(Clone, Copy)]
+    struct Wrong;
+
+    impl Points for Wrong {
+        const N: usize = Five::N;
+        const G: [[f32; MAX_TAPS]; MAX_POINTS] = Five::G;
+        #[inline(always)]
+        unsafe fn data<S: Simd>(s: S, d: [S::F; MAX_POINTS]) -> [S::F; MAX_POINTS] {
+            // SAFETY: forwarded from the caller.
+            unsafe { Five::data(s, d) }
+        }
+        #[inline(always)]
+        unsafe fn outputs<S: Simd>(s: S, m: [S::F; MAX_POINTS]) -> [S::F; TILE] {
+            // SAFETY: forwarded from the caller.
+            unsafe { Five::outputs(s, m) }
+        }
+        #[inline(always)]
+        unsafe fn output_grads<S: Simd>(s: S, y: [S::F; TILE]) -> [S::F; MAX_POINTS] {
+            // SAFETY: forwarded from the caller.
+            unsafe {
+                let mut points = Five::output_grads(s, y);
+                points[3] = s.sub(points[3], y[3]);
+                points
+            }
+        }
+    }
+
+    #[test]
+    fn their_transposes_give_the_gradient_of_the_filter() {
+        assert!(gradient_error(Five, 2) < 1e-6);
+        assert!(gradient_error(Six, 3) < 1e-6);
+        assert!(gradient_error(Wrong, 2) > 0.1);
     }
 }

@@ -1,0 +1,204 @@
+//! The two stages of a weight gradient: transforming tiles, then multiplying at every point and transforming back.
+
+use super::super::tile::strip;
+use super::run::{pixels, transform_pixels};
+use super::transform::{MAX_POINTS, MAX_TAPS, Points, TILE, WithPoints};
+use super::weight_grad::{DEPTH, DW, DY, WORKSPACE, WinogradWeightGrad, X as INPUT};
+use crate::conv::gather::Image;
+use crate::gemm::product;
+use crate::kernel::Operands;
+use crate::simd::Simd;
+use std::ops::Range;
+
+/// Transforms some tiles of a chunk.
+pub(super) struct TransformRun<'a> {
+    pub plan: &'a WinogradWeightGrad,
+    /// The chunk's first tile.
+    pub chunk: usize,
+    /// Tiles, counted from there.
+    pub part: Range<usize>,
+    pub operands: &'a Operands<'a>,
+    /// Room for a pixel's channels.
+    pub zeros: *mut f32,
+}
+
+impl WithPoints for TransformRun<'_> {
+    #[inline(always)]
+    unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
+        let TransformRun { plan, chunk, ref part, operands, zeros } = self;
+        let (shape, job) = (&plan.shape, &plan.job);
+        let image = Image { h: shape.in_h, w: shape.in_w, c: shape.in_c };
+        let (tiles, across) = (job.tiles(), job.axes[1].tiles());
+        // SAFETY: every tile has words of its own in the workspace; pixels outside the image are read from the zeros.
+        unsafe {
+            for c in (0..shape.in_c.max(shape.out_c)).step_by(S::LANES) {
+                s.store(zeros.add(c), s.zero());
+            }
+            let workspace = operands.ptr(WORKSPACE);
+            for tile in part.clone() {
+                let (n, at) = ((chunk + tile) / tiles, (chunk + tile) % tiles);
+                let place = [at / across, at % across];
+                let src = operands.ptr(INPUT).cast_const().add(n * image.h * image.w * image.c);
+                for pair in &job.pairs {
+                    let pixels = pixels::<Y, X>(src, image, job, pair, place, zeros);
+                    for block in 0..plan.blocks() {
+                        let mut to = [std::ptr::null_mut::<f32>(); MAX_POINTS * MAX_POINTS];
+                        let mut at = plan.x_at(block, 0);
+                        for (point, to) in to.iter_mut().enumerate().take(Y::N * X::N) {
+                            if let Some(slot) = pair.slots[point] {
+                                let row = tile * job.depths[point];
+                                *to = workspace.add(at + row + slot * plan.block[0]);
+                            }
+                            at += plan.x_region(point);
+                        }
+                        let first = block * plan.block[0];
+                        transform_pixels::<S, Y, X>(s, &pixels, first..first + plan.block[0], &to);
+                    }
+                }
+                transform_grads::<S, Y, X>(s, &self, tile, n, place);
+            }
+        }
+    }
+}
+
+/// A dy A' of one tile, zero where it reaches past the outputs.
+///
+/// # Safety
+/// As [`WinogradWeightGrad::run`]; the zeros are stored.
+#[inline(always)]
+unsafe fn transform_grads<S: Simd, Y: Points, X: Points>(
+    s: S,
+    run: &TransformRun<'_>,
+    tile: usize,
+    image: usize,
+    place: [usize; 2],
+) {
+    let plan = run.plan;
+    let (h, w, channels) = (plan.shape.out_h(), plan.shape.out_w(), plan.shape.out_c);
+    let first = place.map(|at| at * TILE);
+    // SAFETY: gradients lie inside the image or are the zeros; the tile has words of its own at every point.
+    unsafe {
+        let dy = run.operands.ptr(DY).cast_const().add(image * h * w * channels);
+        let mut from = [[run.zeros.cast_const(); TILE]; TILE];
+        for (y, row) in from.iter_mut().enumerate().take(h - first[0]) {
+            for (x, from) in row.iter_mut().enumerate().take(w - first[1]) {
+                *from = dy.add(((first[0] + y) * w + first[1] + x) * channels);
+            }
+        }
+        for c in (0..channels).step_by(S::LANES) {
+            let mut t = [[s.zero(); TILE]; MAX_POINTS];
+            for x in 0..TILE {
+                let mut column = [s.zero(); TILE];
+                for (y, value) in column.iter_mut().enumerate() {
+                    *value = s.load(from[y][x].add(c));
+                }
+                let column = Y::output_grads(s, column);
+                for a in 0..Y::N {
+                    t[a][x] = column[a];
+                }
+            }
+            let panel = c / plan.width();
+            let columns = plan.width().min(channels - panel * plan.width());
+            let at = plan.dy_at(panel, 0) + tile * columns + c % plan.width();
+            let to = run.operands.ptr(WORKSPACE).add(at);
+            for a in 0..Y::N {
+                let row = X::output_grads(s, t[a]);
+                for b in 0..X::N {
+                    s.store(to.add((a * X::N + b) * plan.dy_region()), row[b]);
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies one block of input channels with one of output channels, over all tiles of a chunk.
+pub(super) struct MultiplyRun<'a> {
+    pub plan: &'a WinogradWeightGrad,
+    pub tiles: usize,
+    /// Whether to add to the gradient of the chunks before.
+    pub add: bool,
+    /// Which block of input channels and of output channels.
+    pub block: [usize; 2],
+    pub operands: &'a Operands<'a>,
+    pub sums: *mut f32,
+}
+
+impl WithPoints for MultiplyRun<'_> {
+    #[inline(always)]
+    unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
+        let MultiplyRun { plan, add, block, operands, sums, .. } = self;
+        let (shape, job) = (&plan.shape, &plan.job);
+        let first = [block[0] * plan.block[0], block[1] * plan.block[1]];
+        let columns = plan.block[1].min(shape.out_c - first[1]);
+        // SAFETY: the scratch holds the block's sums at every point; the gradient's words for these channels are this
+        // task's.
+        unsafe {
+            let mut sums_at = [0; MAX_POINTS * MAX_POINTS];
+            let mut end = 0;
+            for (point, at) in sums_at.iter_mut().enumerate().take(job.points()) {
+                *at = end;
+                multiply(&self, point, columns, sums.add(end));
+                end += plan.sums_region(point);
+            }
+            for pair in &job.pairs {
+                let [ty, tx] = [0, 1].map(|axis| &job.axes[axis].sources[pair.sources[axis]].taps);
+                for row in 0..plan.block[0] {
+                    for c in (0..columns).step_by(S::LANES) {
+                        // Columns first: G' m.
+                        let mut t = [[s.zero(); MAX_POINTS]; MAX_TAPS];
+                        for b in 0..X::N {
+                            let mut column = [s.zero(); MAX_POINTS];
+                            for a in 0..Y::N {
+                                let point = a * X::N + b;
+                                if let Some(slot) = pair.slots[point] {
+                                    let at = (slot * plan.block[0] + row) * columns + c;
+                                    column[a] = s.load(sums.add(sums_at[point] + at));
+                                }
+                            }
+                            let column = Y::tap_grads(s, column);
+                            for (t, value) in t.iter_mut().zip(column) {
+                                t[b] = value;
+                            }
+                        }
+                        for (t, &ky) in t.iter().zip(ty) {
+                            for (value, &kx) in X::tap_grads(s, *t).into_iter().zip(tx) {
+                                let tap = (ky * shape.kernel[1] + kx) * shape.in_c + first[0] + row;
+                                let dw = operands.ptr(DW).add(tap * shape.out_c + first[1] + c);
+                                s.store(dw, if add { s.add(s.load(dw), value) } else { value });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums at one point.
+///
+/// # Safety
+/// As [`WinogradWeightGrad::run`]; `sums` has room for the block's.
+unsafe fn multiply(run: &MultiplyRun<'_>, point: usize, columns: usize, sums: *mut f32) {
+    let MultiplyRun { plan, tiles, block, operands, .. } = *run;
+    let (rows, width, tallest) = (plan.job.depths[point], plan.width(), product::tallest(plan.isa));
+    for first in (0..tiles).step_by(DEPTH) {
+        let depth = DEPTH.min(tiles - first);
+        for column in (0..columns).step_by(width) {
+            let panel = (block[1] * plan.block[1] + column) / width;
+            let part = width.min(columns - column);
+            for i in 0..rows.div_ceil(tallest) {
+                let strip = strip(rows, tallest, i);
+                // SAFETY: the rows of the workspace are the tiles', those of the sums the block's.
+                unsafe {
+                    let workspace = operands.ptr(WORKSPACE).cast_const();
+                    let x = workspace.add(plan.x_at(block[0], point) + first * rows + strip.start);
+                    let dy = workspace.add(plan.dy_at(panel, point) + first * part);
+                    let a = product::Rows { start: x, stride: rows };
+                    let c =
+                        product::Results { start: sums.add(strip.start * columns + column), stride: columns };
+                    product::run_transposed(plan.isa, strip.len(), depth, a, dy, part, c, first > 0);
+                }
+            }
+        }
+    }
+}
