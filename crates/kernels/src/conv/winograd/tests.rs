@@ -83,6 +83,9 @@ fn relative_error(got: &[f32], expected: &[f64]) -> f64 {
     (error / expected.iter().copied().map(square).sum::<f64>()).sqrt()
 }
 
+/// A kernel, its inputs and what it should compute.
+type Case<'a> = (Box<dyn Kernel>, [&'a [f32]; 2], &'a [f64]);
+
 fn check(shape: &ConvShape) {
     let (x, w) = (noise(shape.input_words(), 1), noise(shape.weight_words(), 2));
     let g = noise(shape.output_words(), 3);
@@ -94,7 +97,7 @@ fn check(shape: &ConvShape) {
         let weight_grad = WinogradWeightGrad::new(isa, shape).expect("a transform fits");
         // Room for a single tile asks for chunks of as few tiles as there may be.
         let chunked = WinogradWeightGrad::bounded(isa, shape, 1).expect("a transform fits");
-        let cases: [(Box<dyn Kernel>, [&[f32]; 2], &[f64]); 4] = [
+        let cases: [Case<'_>; 4] = [
             (Box::new(Forced(forward)), [&x, &w], &y),
             (Box::new(Forced(input_grad)), [&g, &w], &dx),
             (Box::new(Forced(weight_grad)), [&x, &g], &dw),
