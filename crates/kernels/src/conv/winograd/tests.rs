@@ -36,7 +36,7 @@ unsafe impl Kernel for Forced {
     }
     unsafe fn run(&self, _: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
         // SAFETY: forwarded from the caller.
-        unsafe { self.0.run(stage, task, operands, local) }
+        unsafe { self.0.run(stage, task, operands, local, None) }
     }
 }
 
