@@ -14,11 +14,14 @@ pub struct Target {
     pub isa: Isa,
     /// Algorithms for convolutions.
     pub convolutions: Algorithm,
+    /// Whether passes over the result of a contraction run with it where they can. Elementwise results are the same
+    /// bits either way; sums over them are added in another order.
+    pub fuse: bool,
 }
 
 impl From<Isa> for Target {
     fn from(isa: Isa) -> Target {
-        Target { isa, convolutions: Algorithm::Any }
+        Target { isa, convolutions: Algorithm::Any, fuse: true }
     }
 }
 
@@ -31,6 +34,8 @@ pub struct ExecutorOptions {
     pub isa: Option<Isa>,
     /// Algorithms for convolutions; [`Algorithm::from_env`] if `None`.
     pub convolutions: Option<Algorithm>,
+    /// Runs every pass apart from contractions, for comparison: see [`Target::fuse`].
+    pub unfused: bool,
 }
 
 /// A target and a persistent pool of threads, shared by sessions.
@@ -55,7 +60,10 @@ impl Executor {
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let convolutions = options.convolutions.map_or_else(Algorithm::from_env, Ok)?;
-        Ok(Arc::new(Executor { target: Target { isa, convolutions }, pool: Pool::new(threads)? }))
+        Ok(Arc::new(Executor {
+            target: Target { isa, convolutions, fuse: !options.unfused },
+            pool: Pool::new(threads)?,
+        }))
     }
 
     /// The instruction set.

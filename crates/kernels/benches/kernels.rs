@@ -91,7 +91,7 @@ fn convolutions(bench: &mut Bench<'_>) {
         bench.run("conv/forward", name, Rate::Flops, forward);
         let input = ConvInputGrad::new(isa, shape, Algorithm::Any).expect("a shape");
         bench.run("conv/input_grad", name, Rate::Flops, input);
-        let weight = ConvWeightGrad::new(isa, shape).expect("a shape");
+        let weight = ConvWeightGrad::new(isa, shape, Algorithm::Any).expect("a shape");
         bench.run("conv/weight_grad", name, Rate::Flops, weight);
     }
 }

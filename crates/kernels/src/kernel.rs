@@ -78,6 +78,10 @@ pub unsafe trait Kernel: Send + Sync + std::fmt::Debug {
     /// Number of tasks of a stage; a function of shapes only.
     fn tasks(&self, stage: usize) -> usize;
 
+    /// Says that operands lie outside the caches when the kernel runs, so that fetching them ahead pays. Changes no
+    /// result.
+    fn operands_are_far(&mut self) {}
+
     /// Words of thread-private scratch that [`Kernel::run`] is handed in `local` (64-byte aligned, undefined).
     fn local_words(&self) -> usize {
         0

@@ -9,6 +9,7 @@
 //! * [`conv`]: the convolution triad;
 //! * [`gemm`]: matrix products;
 //! * [`pass`]: fused elementwise passes and reductions;
+//! * [`fused`]: contractions whose results go through a pass as they are made;
 //! * [`movement`]: copies between strided layouts;
 //! * [`select`]: kernels that choose by index;
 //! * [`random`]: counter-based random bits;
@@ -16,6 +17,7 @@
 
 pub mod buffer;
 pub mod conv;
+pub mod fused;
 pub mod gemm;
 #[cfg(test)]
 mod guard;

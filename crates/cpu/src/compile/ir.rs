@@ -1,5 +1,6 @@
 //! The program between grouping and memory planning.
 
+use ganymede_kernels::fused::Contraction;
 use ganymede_kernels::kernel::Kernel;
 use ganymede_kernels::pass::PassSpec;
 
@@ -46,6 +47,8 @@ pub struct Value {
 pub enum Work {
     /// A pass whose stores may yet take over loads.
     Pass(PassSpec),
+    /// A kernel that a pass over its result may yet join.
+    Contraction(Box<dyn Contraction>),
     /// A finished kernel.
     Kernel(Box<dyn Kernel>),
 }

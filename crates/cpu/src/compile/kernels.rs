@@ -9,7 +9,8 @@ use ganymede_graph::ops::reduce::Reduction;
 use ganymede_graph::ops::window::{WindowGeometry, WindowKind};
 use ganymede_graph::types::strides;
 use ganymede_graph::{DType, Node, NodeId, Op};
-use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
+use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
+use ganymede_kernels::fused::Contraction;
 use ganymede_kernels::gemm::{MatMul, MatMulShape};
 use ganymede_kernels::kernel::Kernel;
 use ganymede_kernels::movement::{CopySource, StridedCopy};
@@ -76,14 +77,17 @@ impl Lowering<'_, '_> {
             return Ok(());
         }
         let mut operands: Vec<Slice<ValueId>> = node.inputs.iter().map(|&x| self.operand(x)).collect();
-        let kernel = self.build(node)?;
+        let work = match self.contraction(node)? {
+            Some(contraction) => Work::Contraction(contraction),
+            None => Work::Kernel(self.build(node)?),
+        };
         operands.push(to);
         if let Op::Variance { .. } = &node.op {
             // The kernel gives the mean too.
             let words = node.ty.len();
             operands.push(Slice { value: self.scratch(words), offset: 0, words });
         }
-        self.call(Work::Kernel(kernel), operands, &self.label(node));
+        self.call(work, operands, &self.label(node));
         if node.ty.dtype == DType::Bf16 {
             self.round(to, node);
         }
@@ -121,13 +125,15 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
-    fn build(&self, node: &Node) -> Result<Box<dyn Kernel>, CpuError> {
-        let f = self.analysis.function;
-        let fail =
-            |message: String| CpuError::Kernel { op: node.op.name(), path: node.path.to_string(), message };
-        let shape = |i: usize| &f.ty(node.inputs[i]).shape;
-        let dtype = |i: usize| f.ty(node.inputs[i]).dtype;
-        let Target { isa, convolutions } = self.target;
+    /// The kernel of a product whose result a pass can join: all but the weight gradient, which sums over images.
+    fn contraction(&self, node: &Node) -> Result<Option<Box<dyn Contraction>>, CpuError> {
+        let shape = |i: usize| &self.analysis.function.ty(node.inputs[i]).shape;
+        let fail = |e: ConvShapeError| CpuError::Kernel {
+            op: node.op.name(),
+            path: node.path.to_string(),
+            message: e.to_string(),
+        };
+        let Target { isa, convolutions, .. } = self.target;
         Ok(match &node.op {
             Op::MatMul { trans_a, trans_b } => {
                 let (a, rank) = (shape(0), node.ty.rank());
@@ -143,29 +149,31 @@ impl Lowering<'_, '_> {
                     a_batched: true,
                     b_batched: true,
                 };
-                Box::new(MatMul::new(isa, shape))
+                Some(Box::new(MatMul::new(isa, shape)))
             }
-            Op::Conv(kind, geometry) => {
-                let (a, b, out) = (shape(0), shape(1), &node.ty.shape);
-                let n = a[0];
-                match kind {
-                    ConvKind::Forward => {
-                        let shape = conv_shape(geometry, n, a[3], out[3]);
-                        Box::new(ConvForward::new(isa, shape, convolutions).map_err(|e| fail(e.to_string()))?)
-                    }
-                    ConvKind::InputGrad => {
-                        let shape = conv_shape(geometry, n, out[3], a[3]);
-                        Box::new(
-                            ConvInputGrad::new(isa, shape, convolutions).map_err(|e| fail(e.to_string()))?,
-                        )
-                    }
-                    ConvKind::WeightGrad => {
-                        let shape = conv_shape(geometry, n, a[3], b[3]);
-                        Box::new(
-                            ConvWeightGrad::new(isa, shape, convolutions).map_err(|e| fail(e.to_string()))?,
-                        )
-                    }
-                }
+            Op::Conv(ConvKind::Forward, geometry) => {
+                let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], node.ty.shape[3]);
+                Some(Box::new(ConvForward::new(isa, shape, convolutions).map_err(fail)?))
+            }
+            Op::Conv(ConvKind::InputGrad, geometry) => {
+                let shape = conv_shape(geometry, shape(0)[0], node.ty.shape[3], shape(0)[3]);
+                Some(Box::new(ConvInputGrad::new(isa, shape, convolutions).map_err(fail)?))
+            }
+            _ => None,
+        })
+    }
+
+    fn build(&self, node: &Node) -> Result<Box<dyn Kernel>, CpuError> {
+        let f = self.analysis.function;
+        let fail =
+            |message: String| CpuError::Kernel { op: node.op.name(), path: node.path.to_string(), message };
+        let shape = |i: usize| &f.ty(node.inputs[i]).shape;
+        let dtype = |i: usize| f.ty(node.inputs[i]).dtype;
+        let Target { isa, convolutions, .. } = self.target;
+        Ok(match &node.op {
+            Op::Conv(ConvKind::WeightGrad, geometry) => {
+                let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], shape(1)[3]);
+                Box::new(ConvWeightGrad::new(isa, shape, convolutions).map_err(|e| fail(e.to_string()))?)
             }
             Op::Window(kind, geometry) => {
                 let (n, channels) = (shape(0)[0], shape(0)[3]);
@@ -235,6 +243,9 @@ impl Lowering<'_, '_> {
                     at += shape(i)[*axis];
                 }
                 Box::new(StridedCopy::new(node.ty.len(), None, &sources).map_err(|e| fail(e.to_string()))?)
+            }
+            Op::MatMul { .. } | Op::Conv(ConvKind::Forward | ConvKind::InputGrad, _) => {
+                unreachable!("`{}` is a contraction with a result of its own", node.op.name())
             }
             Op::Input { .. }
             | Op::Constant { .. }

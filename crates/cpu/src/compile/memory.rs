@@ -4,6 +4,10 @@ use super::ir::{Call, Place, Slice, Value, ValueId, Work};
 use ganymede_kernels::kernel::Kernel;
 use ganymede_kernels::pass::{Pass, PassError, PassSpec};
 
+/// Words of all memory of a program from which on its kernels find their operands outside the caches, or in the last
+/// one at best: 8 MiB.
+const FAR: usize = 2 << 20;
+
 /// Words that arena offsets are multiples of: one cache line.
 const LINE: usize = 16;
 
@@ -57,6 +61,7 @@ pub fn finish(
         let Call { work, mut operands, label } = call;
         let kernel: Box<dyn Kernel> = match work {
             Work::Kernel(kernel) => kernel,
+            Work::Contraction(kernel) => kernel,
             Work::Pass(spec) => {
                 let taken = takeovers(&spec, &operands, values, &spans, i);
                 let pass = pass_with(spec, &taken).map_err(|e| (label.clone(), e))?;
@@ -83,6 +88,10 @@ pub fn finish(
         finished.push(Finished { kernel, operands, label });
     }
     let layout = lay_out(values, &spans, &shares);
+    let outside = values.iter().filter(|v| v.place != Place::Scratch).map(|v| v.words).sum::<usize>();
+    if layout.words + outside >= FAR {
+        finished.iter_mut().for_each(|call| call.kernel.operands_are_far());
+    }
     Ok((finished, layout))
 }
 

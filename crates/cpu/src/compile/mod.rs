@@ -4,6 +4,7 @@ mod analysis;
 mod commit;
 mod factor;
 mod family;
+mod fuse;
 mod group;
 mod instr;
 mod ir;
@@ -19,6 +20,7 @@ use crate::executor::Target;
 use analysis::Analysis;
 use ganymede_graph::{Function, NodeId, TensorType, passes};
 use ganymede_kernels::isa::Isa;
+use ganymede_kernels::pass::PassError;
 use ir::{Place, Slice, Value, ValueId};
 use lower::{Lowering, Stop};
 use memory::Finished;
@@ -152,8 +154,15 @@ fn finish(
         output_words,
         ..
     } = lowering;
-    let (calls, layout) = memory::finish(calls, &mut values, gate.map(|g| (commit, g.value)))
-        .map_err(|(path, e)| CpuError::Kernel { op: "pass".into(), path, message: e.to_string() })?;
+    let refused =
+        |(path, e): (String, PassError)| CpuError::Kernel { op: "pass".into(), path, message: e.to_string() };
+    let (calls, commit) = if target.fuse {
+        fuse::fuse(calls, commit, &values, gate.map(|g| g.value)).map_err(refused)?
+    } else {
+        (calls, commit)
+    };
+    let (calls, layout) =
+        memory::finish(calls, &mut values, gate.map(|g| (commit, g.value))).map_err(refused)?;
     Ok(Program {
         isa: target.isa,
         calls,

@@ -3,6 +3,7 @@
 use super::gather::Gather;
 use super::shape::{ConvShape, ConvShapeError};
 use super::winograd::Winograd;
+use crate::fused::Sink;
 use crate::isa::Isa;
 use crate::kernel::{OperandSpec, Operands};
 use std::fmt;
@@ -121,7 +122,12 @@ impl Choice {
         of!(self, local_words)
     }
 
-    /// Runs one task.
+    /// Words of the result that are finished together.
+    pub fn run_words(&self) -> usize {
+        of!(self, run_words)
+    }
+
+    /// Runs one task, announcing finished words of the result to `sink`.
     ///
     /// # Safety
     /// As [`Kernel::run`](crate::kernel::Kernel::run).
@@ -132,6 +138,7 @@ impl Choice {
         task: usize,
         operands: &Operands<'_>,
         local: &mut [f32],
+        sink: Option<&dyn Sink>,
     ) {
         let planned = match self {
             Choice::Direct(plan) => plan.isa,
@@ -139,6 +146,6 @@ impl Choice {
         };
         assert_eq!(isa, planned, "the weights' packing was planned for another instruction set");
         // SAFETY: forwarded from the caller.
-        unsafe { of!(self, run, stage, task, operands, local) }
+        unsafe { of!(self, run, stage, task, operands, local, sink) }
     }
 }

@@ -40,6 +40,8 @@ impl WithSimd for DepthwiseRun<'_> {
                     }
                 }
             }
+            // SAFETY: all channels of the block are written.
+            unsafe { task.announce(block) };
         }
     }
 }

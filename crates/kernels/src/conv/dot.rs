@@ -42,6 +42,8 @@ impl WithSimd for DotRun<'_> {
                     }
                 }
             }
+            // SAFETY: all units of the block are written.
+            unsafe { task.announce(block) };
         }
     }
 }

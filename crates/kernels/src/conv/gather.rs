@@ -7,6 +7,7 @@ use super::dot::{DotRun, MAX_OUTPUTS};
 use super::pack;
 use super::shape::ConvShape;
 use super::tile::{MAX_HEIGHT, TileArgs, VECTORS, lanes, panel};
+use crate::fused::Sink;
 use crate::isa::Isa;
 use crate::kernel::{OperandSpec, Operands};
 use crate::simd::{Simd, WithSimd, run_on};
@@ -263,11 +264,34 @@ impl Gather {
         (BLOCK + MAX_HEIGHT) * size_of::<Row>() / size_of::<f32>()
     }
 
-    /// Runs one task.
+    /// Words of a pixel that a task finishes, on average.
+    pub fn run_words(&self) -> usize {
+        self.out.c / self.parts
+    }
+
+    /// Output channels of some units.
+    fn channels(&self, units: &Range<usize>) -> Range<usize> {
+        let group = self.out_group();
+        let first = |unit: usize| match self.method {
+            Method::Dense => unit / self.panels() * group + unit % self.panels() * self.panel_width(),
+            Method::Dot => unit * group,
+            Method::Depthwise => unit * self.out.c,
+        };
+        first(units.start)..first(units.end)
+    }
+
+    /// Runs one task, announcing finished words of the result to `sink`.
     ///
     /// # Safety
     /// As [`Kernel::run`](crate::kernel::Kernel::run).
-    pub unsafe fn run(&self, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
+    pub unsafe fn run(
+        &self,
+        stage: usize,
+        task: usize,
+        operands: &Operands<'_>,
+        local: &mut [f32],
+        sink: Option<&dyn Sink>,
+    ) {
         // SAFETY: the caller's promises, which are the bodies' contracts.
         unsafe {
             if stage + 1 < self.stages() {
@@ -280,6 +304,7 @@ impl Gather {
                 units: share(self.units(), task % self.parts, self.parts),
                 operands,
                 rows: local.as_mut_ptr().cast::<Row>(),
+                sink,
             };
             match self.method {
                 Method::Dense => run_on(self.isa, DenseRun(task)),
@@ -342,9 +367,27 @@ pub(super) struct GatherTask<'a> {
     pub operands: &'a Operands<'a>,
     /// Scratch for the rows of a block and `MAX_HEIGHT` more.
     pub rows: *mut Row,
+    pub sink: Option<&'a dyn Sink>,
 }
 
 impl GatherTask<'_> {
+    /// Announces the task's channels of the pixels of `block`.
+    ///
+    /// # Safety
+    /// They are written, and `rows` lists the block's pixels.
+    pub unsafe fn announce(&self, block: &Block) {
+        let Some(sink) = self.sink else { return };
+        let channels = self.plan.channels(&self.units);
+        let start = self.operands.ptr(OUT).cast_const();
+        for i in 0..block.count {
+            // SAFETY: rows begin inside the output; the rest is the caller's promise.
+            unsafe {
+                let pixel = (*self.rows.add(i)).out.cast_const().offset_from(start) as usize;
+                sink.done(pixel + channels.start, channels.len());
+            }
+        }
+    }
+
     /// Lists the pixels of `block`, then repeats the last one: tiles of fixed height (dot, depthwise) may
     /// read up to `MAX_HEIGHT` rows past the end.
     ///
@@ -426,6 +469,8 @@ impl WithSimd for DenseRun<'_> {
                     }
                 }
             }
+            // SAFETY: all units of the block are written.
+            unsafe { task.announce(block) };
         }
     }
 }

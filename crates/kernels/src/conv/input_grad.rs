@@ -2,6 +2,7 @@
 
 use super::choice::{Algorithm, Choice, Direction};
 use super::shape::{ConvShape, ConvShapeError};
+use crate::fused::{Contraction, Sink};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, OperandSpec, Operands};
 
@@ -58,6 +59,26 @@ unsafe impl Kernel for ConvInputGrad {
 
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
         // SAFETY: forwarded from the caller.
-        unsafe { self.choice.run(isa, stage, task, operands, local) }
+        unsafe { self.choice.run(isa, stage, task, operands, local, None) }
+    }
+}
+
+// SAFETY: the last stage computes the result, whose words a task announces block by block or tile by tile.
+unsafe impl Contraction for ConvInputGrad {
+    fn run_words(&self) -> usize {
+        self.choice.run_words()
+    }
+
+    unsafe fn run_into(
+        &self,
+        isa: Isa,
+        stage: usize,
+        task: usize,
+        operands: &Operands<'_>,
+        local: &mut [f32],
+        sink: Option<&dyn Sink>,
+    ) {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.choice.run(isa, stage, task, operands, local, sink) }
     }
 }

@@ -3,6 +3,8 @@
 //! Packing a large B is bound by memory and the tiles in between by arithmetic; spread over the tiles, the
 //! fetches make the two overlap. Hardware does not do it: the rows of a strip lie in different pages.
 
+use crate::simd::prefetch;
+
 /// Bytes of a cache line on every target the kernels are written for, in words.
 const LINE: usize = 16;
 
@@ -48,17 +50,4 @@ impl Ahead {
             self.left -= 1;
         }
     }
-}
-
-/// Fetches the line of `at` into L2. A hint: the address need not be valid.
-#[inline(always)]
-pub(super) fn prefetch(at: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a hint that never faults, part of the x86-64 baseline.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }

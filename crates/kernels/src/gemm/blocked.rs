@@ -4,6 +4,7 @@ use super::ahead::Ahead;
 use super::blocks::{Blocks, Extent, part};
 use super::pack::Pack;
 use super::tile::{self, PACKED, STRETCH, Tile};
+use crate::fused::Sink;
 use crate::isa::Isa;
 use crate::simd::run_on;
 use std::ops::Range;
@@ -40,7 +41,7 @@ impl Source {
 const FETCH_FROM: usize = 128 << 10;
 
 /// Operands of the blocked path.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Blocked<'a> {
     pub blocks: &'a Blocks,
     pub isa: Isa,
@@ -48,6 +49,8 @@ pub(super) struct Blocked<'a> {
     pub b: Source,
     /// The result, or the partial sums `[splits, batch, m, n]`.
     pub c: *mut f32,
+    /// Where finished words of the result are announced.
+    pub sink: Option<&'a dyn Sink>,
 }
 
 /// One block along k of one task.
@@ -145,6 +148,7 @@ impl Blocked<'_> {
             }
             let stretches = panels.len() * row_panels.len() * (depth / STRETCH).max(1);
             let fetches = ahead.left().div_ceil(stretches);
+            let strip_panels = panels.clone();
             for panel in panels {
                 let columns = blocks.columns(panel);
                 let (b_at, b_k) = if in_place && is_full(panel) {
@@ -183,6 +187,14 @@ impl Blocked<'_> {
                         };
                         ahead = tile::run(isa, rows.len(), vectors, tile);
                     }
+                }
+            }
+            if let Some(sink) = self.sink.filter(|_| next_k.is_none() && blocks.splits == 1) {
+                let columns =
+                    blocks.columns(strip_panels.start).start..blocks.columns(strip_panels.end - 1).end;
+                for row in first_row..blocks.rows(row_panels.end - 1).end {
+                    // SAFETY: rows and columns of this task, to which nothing is added any more.
+                    unsafe { sink.done((batch * blocks.extent.m + row) * n + columns.start, columns.len()) };
                 }
             }
         }

@@ -156,6 +156,11 @@ impl Blocks {
         (STRIP_COLUMNS / self.geometry.columns()).min(self.task_columns()).max(1)
     }
 
+    /// Words of a row of the result that are finished together.
+    pub(super) fn run_words(&self) -> usize {
+        self.extent.n.min(self.strip() * self.geometry.columns())
+    }
+
     /// Words of a task's packed block of A, with room for a vector behind it.
     pub(super) fn packed_a(&self) -> usize {
         if self.packs_a() {

@@ -1,6 +1,7 @@
 //! A matrix times a vector where each result is a dot product of contiguous words: the matrix is streamed once.
 
 use super::blocks::part;
+use crate::fused::Sink;
 use crate::isa::Isa;
 use crate::simd::{Simd, WithSimd, run_on};
 
@@ -46,7 +47,7 @@ impl Dots {
         if self.splits > 1 { self.splits * self.batch * self.lines } else { 0 }
     }
 
-    /// Runs one task; `y` is the result or the partial sums `[splits, batch, lines]`.
+    /// Runs one task; `y` is the result or the partial sums `[splits, batch, lines]`. Only the result is announced.
     ///
     /// # Safety
     /// The CPU supports `isa`; `matrix` and `vector` have the declared extents at batch strides
@@ -58,6 +59,7 @@ impl Dots {
         (matrix, matrix_batch): (&[f32], usize),
         (vector, vector_batch): (&[f32], usize),
         y: *mut f32,
+        sink: Option<&dyn Sink>,
     ) {
         let (line_task, rest) = (task % self.line_tasks, task / self.line_tasks);
         let (split, group) = (rest % self.splits, rest / self.splits);
@@ -82,6 +84,10 @@ impl Dots {
                     }
                 }
                 line += rows;
+            }
+            if let Some(sink) = sink.filter(|_| self.splits == 1) {
+                // SAFETY: this task's lines of the result, just written.
+                unsafe { sink.done(b * self.lines + lines.start, lines.len()) };
             }
         }
     }

@@ -20,6 +20,7 @@ mod tests;
 
 pub use reference::reference;
 
+use crate::fused::{Contraction, Sink};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, OperandSpec, Operands};
 use crate::simd::{Simd, WithSimd, run_on};
@@ -198,6 +199,30 @@ unsafe impl Kernel for MatMul {
     }
 
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
+        // SAFETY: forwarded from the caller.
+        unsafe { self.run_into(isa, stage, task, operands, local, None) }
+    }
+}
+
+// SAFETY: the last stage is the only one, or adds up the partial sums; its tasks announce the blocks that they own: of
+// the blocked path when the last block along k is added, of the others when they are written.
+unsafe impl Contraction for MatMul {
+    fn run_words(&self) -> usize {
+        match &self.path {
+            Path::Blocked(blocks) if blocks.splits == 1 => blocks.run_words(),
+            Path::Zeros | Path::Dot(_) | Path::Blocked(_) => COMBINE,
+        }
+    }
+
+    unsafe fn run_into(
+        &self,
+        isa: Isa,
+        stage: usize,
+        task: usize,
+        operands: &Operands<'_>,
+        local: &mut [f32],
+        sink: Option<&dyn Sink>,
+    ) {
         assert_eq!(isa, self.isa, "the product was planned for another instruction set");
         let (a, b) = if self.swapped { (1, 0) } else { (0, 1) };
         let MatMulShape { batch, m, n, k, trans_a, trans_b, a_batched, b_batched } = self.merged;
@@ -209,13 +234,22 @@ unsafe impl Kernel for MatMul {
             let (partials, c) = unsafe { (operands.read(3), operands.write(2, range.clone())) };
             // SAFETY: the caller promises the CPU feature.
             unsafe { run_on(isa, Combine { partials, stride: words, first: range.start, c }) };
+            if let Some(sink) = sink {
+                // SAFETY: just written.
+                unsafe { sink.done(range.start, range.len()) };
+            }
             return;
         }
         match &self.path {
             Path::Zeros => {
                 let words = self.shape.words()[2];
+                let range = task * COMBINE..words.min((task + 1) * COMBINE);
                 // SAFETY: each task writes its own range of C.
-                unsafe { operands.write(2, task * COMBINE..words.min((task + 1) * COMBINE)) }.fill(0.0);
+                unsafe { operands.write(2, range.clone()) }.fill(0.0);
+                if let Some(sink) = sink {
+                    // SAFETY: just written.
+                    unsafe { sink.done(range.start, range.len()) };
+                }
             }
             Path::Dot(dots) => {
                 // SAFETY: A and B are only read.
@@ -223,7 +257,7 @@ unsafe impl Kernel for MatMul {
                 let matrix = (matrix, if b_batched { n * k } else { 0 });
                 let vector = (vector, if a_batched { k } else { 0 });
                 // SAFETY: the operands have the planned extents by the caller's promise.
-                unsafe { dots.run(isa, task, matrix, vector, target) };
+                unsafe { dots.run(isa, task, matrix, vector, target, sink) };
             }
             Path::Blocked(blocks) => {
                 let a = Source {
@@ -241,7 +275,7 @@ unsafe impl Kernel for MatMul {
                     row: if trans_b { k } else { n },
                 };
                 // SAFETY: the operands have the planned extents by the caller's promise.
-                unsafe { Blocked { blocks, isa, a, b, c: target }.run(task, local) };
+                unsafe { Blocked { blocks, isa, a, b, c: target, sink }.run(task, local) };
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The micro-kernel: one tile of the result kept in registers while it walks along k.
 
-use super::ahead::{Ahead, prefetch};
+use super::ahead::Ahead;
 use crate::isa::Isa;
-use crate::simd::{Simd, WithSimd, run_on};
+use crate::simd::{Simd, WithSimd, prefetch, run_on};
 
 /// Tile sizes of an instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

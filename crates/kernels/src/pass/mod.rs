@@ -12,6 +12,7 @@ mod blocks;
 mod code;
 mod combine;
 mod deviations;
+pub(crate) mod epilogue;
 mod fold;
 mod kernel;
 mod multi;

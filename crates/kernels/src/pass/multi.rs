@@ -47,6 +47,8 @@ pub struct MultiPass {
     pieces: Vec<Piece>,
     /// First piece of each task, then the number of pieces.
     first_piece: Vec<usize>,
+    /// Whether each block is fetched from memory while the one before is computed.
+    fetch_ahead: bool,
 }
 
 impl MultiPass {
@@ -97,7 +99,7 @@ impl MultiPass {
         if filled > 0 {
             first_piece.push(pieces.len());
         }
-        Ok(MultiPass { spec, domain, tape, pieces, first_piece })
+        Ok(MultiPass { spec, domain, tape, pieces, first_piece, fetch_ahead: false })
     }
 
     /// What it computes.
@@ -168,6 +170,10 @@ unsafe impl Kernel for MultiPass {
         if stage == 0 { self.first_tasks() } else { self.spec.reduces.len() }
     }
 
+    fn operands_are_far(&mut self) {
+        self.fetch_ahead = true;
+    }
+
     fn local_words(&self) -> usize {
         self.tape.scratch.next_multiple_of(UNIFORM) + CELL * self.spec.reduces.len()
     }
@@ -211,7 +217,10 @@ unsafe impl Kernel for MultiPass {
                     |j: usize| unsafe { operands.ptr(piece.segment * each + self.spec.loads + j).add(start) };
                 // SAFETY: blocks of different tasks are disjoint; values have the block's words.
                 unsafe {
-                    frame.run(block, |load| base(piece.segment, load), target);
+                    let next =
+                        Block { column: start + words, words: BLOCK.min(piece.end - start - words), ..block };
+                    let next = (self.fetch_ahead && next.words > 0).then_some((next, words as isize));
+                    frame.run(block, next, |load| base(piece.segment, load), target);
                     for j in 0..self.spec.stores.len() {
                         frame.store(j, target(j), words);
                     }

@@ -81,6 +81,8 @@ pub(super) struct Tape {
     store_values: Vec<usize>,
     /// Words of scratch.
     pub scratch: usize,
+    /// Instructions that run over every block.
+    steps: usize,
 }
 
 impl Tape {
@@ -130,6 +132,7 @@ impl Tape {
             aliases,
             store_values: stores.iter().map(|s| s.value).collect(),
             scratch: 0,
+            steps: 0,
         };
         // Released scratch blocks, by their first word.
         let mut free: Vec<usize> = Vec::new();
@@ -164,6 +167,7 @@ impl Tape {
             }
             let output = (0..stores.len())
                 .find(|&j| stores[j].value == k && tape.aliases[j].is_none_or(|load| load_last(load) <= k));
+            tape.steps += usize::from(!tape.uniform[k]);
             tape.place[k] = match output {
                 _ if tape.uniform[k] => Place::Scratch(tape.take(UNIFORM)),
                 Some(j) if direct_store => Place::Output(j),
@@ -186,6 +190,41 @@ pub(super) struct Frame<'a> {
     isa: Isa,
     scratch: *mut f32,
     values: [Source; MAX_CODE],
+    ahead: Ahead,
+}
+
+/// Streams fetched ahead at most.
+const STREAMS: usize = 16;
+/// Words of a cache line on every target the kernels are written for.
+const LINE: usize = 16;
+
+/// The memory behind the present block, fetched while that goes through the code. Hardware does not do it: its
+/// prefetchers stop at the ends of pages, which are as long as a block, and memory would wait for the arithmetic.
+struct Ahead {
+    streams: [*const f32; STREAMS],
+    count: usize,
+    /// Lines fetched so far, in the order of streams.
+    done: usize,
+}
+
+impl Ahead {
+    fn push(&mut self, at: *const f32) {
+        if self.count < STREAMS {
+            self.streams[self.count] = at;
+            self.count += 1;
+        }
+    }
+
+    /// Fetches up to the `share`-th of `shares` parts of all lines of blocks of `n` words.
+    fn fetch(&mut self, n: usize, share: usize, shares: usize) {
+        let lines = n.div_ceil(LINE);
+        let end = lines * self.count * share / shares.max(1);
+        while self.done < end {
+            let at = self.streams[self.done / lines].wrapping_add(self.done % lines * LINE);
+            crate::simd::prefetch(at);
+            self.done += 1;
+        }
+    }
 }
 
 impl<'a> Frame<'a> {
@@ -232,21 +271,25 @@ impl<'a> Frame<'a> {
                 Feed::Direct | Feed::RowUniform | Feed::Rows => {}
             }
         }
-        Frame { tape, domain, isa, scratch, values }
+        let ahead = Ahead { streams: [std::ptr::null(); STREAMS], count: 0, done: 0 };
+        Frame { tape, domain, isa, scratch, values, ahead }
     }
 
     /// Runs the code over one block. `base` gives the start of a load's operand, `target` where the block of a
-    /// store goes if that is contiguous.
+    /// store goes if that is contiguous. `next` is a block that follows, to be fetched meanwhile, and the words by
+    /// which its stores lie behind those of this one.
     ///
     /// # Safety
     /// As for [`Frame::new`]; targets have the block's words, which no other task touches.
     pub unsafe fn run(
         &mut self,
         block: Block,
+        next: Option<(Block, isize)>,
         base: impl Fn(usize) -> *const f32,
         target: impl Fn(usize) -> *mut f32,
     ) {
         let n = block.len();
+        self.ahead.count = 0;
         for input in &self.tape.inputs {
             let from = input.load.map(&base);
             // SAFETY: the block lies in the domain, so its words lie in the operand; the scratch is ours.
@@ -257,14 +300,40 @@ impl<'a> Frame<'a> {
                     Feed::Direct => {
                         let at = self.domain.row_start(&input.view, block.row) + block.column as isize;
                         self.values[input.value].ptr = from.map_or(std::ptr::null(), |p| p.offset(at));
+                        if let (Some((next, _)), Some(from)) = (next, from) {
+                            let at = self.domain.row_start(&input.view, next.row) + next.column as isize;
+                            self.ahead.push(from.wrapping_offset(at));
+                        }
                     }
                     Feed::RowUniform => splat(ptr, first(self.domain, input, from, block), UNIFORM),
                     Feed::Rows => fill(self.domain, input, from, block, ptr),
                 }
             }
         }
-        for (k, &instr) in self.tape.code.iter().enumerate() {
-            let dst = match self.tape.place[k] {
+        if let Some((_, distance)) = next {
+            for j in (0..self.tape.aliases.len()).filter(|&j| self.tape.aliases[j].is_none()) {
+                self.ahead.push(target(j).wrapping_offset(distance));
+            }
+        }
+        // SAFETY: inputs are provided; the rest is forwarded from the caller.
+        unsafe { self.compute(n, target) }
+    }
+
+    /// Provides the block of an input from elsewhere.
+    pub fn point(&mut self, input: &Input, ptr: *const f32) {
+        self.values[input.value].ptr = ptr;
+    }
+
+    /// Runs the code over `n` words, whose inputs have been provided.
+    ///
+    /// # Safety
+    /// As for [`Frame::new`]; inputs that are not uniform have `n` words, at most [`BLOCK`], and so have targets,
+    /// which no other task touches.
+    pub unsafe fn compute(&mut self, n: usize, target: impl Fn(usize) -> *mut f32) {
+        let (tape, mut step) = (self.tape, 0);
+        self.ahead.done = 0;
+        for (k, &instr) in tape.code.iter().enumerate() {
+            let dst = match tape.place[k] {
                 Place::Unused | Place::Input(_) => continue,
                 // SAFETY: the place lies inside the scratch.
                 Place::Scratch(at) => unsafe { self.scratch.add(at) },
@@ -274,7 +343,12 @@ impl<'a> Frame<'a> {
                     dst
                 }
             };
+            let words = n;
             let n = if self.tape.uniform[k] { UNIFORM } else { n };
+            if !self.tape.uniform[k] {
+                step += 1;
+                self.ahead.fetch(words, step, tape.steps);
+            }
             // SAFETY: sources have n words, or UNIFORM words and step 0; dst has n; dst is an operand's own
             // memory only where that operand ends.
             unsafe { self.execute(instr, dst, n) };

@@ -26,6 +26,7 @@ pub use weight_grad::WinogradWeightGrad;
 use super::gather::{Image, OUT, PACKED, SRC, WEIGHTS, cut_evenly};
 use super::shape::ConvShape;
 use super::tile::{VECTORS, lanes};
+use crate::fused::Sink;
 use crate::isa::Isa;
 use crate::kernel::{OperandSpec, Operands};
 use axis::Phase;
@@ -286,11 +287,23 @@ impl Winograd {
         (self.src.c + most * self.tile_words()).max(weights::local_words(self))
     }
 
-    /// Runs one task.
+    /// Words of a pixel.
+    pub fn run_words(&self) -> usize {
+        self.out.c
+    }
+
+    /// Runs one task, announcing finished words of the result to `sink`.
     ///
     /// # Safety
     /// As [`Kernel::run`](crate::kernel::Kernel::run).
-    pub unsafe fn run(&self, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
+    pub unsafe fn run(
+        &self,
+        stage: usize,
+        task: usize,
+        operands: &Operands<'_>,
+        local: &mut [f32],
+        sink: Option<&dyn Sink>,
+    ) {
         assert!(local.len() >= self.local_words(), "too little local scratch");
         if stage == 0 {
             // SAFETY: the caller's promises.
@@ -298,7 +311,7 @@ impl Winograd {
         }
         for block in &self.blocks[self.tasks[task].clone()] {
             let job = &self.jobs[block.job];
-            let body = BlockRun { plan: self, job, block, operands, local: local.as_mut_ptr() };
+            let body = BlockRun { plan: self, job, block, operands, local: local.as_mut_ptr(), sink };
             // SAFETY: the caller's promises.
             unsafe { run_with_points(self.isa, job.axes.each_ref().map(Phase::points), body) }
         }

@@ -4,6 +4,7 @@ use super::super::gather::{Image, OUT, PACKED, SRC};
 use super::super::tile::strip;
 use super::transform::{MAX_POINTS, Points, TILE, WithPoints};
 use super::{Block, Job, Pair, Winograd};
+use crate::fused::Sink;
 use crate::gemm::product;
 use crate::kernel::Operands;
 use crate::simd::Simd;
@@ -21,6 +22,8 @@ pub(super) struct BlockRun<'a> {
     pub operands: &'a Operands<'a>,
     /// A row of zeros, transformed tiles, products.
     pub local: *mut f32,
+    /// Where finished pixels are announced.
+    pub sink: Option<&'a dyn Sink>,
 }
 
 impl BlockRun<'_> {
@@ -30,6 +33,21 @@ impl BlockRun<'_> {
         let (tiles, across) = (self.job.tiles(), self.job.axes[1].tiles());
         let at = self.block.first + i;
         (at / tiles, [at % tiles / across, at % across])
+    }
+
+    /// Names the pixels of the `i`-th tile: first word, words.
+    fn pixels(&self, i: usize, mut each: impl FnMut(usize, usize)) {
+        let BlockRun { plan, job, .. } = self;
+        let (image, place) = self.tile(i);
+        let first = place.map(|at| at * TILE);
+        let [rows, columns] = [0, 1].map(|axis| TILE.min(job.axes[axis].count - first[axis]));
+        let [y, x] = &job.axes;
+        for a in 0..rows {
+            let row = (image * plan.out.h + y.first + y.step * (first[0] + a)) * plan.out.w;
+            for b in 0..columns {
+                each((row + x.first + x.step * (first[1] + b)) * plan.out.c, plan.out.c);
+            }
+        }
     }
 }
 
@@ -61,7 +79,15 @@ impl WithPoints for BlockRun<'_> {
                 );
             }
             for i in 0..block.count {
+                if let Some(sink) = run.sink
+                    && i + 1 < block.count
+                {
+                    run.pixels(i + 1, |at, words| sink.soon(at, words));
+                }
                 transform_products::<S, Y, X>(s, &run, i, products);
+                if let Some(sink) = run.sink {
+                    run.pixels(i, |at, words| sink.done(at, words));
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ const BOUND: f64 = 1e-5;
 struct Forced<P>(P);
 
 macro_rules! forced {
-    ($plan:ty) => {
+    ($plan:ty $(, $sink:expr)?) => {
         // SAFETY: as for the kernels that run the same plans.
         unsafe impl Kernel for Forced<$plan> {
             fn name(&self) -> &'static str {
@@ -45,12 +45,12 @@ macro_rules! forced {
                 local: &mut [f32],
             ) {
                 // SAFETY: forwarded from the caller.
-                unsafe { self.0.run(stage, task, operands, local) }
+                unsafe { self.0.run(stage, task, operands, local $(, $sink)?) }
             }
         }
     };
 }
-forced!(Winograd);
+forced!(Winograd, None);
 forced!(WinogradWeightGrad);
 
 fn shape(
