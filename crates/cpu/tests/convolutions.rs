@@ -58,8 +58,12 @@ fn direct_and_winograd_convolutions_keep_their_bounds() {
     for isa in Isa::available() {
         for (algorithm, bound) in [(Algorithm::Direct, 2e-6), (Algorithm::Any, 1e-5)] {
             let run = |threads| {
-                let options =
-                    ExecutorOptions { threads: Some(threads), isa: Some(isa), convolutions: Some(algorithm) };
+                let options = ExecutorOptions {
+                    threads: Some(threads),
+                    isa: Some(isa),
+                    convolutions: Some(algorithm),
+                    ..ExecutorOptions::default()
+                };
                 outputs(&function, &inputs, options)
             };
             let got = run(2);
@@ -68,7 +72,7 @@ fn direct_and_winograd_convolutions_keep_their_bounds() {
                 assert!(error < bound, "{isa:?}, {algorithm:?}, {name}: relative error {error:e}");
             }
             assert_eq!(got, run(3), "{isa:?}, {algorithm:?}: the number of threads matters");
-            let target = ganymede_cpu::Target { isa, convolutions: algorithm };
+            let target = ganymede_cpu::Target { convolutions: algorithm, ..isa.into() };
             let kernels = plan(&function, target).unwrap().kernels;
             let winograd: usize = kernels.iter().filter(|k| k.0.starts_with("winograd")).map(|k| k.1).sum();
             // Forward and input gradient of each of the two.

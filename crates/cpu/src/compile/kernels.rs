@@ -127,7 +127,7 @@ impl Lowering<'_, '_> {
             |message: String| CpuError::Kernel { op: node.op.name(), path: node.path.to_string(), message };
         let shape = |i: usize| &f.ty(node.inputs[i]).shape;
         let dtype = |i: usize| f.ty(node.inputs[i]).dtype;
-        let Target { isa, convolutions } = self.target;
+        let Target { isa, convolutions, precision: _ } = self.target;
         Ok(match &node.op {
             Op::MatMul { trans_a, trans_b } => {
                 let (a, rank) = (shape(0), node.ty.rank());
