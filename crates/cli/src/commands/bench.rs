@@ -1,4 +1,4 @@
-use super::executor;
+use super::{executor, tell_precision};
 use crate::args::Bench;
 use crate::say::say;
 use anyhow::{Context, bail};
@@ -44,6 +44,7 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
         if options.profile {
             child.arg("--profile");
         }
+        child.args(["--precision", options.precision.name()]);
         if let Some(threads) = options.threads {
             child.args(["--threads", &threads.to_string()]);
         }
@@ -60,8 +61,11 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
 }
 
 fn one(options: &Bench, name: &str) -> anyhow::Result<()> {
-    let objective = Objective::new(Workload::find(name)?.recipe()?)?;
-    let m = measure(objective, executor(options.threads)?, options.profile)?;
+    let mut recipe = Workload::find(name)?.recipe()?;
+    recipe.train.precision = options.precision.into();
+    let executor = executor(options.threads)?;
+    tell_precision(&executor, options.precision);
+    let m = measure(Objective::new(recipe)?, executor, options.profile)?;
     if options.json {
         say!("{}", serde_json::to_string(&m)?)?;
         return Ok(());

@@ -35,6 +35,8 @@ pub struct Measurement {
     pub threads: usize,
     /// Instruction set used.
     pub isa: String,
+    /// Arithmetic of the contractions: `f32` or `bf16`.
+    pub precision: &'static str,
     /// Time by kernel, where asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<KernelTime>,
@@ -82,6 +84,7 @@ struct Steps {
 impl Steps {
     fn new(objective: Objective, executor: Arc<Executor>) -> Result<Self, Error> {
         let mut session = Session::new(executor, objective.initial_state(0)?);
+        session.set_precision(objective.recipe.train.precision.into());
         let due = vec![true; objective.regularizers.len()];
         let critic = session.add_phase("discriminator", &objective.discriminator_phase(&due)?)?;
         let generator = session.add_phase("generator", &objective.generator_phase()?)?;
@@ -149,6 +152,7 @@ pub fn measure(objective: Objective, executor: Arc<Executor>, profile: bool) -> 
     let median = times[REPETITIONS / 2];
     let flops: u64 =
         [steps.critic, steps.generator].iter().map(|&p| steps.session.stats(p).contraction_flops).sum();
+    let precision = steps.session.precision().name();
     let rss_mb = peak_rss_mb();
     let planned_mb = steps.session.memory_bytes() as u64 >> 20;
     let kernels = if profile { kernel_times(&mut steps)? } else { Vec::new() };
@@ -162,6 +166,7 @@ pub fn measure(objective: Objective, executor: Arc<Executor>, profile: bool) -> 
         planned_mb,
         threads,
         isa,
+        precision,
         kernels,
     })
 }
