@@ -8,6 +8,7 @@
 //! * [`machine`]: a checked list of kernel calls, run as one parallel region;
 //! * [`conv`]: the convolution triad;
 //! * [`gemm`]: matrix products;
+//! * [`pairs`]: bf16 and the tile that multiplies pairs of them;
 //! * [`pass`]: fused elementwise passes and reductions;
 //! * [`movement`]: copies between strided layouts;
 //! * [`select`]: kernels that choose by index;
@@ -22,6 +23,7 @@ pub mod isa;
 pub mod kernel;
 pub mod machine;
 pub mod movement;
+pub mod pairs;
 pub mod pass;
 pub mod pool;
 pub mod random;
