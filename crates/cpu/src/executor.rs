@@ -2,7 +2,7 @@
 
 use crate::error::CpuError;
 use ganymede_kernels::conv::Algorithm;
-use ganymede_kernels::isa::{Isa, IsaError};
+use ganymede_kernels::isa::{Isa, IsaError, has_bf16};
 use ganymede_kernels::pool::Pool;
 use std::sync::Arc;
 
@@ -78,20 +78,6 @@ pub struct Target {
 impl From<Isa> for Target {
     fn from(isa: Isa) -> Target {
         Target { isa, convolutions: Algorithm::Any, precision: Precision::F32 }
-    }
-}
-
-/// Whether contractions in bf16 are fast: the instruction set is the one whose kernels use `avx512_bf16`, and the CPU
-/// has it.
-pub fn has_bf16(isa: Isa) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        isa == Isa::Avx512 && isa.supported() && std::arch::is_x86_feature_detected!("avx512bf16")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = isa;
-        false
     }
 }
 

@@ -10,8 +10,8 @@ use ganymede_graph::ops::window::{WindowGeometry, WindowKind};
 use ganymede_graph::types::strides;
 use ganymede_graph::{DType, Node, NodeId, Op};
 use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
-use ganymede_kernels::gemm::{MatMul, MatMulShape};
-use ganymede_kernels::kernel::Kernel;
+use ganymede_kernels::gemm::{MatMul, MatMulShape, MixedMatMul};
+use ganymede_kernels::kernel::{Kernel, Mixed};
 use ganymede_kernels::movement::{CopySource, StridedCopy};
 use ganymede_kernels::pass::{BinaryOp, Instr, Load, PassSpec, Store, UnaryOp, Variance, row_major};
 use ganymede_kernels::random::PhiloxBits;
@@ -143,7 +143,15 @@ impl Lowering<'_, '_> {
                     a_batched: true,
                     b_batched: true,
                 };
-                Box::new(MatMul::new(isa, shape))
+                // Rounded operands lie in f32 words here, so products in f32 are those of bf16 where no other kernel is.
+                let mixed = match dtype(0) {
+                    DType::Bf16 => MixedMatMul::new(isa, shape, Mixed::F32),
+                    DType::F32 | DType::I32 | DType::U32 | DType::Bool => None,
+                };
+                match mixed {
+                    Some(kernel) => Box::new(kernel),
+                    None => Box::new(MatMul::new(isa, shape)),
+                }
             }
             Op::Conv(kind, geometry) => {
                 let (a, b, out) = (shape(0), shape(1), &node.ty.shape);
