@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use ganymede_cpu::Precision;
 use std::path::PathBuf;
 
 /// Train, judge and sample generative adversarial networks.
@@ -53,6 +54,13 @@ fn threshold(text: &str) -> Result<f64, String> {
     }
 }
 
+fn precision(text: &str) -> Result<Precision, String> {
+    Precision::ALL
+        .into_iter()
+        .find(|p| p.name() == text)
+        .ok_or_else(|| "expected f32, or bf16 for operands of 16 bits with sums in f32".into())
+}
+
 fn threads(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => {
@@ -60,6 +68,14 @@ fn threads(text: &str) -> Result<usize, String> {
         }
         Ok(n) if n <= 1024 => Ok(n),
         _ => Err("expected a whole number from 1 to 1024".into()),
+    }
+}
+
+impl Train {
+    /// The changes of the recipe that are asked for, those with an option of their own among them.
+    pub fn changes(&self) -> Vec<String> {
+        let precision = self.precision.map(|p| format!("train.precision={p}"));
+        self.set.iter().cloned().chain(precision).collect()
     }
 }
 
@@ -71,6 +87,7 @@ Examples:
   ganymede train mnist/ --recipe dcgan28 --minutes 5    IDX files, as MNIST and Fashion-MNIST come
   ganymede train synthetic:ring8                        a mixture of eight Gaussians
   ganymede train mnist/ --set lr=1e-4 --set batch=32    change a recipe without a file
+  ganymede train mnist/ --precision bf16                faster, where the CPU has bf16
   ganymede train mnist/ --recipe r3-28 --dry-run        networks, memory and work, without training
   ganymede train --resume runs/r3-28-1                  go on where a run stopped
 
@@ -111,9 +128,10 @@ pub struct Train {
     /// Print the resolved recipe, the networks, memory and work of a step, and stop.
     #[arg(long)]
     pub dry_run: bool,
-    /// Arithmetic of the contractions.
-    #[arg(long, value_name = "P", default_value = "f32", value_parser = ["f32"], hide_possible_values = true)]
-    pub precision: String,
+    /// Arithmetic of matrix products and convolutions: f32, or bf16 with sums in f32, which is faster on CPUs that have
+    /// it (`ganymede doctor` says so). The same as --set train.precision=P [default: the recipe's].
+    #[arg(long, value_name = "f32|bf16", value_parser = precision)]
+    pub precision: Option<Precision>,
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
@@ -144,6 +162,9 @@ pub struct Sample {
     /// smaller PSI is, the more typical and the more alike the samples are.
     #[arg(long, value_name = "PSI", allow_negative_numbers = true, value_parser = threshold)]
     pub truncation: Option<f64>,
+    /// Arithmetic of matrix products and convolutions [default: the run's].
+    #[arg(long, value_name = "f32|bf16", value_parser = precision)]
+    pub precision: Option<Precision>,
     /// A .png file for one picture of all, or a folder for one file each (points: a .png or .csv file).
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,
@@ -168,6 +189,9 @@ pub struct Judge {
     /// Image files of the run's size.
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
+    /// Arithmetic of matrix products and convolutions [default: the run's].
+    #[arg(long, value_name = "f32|bf16", value_parser = precision)]
+    pub precision: Option<Precision>,
     /// Real samples to compare with [default: the run's own data].
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
@@ -235,6 +259,7 @@ Examples:
   ganymede bench                           all workloads
   ganymede bench dcgan28 --threads 1       one of them, on one thread
   ganymede bench dcgan28 --profile         with the time of each kernel and its share of the machine's peak
+  ganymede bench --precision bf16          in mixed precision
   ganymede bench --json                    for comparing with another day
   ganymede bench --growth growth           time over batch, resolution and width, as tables and pictures
   ganymede bench --graph 20000             how long a deep network takes to compile")]
@@ -260,9 +285,9 @@ pub struct Bench {
     #[arg(long, value_name = "NODES", conflicts_with_all = ["workloads", "profile"],
         value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub graph: Option<u64>,
-    /// Arithmetic of the contractions.
-    #[arg(long, value_name = "P", default_value = "f32", value_parser = ["f32"], hide_possible_values = true)]
-    pub precision: String,
+    /// Arithmetic of matrix products and convolutions: f32, or bf16 with sums in f32.
+    #[arg(long, value_name = "f32|bf16", value_parser = precision, default_value = "f32")]
+    pub precision: Precision,
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,

@@ -16,6 +16,9 @@ pub enum CpuError {
     /// `GANYMEDE_CONV` names no algorithm.
     #[error(transparent)]
     Convolutions(#[from] UnknownAlgorithm),
+    /// `GANYMEDE_BF16` says something unknown.
+    #[error("unknown word `{0}`: GANYMEDE_BF16 takes `native` or `everywhere`")]
+    Bf16(String),
     /// The thread pool could not be made.
     #[error(transparent)]
     Pool(#[from] PoolError),

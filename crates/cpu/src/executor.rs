@@ -2,10 +2,68 @@
 
 use crate::error::CpuError;
 use ganymede_kernels::conv::Algorithm;
-use ganymede_kernels::isa::{Isa, IsaError};
+use ganymede_kernels::isa::{Isa, IsaError, has_bf16};
 use ganymede_kernels::peak::{self, Peak, PeakError};
 use ganymede_kernels::pool::Pool;
 use std::sync::Arc;
+
+/// Arithmetic of the contractions: matrix products and convolutions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// f32 throughout.
+    #[default]
+    F32,
+    /// Operands in bf16, sums in f32 ([`mixed_precision`](ganymede_graph::passes::mixed::mixed_precision)).
+    Bf16,
+}
+
+impl Precision {
+    /// Each of them.
+    pub const ALL: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+    /// Name, as on the command line and in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where contractions in bf16 are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bf16 {
+    /// Where the CPU multiplies bf16 itself; elsewhere programs are compiled in f32, which is faster there.
+    Native,
+    /// Everywhere, in plain arithmetic where the CPU has none: slow, for tests.
+    Everywhere,
+}
+
+impl Bf16 {
+    /// The variable that chooses.
+    pub const VARIABLE: &'static str = "GANYMEDE_BF16";
+
+    /// As `GANYMEDE_BF16` says: `native` (the default) or `everywhere`.
+    ///
+    /// # Errors
+    /// It says something else.
+    pub fn from_env() -> Result<Bf16, CpuError> {
+        match std::env::var(Self::VARIABLE).as_deref() {
+            Err(std::env::VarError::NotPresent) | Ok("" | "native") => Ok(Bf16::Native),
+            Ok("everywhere") => Ok(Bf16::Everywhere),
+            Ok(other) => Err(CpuError::Bf16(other.to_string())),
+            Err(std::env::VarError::NotUnicode(other)) => {
+                Err(CpuError::Bf16(other.to_string_lossy().into_owned()))
+            }
+        }
+    }
+}
 
 /// What programs are compiled for: everything beside the function that their kernels and bits depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,11 +75,13 @@ pub struct Target {
     /// Whether passes over the result of a contraction run with it where they can. Elementwise results are the same
     /// bits either way; sums over them are added in another order.
     pub fuse: bool,
+    /// Arithmetic of contractions.
+    pub precision: Precision,
 }
 
 impl From<Isa> for Target {
     fn from(isa: Isa) -> Target {
-        Target { isa, convolutions: Algorithm::Any, fuse: true }
+        Target { isa, convolutions: Algorithm::Any, fuse: true, precision: Precision::F32 }
     }
 }
 
@@ -36,12 +96,15 @@ pub struct ExecutorOptions {
     pub convolutions: Option<Algorithm>,
     /// Runs every pass apart from contractions, for comparison: see [`Target::fuse`].
     pub unfused: bool,
+    /// Where bf16 is run; [`Bf16::from_env`] if `None`.
+    pub bf16: Option<Bf16>,
 }
 
 /// A target and a persistent pool of threads, shared by sessions.
 #[derive(Debug)]
 pub struct Executor {
     target: Target,
+    bf16: Bf16,
     pub(crate) pool: Pool,
 }
 
@@ -60,10 +123,9 @@ impl Executor {
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let convolutions = options.convolutions.map_or_else(Algorithm::from_env, Ok)?;
-        Ok(Arc::new(Executor {
-            target: Target { isa, convolutions, fuse: !options.unfused },
-            pool: Pool::new(threads)?,
-        }))
+        let bf16 = options.bf16.map_or_else(Bf16::from_env, Ok)?;
+        let target = Target { isa, convolutions, fuse: !options.unfused, precision: Precision::F32 };
+        Ok(Arc::new(Executor { target, bf16, pool: Pool::new(threads)? }))
     }
 
     /// The instruction set.
@@ -71,9 +133,23 @@ impl Executor {
         self.target.isa
     }
 
-    /// What programs are compiled for.
+    /// What programs in f32 are compiled for.
     pub fn target(&self) -> Target {
         self.target
+    }
+
+    /// The precision that programs get where `wanted` is asked for: f32 in place of a bf16 that the CPU, or the
+    /// instruction set chosen, does not have.
+    pub fn precision(&self, wanted: Precision) -> Precision {
+        match (wanted, self.bf16) {
+            (Precision::Bf16, Bf16::Native) if !has_bf16(self.target.isa) => Precision::F32,
+            (Precision::F32 | Precision::Bf16, Bf16::Native | Bf16::Everywhere) => wanted,
+        }
+    }
+
+    /// What programs are compiled for where `wanted` is asked for.
+    pub fn target_at(&self, wanted: Precision) -> Target {
+        Target { precision: self.precision(wanted), ..self.target }
     }
 
     /// Number of threads.

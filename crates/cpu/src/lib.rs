@@ -15,9 +15,9 @@ mod stats;
 mod store;
 
 pub use error::CpuError;
-pub use executor::{Executor, ExecutorOptions, Target};
+pub use executor::{Bf16, Executor, ExecutorOptions, Precision, Target};
 pub use ganymede_kernels::conv::Algorithm;
-pub use ganymede_kernels::isa::Isa;
+pub use ganymede_kernels::isa::{Isa, has_bf16};
 pub use ganymede_kernels::machine::RunReport;
 pub use session::{PhaseId, ProfileEntry, Session};
 pub use stats::{PhaseStats, plan};

@@ -2,7 +2,7 @@
 
 use crate::compile::{FeedRef, Program, Where, compile};
 use crate::error::CpuError;
-use crate::executor::Executor;
+use crate::executor::{Executor, Precision};
 use crate::stats::PhaseStats;
 use crate::store::StateStore;
 use ganymede_graph::{Function, TensorType};
@@ -67,6 +67,7 @@ pub struct Session {
     phases: Vec<Phase>,
     compiled: usize,
     profiling: bool,
+    precision: Precision,
 }
 
 impl Session {
@@ -79,7 +80,19 @@ impl Session {
             phases: Vec::new(),
             compiled: 0,
             profiling: false,
+            precision: Precision::F32,
         }
+    }
+
+    /// Asks for a precision of the contractions of phases that are added from now on.
+    pub fn set_precision(&mut self, wanted: Precision) {
+        self.precision = wanted;
+    }
+
+    /// The precision that phases get, which may be f32 in place of a bf16 that was asked for
+    /// ([`Executor::precision`]).
+    pub fn precision(&self) -> Precision {
+        self.executor.precision(self.precision)
     }
 
     /// What phases run on.
@@ -103,7 +116,7 @@ impl Session {
     /// The function is not valid, state is missing or of another type (all of it is listed), a kernel refuses
     /// a shape, or memory is short.
     pub fn add_phase(&mut self, name: &str, function: &Function) -> Result<PhaseId, CpuError> {
-        let program = compile(function, self.executor.target())?;
+        let program = compile(function, self.executor.target_at(self.precision))?;
         self.compiled += 1;
         let slots = self.bind_state(name, &program)?;
         let memory = |what: &str, words: usize| {

@@ -62,7 +62,7 @@ fn direct_and_winograd_convolutions_keep_their_bounds() {
                     threads: Some(threads),
                     isa: Some(isa),
                     convolutions: Some(algorithm),
-                    unfused: false,
+                    ..ExecutorOptions::default()
                 };
                 outputs(&function, &inputs, options)
             };

@@ -43,7 +43,7 @@ impl Objective {
     }
 }
 
-/// Plans every phase of a step and adds up.
+/// Plans every phase of a step for a target, its precision included, and adds up.
 pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let mut phases = Vec::new();
     for due in objective.due_sets() {

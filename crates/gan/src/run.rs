@@ -225,6 +225,14 @@ impl Run {
             (progress.rollbacks, progress.lr_scale, progress.rolled_back_to) = (0, 1.0, None);
             progress.skipped_in_a_row = 0;
         }
+        let (was, now) = (before.train.precision, recipe.train.precision);
+        if was != now {
+            notes.push(format!(
+                "the precision has changed from {} to {}: the run goes on, but not bit for bit as it would have",
+                ganymede_cpu::Precision::from(was),
+                ganymede_cpu::Precision::from(now)
+            ));
+        }
         let step = progress.step;
         let trainer = Trainer::resume(Objective::new(recipe)?, dataset.clone(), executor, seed, checkpoint)?;
         let saved = Some((step, Instant::now(), Duration::ZERO));

@@ -170,6 +170,7 @@ impl Trainer {
         }
         let loader = Loader::new(dataset, objective.recipe.train.batch, seed, progress.cursor)?;
         let mut session = Session::new(executor, store);
+        session.set_precision(objective.recipe.train.precision.into());
         let mut critics = Vec::new();
         for due in objective.due_sets() {
             let phase =

@@ -10,6 +10,43 @@ use crate::isa::Isa;
 /// Everything is stored in 4-byte words: f32 as such, i32 and u32 bit for bit, bool as the u32 words 0 and 1.
 pub const WORD: usize = 4;
 
+/// How the elements of an operand are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// One f32 a word.
+    F32,
+    /// Two bf16 (the upper half of an f32) a word, in memory order: on little-endian machines element `2 i` is the
+    /// low half of word `i`. The last word of an odd number of elements has an unused half.
+    Bf16,
+}
+
+impl Element {
+    /// Words that hold `elements` elements.
+    pub fn words(self, elements: usize) -> usize {
+        match self {
+            Element::F32 => elements,
+            Element::Bf16 => elements.div_ceil(2),
+        }
+    }
+}
+
+/// How the operands of a kernel in mixed precision are stored, in the kernel's order. Whatever the storage, products
+/// are those of operands rounded to bf16, and sums are f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mixed {
+    /// The first operand.
+    pub a: Element,
+    /// The second operand.
+    pub b: Element,
+    /// The result; as [`Element::Bf16`] the f32 sums rounded to nearest even.
+    pub out: Element,
+}
+
+impl Mixed {
+    /// All operands stored as f32.
+    pub const F32: Mixed = Mixed { a: Element::F32, b: Element::F32, out: Element::F32 };
+}
+
 /// How a kernel touches an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {

@@ -8,6 +8,7 @@
 //! * [`machine`]: a checked list of kernel calls, run as one parallel region;
 //! * [`conv`]: the convolution triad;
 //! * [`gemm`]: matrix products;
+//! * [`pairs`]: bf16 and the tile that multiplies pairs of them;
 //! * [`pass`]: fused elementwise passes and reductions;
 //! * [`fused`]: contractions whose results go through a pass as they are made;
 //! * [`movement`]: copies between strided layouts;
@@ -25,6 +26,7 @@ pub mod isa;
 pub mod kernel;
 pub mod machine;
 pub mod movement;
+pub mod pairs;
 pub mod pass;
 pub mod peak;
 pub mod pool;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 const COMPARED: usize = 1024;
 
 pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
-    let mut loaded = load(&options.run, options.threads)?;
+    let mut loaded = load(&options.run, options.threads, options.precision)?;
     let shape = loaded.objective.recipe.data.shape.clone();
     if shape.len() != 3 {
         bail!("this run makes samples of shape {shape:?}, not images: judge takes image files");

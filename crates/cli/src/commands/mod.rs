@@ -13,7 +13,7 @@ use crate::say::complain;
 use anyhow::Context;
 use ganymede::checkpoint::{self, Checkpoint};
 use ganymede::{Objective, Recipe};
-use ganymede_cpu::{CpuError, Executor, ExecutorOptions, Session};
+use ganymede_cpu::{CpuError, Executor, ExecutorOptions, Precision, Session};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,7 +36,20 @@ fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {
         // The instruction set is not named on the command line, so an error about it says where it comes from.
         Err(error @ CpuError::Convolutions(_)) => Err(error).context("environment variable GANYMEDE_CONV"),
         Err(error @ CpuError::Isa(_)) => Err(error).context("environment variable GANYMEDE_ISA"),
+        Err(error @ CpuError::Bf16(_)) => Err(error).context("environment variable GANYMEDE_BF16"),
         other => Ok(other?),
+    }
+}
+
+/// Says on standard error where programs do not get the precision that is asked for.
+fn tell_precision(executor: &Executor, wanted: Precision) {
+    let given = executor.precision(wanted);
+    if given != wanted {
+        complain!(
+            "note: this CPU, or the instruction set in use ({}), has no fast {wanted} (avx512_bf16): computing in \
+             {given}, which is slower than {wanted} elsewhere, and as exact or more",
+            executor.isa().name()
+        );
     }
 }
 
@@ -49,8 +62,8 @@ struct Loaded {
     images: u64,
 }
 
-/// Loads a run folder or checkpoint; what had to be passed over is said on standard error.
-fn load(path: &Path, threads: Option<usize>) -> anyhow::Result<Loaded> {
+/// Loads a run folder or checkpoint, to be used in its own precision unless another is given; what had to be passed over is said on standard error.
+fn load(path: &Path, threads: Option<usize>, precision: Option<Precision>) -> anyhow::Result<Loaded> {
     let (checkpoint, warnings) = checkpoint::open(path)?;
     for warning in warnings {
         complain!("warning: {warning}");
@@ -58,6 +71,10 @@ fn load(path: &Path, threads: Option<usize>) -> anyhow::Result<Loaded> {
     let Checkpoint { path, progress, store } = checkpoint;
     let recipe = Recipe::parse(&format!("recipe in {}", path.display()), &progress.recipe, &[])?;
     let objective = Objective::new(recipe)?;
-    let session = Session::new(executor(threads)?, store);
+    let executor = executor(threads)?;
+    let precision = precision.unwrap_or(objective.recipe.train.precision.into());
+    tell_precision(&executor, precision);
+    let mut session = Session::new(executor, store);
+    session.set_precision(precision);
     Ok(Loaded { objective, session, checkpoint: path, step: progress.step, images: progress.images })
 }

@@ -52,7 +52,7 @@ fn drawn(sampler: &mut Sampler, loaded: &mut Loaded, count: usize) -> anyhow::Re
 }
 
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
-    let mut loaded = load(&options.run, options.threads)?;
+    let mut loaded = load(&options.run, options.threads, options.precision)?;
     let shape = loaded.objective.recipe.data.shape.clone();
     let count = options.n as usize;
     let mut sampler = match options.truncation {

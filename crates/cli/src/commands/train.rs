@@ -1,4 +1,4 @@
-use super::executor;
+use super::{executor, tell_precision};
 use crate::args::Train;
 use crate::human;
 use crate::progress::Progress;
@@ -11,7 +11,7 @@ use ganymede::networks::Side;
 use ganymede::recipe::reaches;
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
 use ganymede::{Error, Objective, Recipe};
-use ganymede_cpu::Executor;
+use ganymede_cpu::{Executor, Target};
 use ganymede_data::{Dataset, OpenOptions, open};
 use ganymede_nn::LayerRow;
 use ganymede_nn::summary::bytes;
@@ -30,16 +30,16 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let dataset_for = |spec: &str| open(spec, &OpenOptions { seed: options.seed, ..OpenOptions::default() });
     let (recipe, dataset) = match (&options.recipe, &options.data) {
         (Some(name), data) => {
-            let recipe = Recipe::load(name, &options.set)?;
+            let recipe = Recipe::load(name, &options.changes())?;
             let dataset = dataset_for(data.as_deref().unwrap_or(&recipe.data.default))?;
             (recipe, dataset)
         }
         (None, Some(data)) => {
             let dataset = dataset_for(data)?;
-            (Recipe::load(fitting(&dataset)?, &options.set)?, dataset)
+            (Recipe::load(fitting(&dataset)?, &options.changes())?, dataset)
         }
         (None, None) => {
-            let recipe = Recipe::load(DEFAULT_RECIPE, &options.set)?;
+            let recipe = Recipe::load(DEFAULT_RECIPE, &options.changes())?;
             let dataset = dataset_for(&recipe.data.default)?;
             (recipe, dataset)
         }
@@ -48,13 +48,14 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let length = length(options).unwrap_or(Length::Images(recipe.train.images));
     let executor = executor(options.threads)?;
     let objective = Objective::new(recipe.clone())?;
+    tell_precision(&executor, recipe.train.precision.into());
     if options.dry_run {
         return dry_run(options, &objective, &dataset, length, &executor);
     }
     // Refuses what cannot train before it makes a folder.
     planned_images(length, &recipe, &dataset)?;
     check_fit(&objective, &dataset)?;
-    let cost = ganymede::cost::of_run(&objective, executor.target())?;
+    let cost = ganymede::cost::of_run(&objective, target(&objective, &executor))?;
     let folder = match &options.out {
         Some(root) => RunFolder::create(root)?,
         None => RunFolder::create_unused(&recipe.name)?,
@@ -63,9 +64,20 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     announce(options, &objective, &cost, &dataset, &executor, &root, options.seed);
     let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
     if options.json {
-        tell!("{}", serde_json::json!({"event": "begin", "run": root, "step": 0, "images": 0}));
+        tell!(
+            "{}",
+            serde_json::json!({
+                "event": "begin", "run": root, "step": 0, "images": 0,
+                "precision": run.trainer().session().precision().name(),
+            })
+        );
     }
     finish(options, &root, run)
+}
+
+/// What the phases of a run are compiled for.
+fn target(objective: &Objective, executor: &Executor) -> Target {
+    executor.target_at(objective.recipe.train.precision.into())
 }
 
 fn length(options: &Train) -> Option<Length> {
@@ -129,12 +141,13 @@ fn announce(
     let parameters = |side| objective.params(side).count_trainable() as u64;
     let (g, d) = (parameters(Side::Generator), parameters(Side::Discriminator));
     tell!(
-        "Training {} on {} with seed {}, {} threads, {}.",
+        "Training {} on {} with seed {}, {} threads, {}, {}.",
         objective.recipe.name,
         dataset.spec(),
         seed,
         executor.threads(),
-        executor.isa().name()
+        executor.isa().name(),
+        target(objective, executor).precision
     );
     tell!("The generator has {} parameters, the discriminator {}.", human::count(g), human::count(d));
     tell!(
@@ -229,11 +242,12 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let Some(begun) = stored.run.clone() else {
         bail!("{}: the checkpoint names no run to go on with", checkpoint.path.display());
     };
-    let mut recipe = match (&options.recipe, options.set.is_empty()) {
+    let changes = options.changes();
+    let mut recipe = match (&options.recipe, changes.is_empty()) {
         (None, true) => stored,
-        (None, false) => Recipe::parse("recipe of the run", &checkpoint.progress.recipe, &options.set)?,
+        (None, false) => Recipe::parse("recipe of the run", &checkpoint.progress.recipe, &changes)?,
         (Some(name), _) => {
-            let given = Recipe::load(name, &options.set)?;
+            let given = Recipe::load(name, &changes)?;
             refuse_another(&checkpoint.path, &stored, &given)?;
             given
         }
@@ -272,14 +286,21 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     }
     let executor = executor(options.threads)?;
     let objective = Objective::new(recipe.clone())?;
+    tell_precision(&executor, recipe.train.precision.into());
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
-    let cost = ganymede::cost::of_run(&objective, executor.target())?;
+    let cost = ganymede::cost::of_run(&objective, target(&objective, &executor))?;
     announce(options, &objective, &cost, &dataset, &executor, &root, begun.seed);
     let run = Run::resume(folder, recipe, checkpoint, dataset, executor, begun.seed, longer)?;
     if options.json {
         let images = run.trainer().progress().images;
-        tell!("{}", serde_json::json!({"event": "resume", "run": root, "step": step, "images": images}));
+        tell!(
+            "{}",
+            serde_json::json!({
+                "event": "resume", "run": root, "step": step, "images": images,
+                "precision": run.trainer().session().precision().name(),
+            })
+        );
     } else {
         tell!("Resumed at step {step}.");
     }
@@ -302,9 +323,10 @@ fn finished_already(
     if longer.is_some() || done < progress.total_images || !folder.sample(progress.step).exists() {
         return Ok(false);
     }
-    if !options.set.is_empty() {
+    if !options.changes().is_empty() {
+        let option = if options.set.is_empty() { "--precision" } else { "--set" };
         bail!(
-            "{root}: the run is finished, after {done} images, so --set would change nothing: add --images N to go on"
+            "{root}: the run is finished, after {done} images, so {option} would change nothing: add --images N to go on"
         );
     }
     if options.json {
@@ -348,7 +370,7 @@ fn dry_run(
     executor: &Executor,
 ) -> anyhow::Result<ExitCode> {
     check_fit(objective, dataset)?;
-    let cost = ganymede::cost::of_run(objective, executor.target())?;
+    let cost = ganymede::cost::of_run(objective, target(objective, executor))?;
     let memory = Memory::of_run(&cost, objective, dataset, executor.threads());
     let images = planned_images(length, &objective.recipe, dataset)?;
     if options.json {
@@ -371,6 +393,7 @@ fn dry_run(
                 "process": memory.process, "calls": memory.calls, "state": memory.state, "scratch": memory.scratch,
                 "feeds": memory.feeds, "threads": memory.threads, "data": memory.data, "samples": memory.samples,
             },
+            "precision": target(objective, executor).precision.name(),
         });
         say!("{line}")?;
         return Ok(ExitCode::SUCCESS);

@@ -1,10 +1,11 @@
 //! Rewrites of the graph that pay on this executor: less work for each element of a large domain at the price of
 //! a little on a small one. They hold for real numbers; in f32 results differ by rounding.
 
+use crate::executor::Precision;
 use ganymede_graph::ops::elementwise::{Binary, Unary};
 use ganymede_graph::ops::reduce::{Reduction, reduced_shape};
 use ganymede_graph::passes::rewrite::{Rewriter, rewrite};
-use ganymede_graph::passes::{Pass, cse, dce, fold};
+use ganymede_graph::passes::{Pass, cse, dce, fold, mixed, simplify};
 use ganymede_graph::{DType, Function, GraphError, Literal, Node, NodeId, Op, TensorType};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,14 +20,35 @@ const PASSES: &[Pass] = &[
     Pass { name: "factor merging", run: merge_factors },
     Pass { name: "constant folding", run: fold::fold },
     Pass { name: "common-subexpression elimination", run: cse::merge },
+];
+
+/// After [`PASSES`], which look for contractions of f32: what transposes and factors are there no longer.
+const MIXED: &[Pass] = &[
+    Pass { name: "mixed precision", run: mixed::mixed_precision },
+    Pass { name: "simplification", run: simplify::simplify },
+    Pass { name: "common-subexpression elimination", run: cse::merge },
+];
+
+/// Last.
+const MASKS: &[Pass] = &[
     Pass { name: "masks from outputs", run: super::mask::read_from_output },
     Pass { name: "dead-code elimination", run: dce::eliminate },
 ];
 
+/// After masks of values in bf16, which name conversions that are there already.
+const SHARED: &[Pass] = &[
+    Pass { name: "common-subexpression elimination", run: cse::merge },
+    Pass { name: "dead-code elimination", run: dce::eliminate },
+];
+
 /// Runs all rewrites.
-pub fn factor(function: Function) -> Result<Function, GraphError> {
+pub fn factor(function: Function, precision: Precision) -> Result<Function, GraphError> {
     let mut current = function;
-    for pass in PASSES {
+    let passes: &[&[Pass]] = match precision {
+        Precision::F32 => &[PASSES, MASKS],
+        Precision::Bf16 => &[PASSES, MIXED, MASKS, SHARED],
+    };
+    for pass in passes.iter().copied().flatten() {
         current = (pass.run)(&current);
         current.verify().map_err(|e| e.after(pass.name))?;
     }
@@ -305,7 +327,7 @@ mod tests {
     }
 
     fn rewritten(g: &Graph) -> Function {
-        factor(passes::optimize(&g.finish().unwrap()).unwrap()).unwrap()
+        factor(passes::optimize(&g.finish().unwrap()).unwrap(), Precision::F32).unwrap()
     }
 
     #[test]

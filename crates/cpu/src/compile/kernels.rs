@@ -9,10 +9,12 @@ use ganymede_graph::ops::reduce::Reduction;
 use ganymede_graph::ops::window::{WindowGeometry, WindowKind};
 use ganymede_graph::types::strides;
 use ganymede_graph::{DType, Node, NodeId, Op};
-use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
+use ganymede_kernels::conv::{
+    ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad, MixedConv, MixedWeightGrad,
+};
 use ganymede_kernels::fused::Contraction;
-use ganymede_kernels::gemm::{MatMul, MatMulShape};
-use ganymede_kernels::kernel::Kernel;
+use ganymede_kernels::gemm::{MatMul, MatMulShape, MixedMatMul};
+use ganymede_kernels::kernel::{Kernel, Mixed};
 use ganymede_kernels::movement::{CopySource, StridedCopy};
 use ganymede_kernels::pass::{BinaryOp, Instr, Load, PassSpec, Store, UnaryOp, Variance, row_major};
 use ganymede_kernels::random::PhiloxBits;
@@ -59,6 +61,21 @@ fn around(shape: &[usize], axis: usize) -> [usize; 3] {
     [shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()]
 }
 
+/// The kernels' form of a matrix product of `a` (and its partner) with the given result.
+fn matmul_shape(a: &[usize], result: &[usize], trans_a: bool, trans_b: bool) -> MatMulShape {
+    let rank = result.len();
+    MatMulShape {
+        batch: result[..rank - 2].iter().product(),
+        m: result[rank - 2],
+        n: result[rank - 1],
+        k: if trans_a { a[rank - 2] } else { a[rank - 1] },
+        trans_a,
+        trans_b,
+        a_batched: true,
+        b_batched: true,
+    }
+}
+
 impl Lowering<'_, '_> {
     /// Lowers a root of the kernel family (or a reduction of nothing).
     pub(super) fn kernel(&mut self, id: NodeId) -> Result<(), CpuError> {
@@ -77,9 +94,10 @@ impl Lowering<'_, '_> {
             return Ok(());
         }
         let mut operands: Vec<Slice<ValueId>> = node.inputs.iter().map(|&x| self.operand(x)).collect();
-        let work = match self.contraction(node)? {
-            Some(contraction) => Work::Contraction(contraction),
-            None => Work::Kernel(self.build(node)?),
+        let work = match (self.mixed(node), self.contraction(node)?) {
+            (Some(kernel), _) => Work::Kernel(kernel),
+            (None, Some(contraction)) => Work::Contraction(contraction),
+            (None, None) => Work::Kernel(self.build(node)?),
         };
         operands.push(to);
         if let Op::Variance { .. } = &node.op {
@@ -125,6 +143,38 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
+    /// The kernel of a contraction of bf16 operands, which lie in f32 words, if there is one for its shape. Where there is
+    /// none the kernels for f32 give the same product of rounded operands.
+    fn mixed(&self, node: &Node) -> Option<Box<dyn Kernel>> {
+        let ty = |i: usize| self.analysis.function.ty(node.inputs[i]);
+        let Target { isa, .. } = self.target;
+        if node.inputs.is_empty() || ty(0).dtype != DType::Bf16 {
+            return None;
+        }
+        fn boxed(kernel: impl Kernel + 'static) -> Box<dyn Kernel> {
+            Box::new(kernel)
+        }
+        let shape = |i: usize| &ty(i).shape;
+        match &node.op {
+            Op::MatMul { trans_a, trans_b } => {
+                MixedMatMul::new(isa, matmul_shape(shape(0), &node.ty.shape, *trans_a, *trans_b), Mixed::F32).map(boxed)
+            }
+            Op::Conv(ConvKind::Forward, geometry) => {
+                let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], node.ty.shape[3]);
+                MixedConv::forward(isa, shape, Mixed::F32).map(boxed)
+            }
+            Op::Conv(ConvKind::InputGrad, geometry) => {
+                let shape = conv_shape(geometry, shape(0)[0], node.ty.shape[3], shape(0)[3]);
+                MixedConv::input_grad(isa, shape, Mixed::F32).map(boxed)
+            }
+            Op::Conv(ConvKind::WeightGrad, geometry) => {
+                let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], shape(1)[3]);
+                MixedWeightGrad::new(isa, shape, Mixed::F32).map(boxed)
+            }
+            _ => None,
+        }
+    }
+
     /// The kernel of a product whose result a pass can join: all but the weight gradient, which sums over images.
     fn contraction(&self, node: &Node) -> Result<Option<Box<dyn Contraction>>, CpuError> {
         let shape = |i: usize| &self.analysis.function.ty(node.inputs[i]).shape;
@@ -136,19 +186,7 @@ impl Lowering<'_, '_> {
         let Target { isa, convolutions, .. } = self.target;
         Ok(match &node.op {
             Op::MatMul { trans_a, trans_b } => {
-                let (a, rank) = (shape(0), node.ty.rank());
-                let (m, n) = (node.ty.shape[rank - 2], node.ty.shape[rank - 1]);
-                let k = if *trans_a { a[rank - 2] } else { a[rank - 1] };
-                let shape = MatMulShape {
-                    batch: node.ty.shape[..rank - 2].iter().product(),
-                    m,
-                    n,
-                    k,
-                    trans_a: *trans_a,
-                    trans_b: *trans_b,
-                    a_batched: true,
-                    b_batched: true,
-                };
+                let shape = matmul_shape(shape(0), &node.ty.shape, *trans_a, *trans_b);
                 Some(Box::new(MatMul::new(isa, shape)))
             }
             Op::Conv(ConvKind::Forward, geometry) => {

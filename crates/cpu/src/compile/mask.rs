@@ -3,16 +3,17 @@
 use super::family::{Family, family};
 use ganymede_graph::ops::elementwise::{Binary, Compare};
 use ganymede_graph::passes::rewrite::rewrite;
-use ganymede_graph::{Function, Literal, Node, NodeId, Op};
+use ganymede_graph::{DType, Function, Literal, Node, NodeId, Op};
 use std::collections::HashMap;
 
 /// A leaky ReLU y = x m with m = (x > 0 ? a : b), a > 0 and b >= 0, has y > 0 exactly where x > 0. Where y is kept
 /// anyhow, as an operand of a kernel, and x is what a kernel wrote (with a bias at most), the gradient's m is
-/// computed from y: then nothing reads x again, and y can take over its memory.
+/// computed from y: then nothing reads x again, and y can take over its memory. A y that is kept in bf16 serves as
+/// well: rounding changes no sign, and makes a zero only of what is below every normal number.
 pub fn read_from_output(function: &Function) -> Function {
     let kept = kept(function);
     let masks: HashMap<usize, NodeId> = (0..function.nodes.len())
-        .filter(|&i| kept[i])
+        .filter(|&i| kept[i] != Kept::No)
         .filter_map(|i| Some((i, leaky(function, &function.nodes[i])?)))
         .collect();
     let mut old = (0..function.nodes.len()).filter(|&i| !matches!(function.nodes[i].op, Op::Input { .. }));
@@ -27,8 +28,15 @@ pub fn read_from_output(function: &Function) -> Function {
                 *input = replaced.get(input).copied().unwrap_or(*input);
             }
             let (inputs, path) = (node.inputs.clone(), node.path.clone());
-            let y = new.push_typed(node);
+            let mut y = new.push_typed(node);
+            let written = y;
             if let Some(mask) = masks.get(&index) {
+                if kept[index] == Kept::Bf16 {
+                    // The same conversion as the kernel's, with which it will be merged.
+                    for dtype in [DType::Bf16, DType::F32] {
+                        y = new.push(Op::Convert(dtype), vec![y], &path);
+                    }
+                }
                 let place = function.nodes[index].inputs.iter().position(|x| x == mask).unwrap_or_default();
                 let mask = inputs[place];
                 let select = new.node(mask).clone();
@@ -38,18 +46,37 @@ pub fn read_from_output(function: &Function) -> Function {
                 let again = new.push(Op::Select, again, &path);
                 replaced.insert(mask, again);
             }
-            y
+            written
         },
     )
 }
 
-/// Values that a kernel reads from memory, themselves or under another shape.
-fn kept(function: &Function) -> Vec<bool> {
-    let mut kept = vec![false; function.nodes.len()];
+/// Whether a value is in memory for a kernel to read, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    No,
+    Itself,
+    /// Only its conversion to bf16.
+    Bf16,
+}
+
+/// What kernels read from memory of each value, under its own shape or another.
+fn kept(function: &Function) -> Vec<Kept> {
+    let mut kept = vec![Kept::No; function.nodes.len()];
     for (i, node) in function.nodes.iter().enumerate().rev() {
-        let reads = family(&node.op) == Family::Kernel || (kept[i] && matches!(node.op, Op::Reshape(_)));
-        if reads {
-            node.inputs.iter().for_each(|x| kept[x.index()] = true);
+        let operands = match &node.op {
+            Op::Convert(DType::Bf16) if kept[i] == Kept::Itself => Kept::Bf16,
+            Op::Reshape(_) => kept[i],
+            op if family(op) == Family::Kernel => Kept::Itself,
+            _ => Kept::No,
+        };
+        for x in &node.inputs {
+            let x = &mut kept[x.index()];
+            *x = match (*x, operands) {
+                (Kept::Itself, _) | (_, Kept::Itself) => Kept::Itself,
+                (Kept::Bf16, _) | (_, Kept::Bf16) => Kept::Bf16,
+                (Kept::No, Kept::No) => Kept::No,
+            };
         }
     }
     kept
@@ -80,9 +107,15 @@ fn leaky(function: &Function, node: &Node) -> Option<NodeId> {
 
 /// Whether a kernel writes the value, or what it adds a broadcast to.
 fn written(function: &Function, id: NodeId) -> bool {
-    let node = function.node(id);
-    let kernel = |id: NodeId| family(&function.node(id).op) == Family::Kernel;
+    let kernel = |mut id: NodeId| {
+        // In bf16 or not.
+        while let Op::Convert(DType::F32 | DType::Bf16) = function.node(id).op {
+            id = function.node(id).inputs[0];
+        }
+        family(&function.node(id).op) == Family::Kernel
+    };
     let spread = |id: NodeId| matches!(function.node(id).op, Op::Broadcast { .. });
+    let node = function.node(id);
     match node.op {
         Op::Binary(Binary::Add) => {
             let (a, b) = (node.inputs[0], node.inputs[1]);

@@ -110,7 +110,7 @@ pub fn compile(function: &Function, target: Target) -> Result<Program, CpuError>
     let function = passes::optimize(function)?;
     // As the graph states them: a rewrite may do with fewer.
     let contraction_flops = function.contraction_flops();
-    let function = factor::factor(function)?;
+    let function = factor::factor(function, target.precision)?;
     let mut forced: HashSet<NodeId> = HashSet::new();
     let mut apart: HashSet<NodeId> = HashSet::new();
     loop {

@@ -79,6 +79,38 @@ pub struct Train {
     /// Which passes update batch norm's running statistics.
     #[serde(default = "default_statistics")]
     pub statistics: Vec<StatisticsPass>,
+    /// Arithmetic of the contractions.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// Arithmetic of matrix products and convolutions. Weights, moments, statistics and losses are f32 in either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// f32 throughout.
+    #[default]
+    F32,
+    /// Operands in bf16, sums in f32, where the CPU has bf16; f32 elsewhere.
+    Bf16,
+}
+
+impl From<ganymede_cpu::Precision> for Precision {
+    fn from(precision: ganymede_cpu::Precision) -> Self {
+        match precision {
+            ganymede_cpu::Precision::F32 => Self::F32,
+            ganymede_cpu::Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+impl From<Precision> for ganymede_cpu::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 fn one() -> usize {

@@ -54,6 +54,8 @@ pub struct Measurement {
     pub threads: usize,
     /// Instruction set used.
     pub isa: String,
+    /// Arithmetic of the contractions: `f32` or `bf16`.
+    pub precision: String,
     /// Time by kernel, where asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<KernelTime>,
@@ -98,6 +100,7 @@ pub(super) struct Steps {
 impl Steps {
     fn new(objective: Objective, executor: Arc<Executor>) -> Result<Self, Error> {
         let mut session = Session::new(executor, objective.initial_state(0)?);
+        session.set_precision(objective.recipe.train.precision.into());
         let due = vec![true; objective.regularizers.len()];
         let critic = session.add_phase("discriminator", &objective.discriminator_phase(&due)?)?;
         let generator = session.add_phase("generator", &objective.generator_phase()?)?;
@@ -211,6 +214,7 @@ pub fn measure(
         predicted_mb,
         threads,
         isa,
+        precision: precision.to_string(),
         kernels,
     })
 }

@@ -4,7 +4,7 @@ use super::operands;
 use crate::array::{Array, Data};
 use crate::grad::Rule;
 use crate::tensor::Tensor;
-use crate::types::TensorType;
+use crate::types::{DType, TensorType};
 
 /// Rows, contraction length and columns of a product.
 pub(crate) fn extents(a: &[usize], b: &[usize], trans_a: bool, trans_b: bool) -> Result<[usize; 3], String> {
@@ -28,22 +28,39 @@ pub(super) fn infer(trans_a: bool, trans_b: bool, inputs: &[&TensorType]) -> Res
     let [m, _, n] = extents(&a.shape, &b.shape, trans_a, trans_b)?;
     let mut shape = a.shape[..a.rank() - 2].to_vec();
     shape.extend([m, n]);
-    Ok(TensorType::new(a.dtype, shape))
+    Ok(TensorType::new(ACCUMULATOR, shape))
+}
+
+/// Type of every contraction's result: products of bf16 operands, which f32 holds exactly, are summed in f32. Who
+/// wants the sum in bf16 converts it.
+pub(super) const ACCUMULATOR: DType = DType::F32;
+
+/// The cotangent of a contraction, an f32, as an operand beside those of `dtype`.
+pub(super) fn cotangent(rule: &Rule, dtype: DType) -> Tensor {
+    let c = rule.cotangent();
+    if c.dtype() == dtype { c } else { c.convert(dtype) }
+}
+
+/// Gives operand `i` its gradient, the result of a contraction, in its own type.
+pub(super) fn give(rule: &mut Rule, i: usize, gradient: Tensor) {
+    let dtype = rule.input(i).dtype();
+    rule.give(i, if gradient.dtype() == dtype { gradient } else { gradient.convert(dtype) });
 }
 
 /// C = AB gives dA = dC B^T and dB = A^T dC. With a transposed operand the same product is written in the order
 /// that yields the transpose, so that no gradient ever copies a matrix.
 pub(super) fn differentiate(trans_a: bool, trans_b: bool, rule: &mut Rule) {
-    let (a, b, c) = (rule.input(0), rule.input(1), rule.cotangent());
+    let (a, b) = (rule.input(0), rule.input(1));
+    let c = cotangent(rule, a.dtype());
     let product = |x: &Tensor, tx: bool, y: &Tensor, ty: bool| x.matmul_with(y, tx, ty);
     if rule.needs(0) {
         // A stored as is: dC B^T, else its transpose B dC^T.
         let given = if trans_a { product(&b, trans_b, &c, true) } else { product(&c, false, &b, !trans_b) };
-        rule.give(0, given);
+        give(rule, 0, given);
     }
     if rule.needs(1) {
         let given = if trans_b { product(&c, true, &a, trans_a) } else { product(&a, !trans_a, &c, false) };
-        rule.give(1, given);
+        give(rule, 1, given);
     }
 }
 

@@ -3,7 +3,7 @@
 //! closed under differentiation. The geometry carries the input size, which an output size does not determine when
 //! the stride leaves a remainder.
 
-use super::operands;
+use super::{contract, operands};
 use crate::array::{Array, Data};
 use crate::grad::Rule;
 use crate::types::TensorType;
@@ -186,11 +186,12 @@ pub(super) fn infer(
             geometry.weight(c_in, c_out)
         }
     };
-    Ok(TensorType::new(a.dtype, shape))
+    Ok(TensorType::new(contract::ACCUMULATOR, shape))
 }
 
 pub(super) fn differentiate(kind: ConvKind, geometry: &ConvGeometry, rule: &mut Rule) {
-    let (a, b, c) = (rule.input(0), rule.input(1), rule.cotangent());
+    let (a, b) = (rule.input(0), rule.input(1));
+    let c = contract::cotangent(rule, a.dtype());
     let conv = |kind, x: &crate::Tensor, y: &crate::Tensor| x.conv_triad(kind, *geometry, y);
     // Operands stand in the order of F(x, w, g) with the op's own argument left out; the cotangent takes its place.
     if rule.needs(0) {
@@ -199,7 +200,7 @@ pub(super) fn differentiate(kind: ConvKind, geometry: &ConvGeometry, rule: &mut 
             ConvKind::InputGrad => conv(ConvKind::Forward, &c, &b),
             ConvKind::WeightGrad => conv(ConvKind::InputGrad, &b, &c),
         };
-        rule.give(0, given);
+        contract::give(rule, 0, given);
     }
     if rule.needs(1) {
         let given = match kind {
@@ -207,7 +208,7 @@ pub(super) fn differentiate(kind: ConvKind, geometry: &ConvGeometry, rule: &mut 
             ConvKind::InputGrad => conv(ConvKind::WeightGrad, &c, &a),
             ConvKind::WeightGrad => conv(ConvKind::Forward, &a, &c),
         };
-        rule.give(1, given);
+        contract::give(rule, 1, given);
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod cse;
 pub mod dce;
 pub mod fold;
+pub mod mixed;
 pub mod rewrite;
 pub mod simplify;
 

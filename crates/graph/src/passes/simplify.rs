@@ -4,7 +4,7 @@ use super::rewrite::{Rewriter, rewrite};
 use crate::function::{Function, Node, NodeId};
 use crate::ops::Op;
 use crate::ops::elementwise::{Binary, Unary};
-use crate::types::Literal;
+use crate::types::{DType, Literal};
 
 /// The float that a node repeats everywhere.
 fn constant(new: &Rewriter, mut id: NodeId) -> Option<f64> {
@@ -47,6 +47,13 @@ fn replacement(new: &mut Rewriter, node: &Node) -> Option<NodeId> {
         },
         Op::Binary(op) => binary(new, *op, node),
         Op::Convert(_) if same_shape => Some(first),
+        // f32 holds every bf16, so widening and rounding again gives what there was.
+        Op::Convert(DType::Bf16) => match &new.node(first).op {
+            Op::Convert(DType::F32) if new.function.ty(new.node(first).inputs[0]) == &node.ty => {
+                Some(new.node(first).inputs[0])
+            }
+            _ => None,
+        },
         Op::Reshape(shape) => {
             if same_shape {
                 return Some(first);

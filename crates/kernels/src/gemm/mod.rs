@@ -10,14 +10,18 @@ mod ahead;
 mod blocked;
 mod blocks;
 mod dot;
+mod mixed;
 mod pack;
 pub(crate) mod product;
 mod reference;
 mod tile;
 
 #[cfg(test)]
+mod mixed_tests;
+#[cfg(test)]
 mod tests;
 
+pub use mixed::MixedMatMul;
 pub use reference::reference;
 
 use crate::fused::{Contraction, Sink};

@@ -1,7 +1,7 @@
 //! The process in which one workload is measured.
 
 use crate::args::Bench;
-use crate::commands::executor;
+use crate::commands::{executor, tell_precision};
 use crate::say::say;
 use anyhow::{Context, anyhow, bail};
 use ganymede::Objective;
@@ -15,7 +15,7 @@ pub fn start(options: &Bench, arguments: &[&str], peak: &Peak) -> anyhow::Result
     let program = std::env::current_exe().context("cannot find this program to start it again")?;
     let mut child = Command::new(&program);
     child.arg("bench").args(arguments).args(["--here", "--peak", &written(peak)]);
-    child.args(["--precision", &options.precision]);
+    child.args(["--precision", options.precision.name()]);
     for (flag, given) in [("--profile", options.profile), ("--quick", options.quick)] {
         if given {
             child.arg(flag);
@@ -42,22 +42,24 @@ pub fn start(options: &Bench, arguments: &[&str], peak: &Peak) -> anyhow::Result
 
 /// The child's side: one JSON object.
 pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
-    let recipe = match (&options.point, &options.workloads[..]) {
+    let mut recipe = match (&options.point, &options.workloads[..]) {
         (Some(point), []) => {
             Point::parse(point).ok_or_else(|| anyhow!("no such point: {point}"))?.recipe()?
         }
         (None, [name]) => Workload::find(name)?.recipe()?,
         _ => bail!("--here measures one workload"),
     };
+    recipe.train.precision = options.precision.into();
     let began = options.began.map_or_else(SystemTime::now, |ns| UNIX_EPOCH + Duration::from_nanos(ns));
     let settings = Measuring {
         profile: options.profile,
         brief: options.quick,
         began,
         peak: options.peak.as_deref().map(read).transpose()?,
-        bf16: options.precision == "bf16",
     };
-    let measured = measure(Objective::new(recipe)?, executor(options.threads)?, settings)?;
+    let executor = executor(options.threads)?;
+    tell_precision(&executor, options.precision);
+    let measured = measure(Objective::new(recipe)?, executor, settings)?;
     say!("{}", serde_json::to_string(&measured)?)?;
     Ok(ExitCode::SUCCESS)
 }
