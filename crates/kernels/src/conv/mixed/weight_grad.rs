@@ -1,0 +1,280 @@
+//! The weight gradient in mixed precision.
+//!
+//! Stage 0 sums chunks of pixels, cut as the f32 kernel cuts them, stage 1 adds the chunks in order. Sums run over
+//! pixels, so a word pairs two pixels at one channel. A task goes through its chunk in blocks; for every tap it lists the
+//! block's pixels whose tap meets the image, and packs input and gradient of each two that follow each other in the
+//! list. Packing for every tap costs one pass over the block's channels against a product with all those of the other
+//! side, and no product is spent on padding.
+
+use super::super::gather::share;
+use super::super::weight_plan::{WeightPlan, WeightTask};
+use super::computes;
+use crate::conv::ConvShape;
+use crate::isa::Isa;
+use crate::kernel::{Element, Kernel, Mixed, OperandSpec, Operands};
+use crate::pairs::pack::{self, Combine, Source, interleave};
+use crate::pairs::simd::{PairIsa, Pairs, WithPairs};
+use crate::pairs::tile::{self, MAX_ROWS, Store, Tile, VECTORS, Walk};
+use crate::simd::Simd;
+use std::ops::Range;
+
+/// Operand numbers.
+const X: usize = 0;
+const DY: usize = 1;
+const DW: usize = 2;
+const PARTIAL: usize = 3;
+
+/// Pixels that a task works on at a time: twice those of the f32 kernel, as pairs take half the room. The packed pairs
+/// of [`CHANNELS`] channels take 128 KiB of L2, those of a panel 16 KiB of L1.
+const BLOCK: usize = 256;
+/// Input channels that are packed at a time.
+const CHANNELS: usize = 256;
+
+/// The weight gradient `dw` of `<conv(x, w), dy>`, of operands rounded to bf16, summed in f32.
+///
+/// Operands: `x [N, H, W, C_in]` read, `dy [N, OH, OW, C_out]` read, `dw [KH, KW, C_in, C_out]` written, and, where
+/// pixels are cut into chunks, a workspace for their partial sums. Errors are bounded as [`mod@crate::pairs`] says.
+#[derive(Clone, Debug)]
+pub struct MixedWeightGrad {
+    isa: PairIsa,
+    mixed: Mixed,
+    plan: WeightPlan,
+}
+
+/// Where a pixel of the list is: its element of the input under the tap, and of the gradient.
+type Pixel = [usize; 2];
+
+impl MixedWeightGrad {
+    /// Plans the kernel for the instruction set that it will be run on. `None` where only
+    /// [`ConvWeightGrad`](crate::conv::ConvWeightGrad) computes it: invalid shapes, groups, fewer than 16 channels, and
+    /// results stored as bf16, which sums over a batch are not fit for.
+    pub fn new(isa: Isa, shape: ConvShape, mixed: Mixed) -> Option<Self> {
+        Self::on(PairIsa::of(isa), shape, mixed)
+    }
+
+    pub(super) fn on(isa: PairIsa, shape: ConvShape, mixed: Mixed) -> Option<Self> {
+        let computed = computes(&shape) && mixed.out == Element::F32;
+        computed.then(|| Self { isa, mixed, plan: WeightPlan::new(isa.isa, shape) })
+    }
+
+    fn units_of_a_task(&self) -> usize {
+        self.plan.panels().div_ceil(self.plan.cut.parts)
+    }
+
+    fn packed_input(&self) -> usize {
+        self.plan.shape.in_c.min(CHANNELS).next_multiple_of(self.isa.lanes()) * (BLOCK / 2)
+    }
+
+    /// Lists the pixels of `range` that meet the image at tap `(ky, kx)`; returns how many.
+    fn list(&self, range: Range<usize>, [ky, kx]: [usize; 2], list: &mut [Pixel]) -> usize {
+        let s = &self.plan.shape;
+        let (oh, ow) = (s.out_h(), s.out_w());
+        let columns = self.plan.columns_of_tap(kx);
+        let mut count = 0;
+        let mut line = range.start / ow;
+        while line * ow < range.end {
+            let (n, oy) = (line / oh, line % oh);
+            if let Some(iy) = self.plan.input_row(oy, ky) {
+                let low = columns.first.max(range.start.saturating_sub(line * ow));
+                let high = (columns.first + columns.count).min(range.end - line * ow);
+                for ox in low..high {
+                    let ix = columns.src_first + (ox - columns.first) * s.stride[1];
+                    list[count] = [((n * s.in_h + iy) * s.in_w + ix) * s.in_c, (line * ow + ox) * s.out_c];
+                    count += 1;
+                }
+            }
+            line += 1;
+        }
+        count
+    }
+
+    /// # Safety
+    /// As [`Kernel::run`].
+    unsafe fn sum(&self, task: &WeightTask, operands: &Operands<'_>, local: &mut [f32]) {
+        let (plan, shape) = (&self.plan, &self.plan.shape);
+        let (list, packed) = local.split_at_mut(BLOCK * size_of::<Pixel>() / size_of::<f32>());
+        let (input, gradient) = packed.split_at_mut(self.packed_input());
+        // SAFETY: aligned to a cache line by the contract of `run`, of the right size, and any words are pixels.
+        let list = unsafe { std::slice::from_raw_parts_mut(list.as_mut_ptr().cast::<Pixel>(), BLOCK) };
+        let width = plan.width();
+        let channels = task.units.start * width..shape.out_c.min(task.units.end * width);
+        // SAFETY: the chunk's share of the workspace, or the result.
+        let sums = unsafe {
+            if plan.combines() {
+                operands.ptr(PARTIAL).add(task.chunk * shape.weight_words())
+            } else {
+                operands.ptr(DW)
+            }
+        };
+        let row_words = shape.kernel[1] * shape.in_c;
+        for row in task.filter_rows.start * row_words..task.filter_rows.end * row_words {
+            // SAFETY: the sums of the task's filter rows and output channels.
+            unsafe { sums.add(row * shape.out_c + channels.start).write_bytes(0, channels.len()) };
+        }
+        for start in task.pixels.clone().step_by(BLOCK) {
+            let block = start..(start + BLOCK).min(task.pixels.end);
+            for ky in task.filter_rows.clone() {
+                for kx in 0..shape.kernel[1] {
+                    let count = self.list(block.clone(), [ky, kx], list);
+                    if count == 0 {
+                        continue;
+                    }
+                    // SAFETY: the listed pixels lie in the operands, the packed pairs in this task's scratch, and the
+                    // sums are those of the task's filter rows and channels.
+                    unsafe {
+                        let list = &list[..count];
+                        let from = Source::new(self.mixed.b, operands.ptr(DY));
+                        let to = gradient.as_mut_ptr().cast();
+                        pack::run(
+                            self.isa,
+                            Pack { from, list, side: 1, channels: channels.clone(), width, to },
+                        );
+                        for first in (0..shape.in_c).step_by(CHANNELS) {
+                            let inputs = first..shape.in_c.min(first + CHANNELS);
+                            let from = Source::new(self.mixed.a, operands.ptr(X));
+                            let (to, width) = (input.as_mut_ptr().cast(), self.isa.lanes());
+                            pack::run(
+                                self.isa,
+                                Pack { from, list, side: 0, channels: inputs.clone(), width, to },
+                            );
+                            let tap = ky * shape.kernel[1] + kx;
+                            let sums = sums.add((tap * shape.in_c + first) * shape.out_c);
+                            let packed = [input.as_ptr().cast(), gradient.as_ptr().cast()];
+                            self.multiply(inputs.len(), channels.clone(), count.div_ceil(2), packed, sums);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds products of `pairs` packed pairs of pixels: `rows` input channels by the output channels `channels`.
+    ///
+    /// # Safety
+    /// `packed` holds input and gradient, `sums` is the first row of results.
+    unsafe fn multiply(
+        &self,
+        rows: usize,
+        channels: Range<usize>,
+        pairs: usize,
+        [input, gradient]: [*const u32; 2],
+        sums: *mut f32,
+    ) {
+        let (width, lanes, out_c) = (self.plan.width(), self.isa.lanes(), self.plan.shape.out_c);
+        let tallest = tile::tallest(self.isa.isa);
+        let strips = rows.div_ceil(tallest);
+        for (unit, first) in channels.clone().step_by(width).enumerate() {
+            for i in 0..strips {
+                let strip = share(rows, i, strips);
+                let mut tile = Tile {
+                    walk: Walk::line(pairs, lanes),
+                    sources: [std::ptr::null(); MAX_ROWS],
+                    results: [std::ptr::null_mut(); MAX_ROWS],
+                    // SAFETY: panels are packed one after another.
+                    panel: unsafe { gradient.add(unit * pairs * width) },
+                    columns: width.min(channels.end - first),
+                    store: Store::Add,
+                };
+                for (r, row) in strip.clone().enumerate() {
+                    // SAFETY: row `row` is lane `row % lanes` of panel `row / lanes` of the input.
+                    unsafe {
+                        tile.sources[r] = input.add(row / lanes * pairs * lanes + row % lanes);
+                        tile.results[r] = sums.add(row * out_c + first);
+                    }
+                }
+                // SAFETY: the tile's pairs are packed, its sums this task's.
+                unsafe { tile::run(self.isa, strip.len(), &tile) };
+            }
+        }
+    }
+}
+
+/// Packs pairs of pixels into panels of `width` channels, one line a pair; the last panel's lines are whole vectors.
+struct Pack<'a> {
+    from: Source,
+    list: &'a [Pixel],
+    /// Which element of the pixels counts.
+    side: usize,
+    channels: Range<usize>,
+    width: usize,
+    to: *mut u32,
+}
+
+impl WithPairs for Pack<'_> {
+    #[inline(always)]
+    unsafe fn call<P: Pairs>(self, pairs: P) {
+        let Pack { from, list, side, channels, width, to } = self;
+        let lanes = <P::S as Simd>::LANES;
+        let lines = list.len().div_ceil(2);
+        for (line, two) in list.chunks(2).enumerate() {
+            // SAFETY: the pixels' channels lie in the operand; `to` has room for whole panels.
+            unsafe {
+                let first = from.add(two[0][side]);
+                let second = two.get(1).map(|pixel| from.add(pixel[side]));
+                let mut to = to;
+                let mut channel = channels.start;
+                while channel < channels.end {
+                    let n = width.min(channels.end - channel);
+                    let at = to.add(line * n.next_multiple_of(lanes));
+                    interleave(pairs, first.add(channel), second.map(|s| s.add(channel)), n, at);
+                    to = to.add(lines * width);
+                    channel += n;
+                }
+            }
+        }
+    }
+}
+
+// SAFETY: images and gradients are only read; a summing task owns its filter rows and output channels in its chunk's
+// partial sums, a combining task its words of the result.
+unsafe impl Kernel for MixedWeightGrad {
+    fn name(&self) -> &'static str {
+        "conv.weight_grad.bf16"
+    }
+
+    fn flops(&self) -> u64 {
+        self.plan.shape.flops()
+    }
+
+    fn operands(&self) -> Vec<OperandSpec> {
+        let mut specs = self.plan.operands();
+        specs[X] = OperandSpec::read(self.mixed.a.words(self.plan.shape.input_words()));
+        specs[DY] = OperandSpec::read(self.mixed.b.words(self.plan.shape.output_words()));
+        specs
+    }
+
+    fn stages(&self) -> usize {
+        1 + usize::from(self.plan.combines())
+    }
+
+    fn tasks(&self, stage: usize) -> usize {
+        if stage == 0 { self.plan.sum_tasks() } else { self.plan.combine_tasks() }
+    }
+
+    fn local_words(&self) -> usize {
+        BLOCK * size_of::<Pixel>() / size_of::<f32>()
+            + self.packed_input()
+            + self.units_of_a_task() * VECTORS * self.isa.lanes() * (BLOCK / 2)
+    }
+
+    unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
+        assert_eq!(isa, self.isa.isa, "planned for another instruction set");
+        // SAFETY: the caller's promises, which are the bodies' contracts; a combining task owns its words.
+        unsafe {
+            if stage == 0 {
+                return self.sum(&self.plan.sum_task(task), operands, &mut local[..self.local_words()]);
+            }
+            let words = self.plan.shape.weight_words();
+            let range = share(words, task, self.plan.combine_tasks());
+            let combine = Combine {
+                partials: operands.ptr(PARTIAL).add(range.start),
+                stride: words,
+                splits: self.plan.cut.chunks,
+                out: operands.ptr(DW).add(range.start),
+                element: Element::F32,
+                len: range.len(),
+            };
+            pack::run(self.isa, combine);
+        }
+    }
+}
