@@ -112,7 +112,7 @@ fn seconds(kernel: &dyn Kernel, isa: Isa, threads: usize, repeats: usize) -> f64
 fn peak(threads: usize) -> Option<f64> {
     use std::arch::x86_64::*;
     const SUMS: usize = 24;
-    const ROUNDS: usize = 4_000_000;
+    const ROUNDS: usize = 1_000_000;
     #[target_feature(enable = "avx512f,avx512bf16")]
     fn rounds(word: i32) -> f32 {
         // SAFETY: both types are 512 bits without invalid patterns.
@@ -128,14 +128,17 @@ fn peak(threads: usize) -> Option<f64> {
     if !has_bf16(Isa::Avx512) {
         return None;
     }
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            // SAFETY: the CPU has the instructions.
-            scope.spawn(|| std::hint::black_box(unsafe { rounds(std::hint::black_box(0x3f80_3f80)) }));
-        }
-    });
-    Some((threads * ROUNDS * SUMS * 64) as f64 / start.elapsed().as_secs_f64() * 1e-9)
+    let once = || {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                // SAFETY: the CPU has the instructions.
+                scope.spawn(|| std::hint::black_box(unsafe { rounds(std::hint::black_box(0x3f80_3f80)) }));
+            }
+        });
+        (threads * ROUNDS * SUMS * 64) as f64 / start.elapsed().as_secs_f64() * 1e-9
+    };
+    Some((0..10).map(|_| once()).fold(0.0, f64::max))
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -156,7 +156,14 @@ impl<const MR: usize, const NV: usize> WithPairs for Sized<'_, MR, NV> {
                 }
             }
             // Loops that the compiler unrolls and nothing else: any other would keep the sums in memory throughout.
-            if tile.store == Store::Write && tile.columns == NV * lanes {
+            if tile.columns == NV * lanes && tile.store != Store::Round {
+                if tile.store == Store::Add {
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        for (v, sum) in sums.iter_mut().enumerate() {
+                            *sum = simd.add(simd.load(tile.results[m].add(v * lanes)), *sum);
+                        }
+                    }
+                }
                 for (m, sums) in sums.iter().enumerate() {
                     for (v, &sum) in sums.iter().enumerate() {
                         simd.store(tile.results[m].add(v * lanes), sum);

@@ -204,21 +204,32 @@ impl WithPairs for Pack<'_> {
     #[inline(always)]
     unsafe fn call<P: Pairs>(self, pairs: P) {
         let Pack { from, list, side, channels, width, to } = self;
-        let lanes = <P::S as Simd>::LANES;
+        let (simd, lanes) = (pairs.simd(), <P::S as Simd>::LANES);
         let lines = list.len().div_ceil(2);
+        // Panels that need no padding, if both pixels are there and are f32, as almost all are.
+        let full = channels.len() / width;
         for (line, two) in list.chunks(2).enumerate() {
             // SAFETY: the pixels' channels lie in the operand; `to` has room for whole panels.
             unsafe {
-                let first = from.add(two[0][side]);
-                let second = two.get(1).map(|pixel| from.add(pixel[side]));
-                let mut to = to;
-                let mut channel = channels.start;
-                while channel < channels.end {
-                    let n = width.min(channels.end - channel);
-                    let at = to.add(line * n.next_multiple_of(lanes));
-                    interleave(pairs, first.add(channel), second.map(|s| s.add(channel)), n, at);
-                    to = to.add(lines * width);
-                    channel += n;
+                let first = from.add(two[0][side] + channels.start);
+                let second = two.get(1).map(|pixel| from.add(pixel[side] + channels.start));
+                let mut done = 0;
+                if let (Source::F32(first), Some(Source::F32(second))) = (first, second) {
+                    for panel in 0..full {
+                        let (first, second) = (first.add(panel * width), second.add(panel * width));
+                        let to = to.add((panel * lines + line) * width);
+                        for t in (0..width).step_by(lanes) {
+                            let (first, second) = (simd.load(first.add(t)), simd.load(second.add(t)));
+                            pairs.interleave(first, second, to.add(t));
+                        }
+                    }
+                    done = full;
+                }
+                for panel in done..channels.len().div_ceil(width) {
+                    let channel = panel * width;
+                    let n = width.min(channels.len() - channel);
+                    let to = to.add(panel * lines * width + line * n.next_multiple_of(lanes));
+                    interleave(pairs, first.add(channel), second.map(|s| s.add(channel)), n, to);
                 }
             }
         }
