@@ -1,6 +1,7 @@
 //! The weight gradient in mixed precision.
 //!
-//! Stage 0 sums chunks of pixels, cut as the f32 kernel cuts them, stage 1 adds the chunks in order. Sums run over
+//! Stage 0 rounds the operands that are stored as f32. The next sums chunks of pixels, cut as the f32 kernel cuts them, the
+//! last adds the chunks in order. Sums run over
 //! pixels, so a word pairs two pixels at one channel. A task goes through its chunk in blocks; for every tap it lists the
 //! block's pixels whose tap meets the image, and packs input and gradient of each two that follow each other in the
 //! list. Packing for every tap costs one pass over the block's channels against a product with all those of the other
@@ -12,8 +13,9 @@ use super::computes;
 use crate::conv::ConvShape;
 use crate::isa::Isa;
 use crate::kernel::{Element, Kernel, Mixed, OperandSpec, Operands};
-use crate::pairs::pack::{self, Combine, Source, interleave};
-use crate::pairs::simd::{PairIsa, Pairs, WithPairs};
+use crate::pairs::pack::{self, Block, Combine, Rows, Source, interleave};
+use crate::pairs::pair;
+use crate::pairs::simd::{MAX_LANES, PairIsa, Pairs, WithPairs};
 use crate::pairs::tile::{self, MAX_ROWS, Store, Tile, VECTORS, Walk};
 use crate::simd::Simd;
 use std::ops::Range;
@@ -24,6 +26,9 @@ const DY: usize = 1;
 const DW: usize = 2;
 const PARTIAL: usize = 3;
 
+/// Tasks that round an operand.
+const ROUND_TASKS: usize = 32;
+
 /// Pixels that a task works on at a time: twice those of the f32 kernel, as pairs take half the room. The packed pairs
 /// of [`CHANNELS`] channels take 128 KiB of L2, those of a panel 16 KiB of L1.
 const BLOCK: usize = 256;
@@ -32,8 +37,8 @@ const CHANNELS: usize = 256;
 
 /// The weight gradient `dw` of `<conv(x, w), dy>`, of operands rounded to bf16, summed in f32.
 ///
-/// Operands: `x [N, H, W, C_in]` read, `dy [N, OH, OW, C_out]` read, `dw [KH, KW, C_in, C_out]` written, and, where
-/// pixels are cut into chunks, a workspace for their partial sums. Errors are bounded as [`mod@crate::pairs`] says.
+/// Operands: `x [N, H, W, C_in]` read, `dy [N, OH, OW, C_out]` read, `dw [KH, KW, C_in, C_out]` written, then
+/// workspaces: partial sums where pixels are cut into chunks, and each operand that is stored as f32, rounded. Errors are bounded as [`mod@crate::pairs`] says.
 #[derive(Clone, Debug)]
 pub struct MixedWeightGrad {
     isa: PairIsa,
@@ -59,6 +64,46 @@ impl MixedWeightGrad {
 
     fn units_of_a_task(&self) -> usize {
         self.plan.panels().div_ceil(self.plan.cut.parts)
+    }
+
+    /// Elements of the input, or of the gradient.
+    fn elements(&self, operand: usize) -> usize {
+        if operand == X { self.plan.shape.input_words() } else { self.plan.shape.output_words() }
+    }
+
+    /// Whether an operand is stored as f32.
+    fn rounds(&self, operand: usize) -> bool {
+        [self.mixed.a, self.mixed.b][operand] == Element::F32
+    }
+
+    /// The operand that holds the input, or the gradient, as bf16.
+    fn rounded(&self, operand: usize) -> usize {
+        if self.rounds(operand) {
+            PARTIAL + usize::from(self.plan.combines()) + usize::from(operand == DY && self.rounds(X))
+        } else {
+            operand
+        }
+    }
+
+    fn round_tasks(&self) -> usize {
+        (usize::from(self.rounds(X)) + usize::from(self.rounds(DY))) * ROUND_TASKS
+    }
+
+    /// # Safety
+    /// As [`Kernel::run`].
+    unsafe fn round(&self, task: usize, operands: &Operands<'_>) {
+        let operand = if self.rounds(X) && task < ROUND_TASKS { X } else { DY };
+        // Whole words, of which the last may have one element.
+        let elements = self.elements(operand);
+        let words = share(elements.div_ceil(2), task % ROUND_TASKS, ROUND_TASKS);
+        let depth = elements.min(2 * words.end) - 2 * words.start;
+        // SAFETY: the elements lie in both operands, and their words are this task's alone.
+        unsafe {
+            let from = Source::F32(operands.ptr(operand).cast_const().add(2 * words.start));
+            let to = operands.ptr(self.rounded(operand)).cast::<u32>().add(words.start);
+            let block = Block { from, steps: [1, depth], depth, columns: 1 };
+            pack::run(self.isa, Rows { block, to, stride: words.len() });
+        }
     }
 
     fn packed_input(&self) -> usize {
@@ -123,7 +168,7 @@ impl MixedWeightGrad {
                     // sums are those of the task's filter rows and channels.
                     unsafe {
                         let list = &list[..count];
-                        let from = Source::new(self.mixed.b, operands.ptr(DY));
+                        let from = operands.ptr(self.rounded(DY)).cast_const().cast::<u16>();
                         let to = gradient.as_mut_ptr().cast();
                         pack::run(
                             self.isa,
@@ -131,7 +176,7 @@ impl MixedWeightGrad {
                         );
                         for first in (0..shape.in_c).step_by(CHANNELS) {
                             let inputs = first..shape.in_c.min(first + CHANNELS);
-                            let from = Source::new(self.mixed.a, operands.ptr(X));
+                            let from = operands.ptr(self.rounded(X)).cast_const().cast::<u16>();
                             let (to, width) = (input.as_mut_ptr().cast(), self.isa.lanes());
                             pack::run(
                                 self.isa,
@@ -191,7 +236,7 @@ impl MixedWeightGrad {
 
 /// Packs pairs of pixels into panels of `width` channels, one line a pair; the last panel's lines are whole vectors.
 struct Pack<'a> {
-    from: Source,
+    from: *const u16,
     list: &'a [Pixel],
     /// Which element of the pixels counts.
     side: usize,
@@ -204,23 +249,28 @@ impl WithPairs for Pack<'_> {
     #[inline(always)]
     unsafe fn call<P: Pairs>(self, pairs: P) {
         let Pack { from, list, side, channels, width, to } = self;
-        let (simd, lanes) = (pairs.simd(), <P::S as Simd>::LANES);
+        let lanes = <P::S as Simd>::LANES;
         let lines = list.len().div_ceil(2);
-        // Panels that need no padding, if both pixels are there and are f32, as almost all are.
+        // Panels that need no padding, if both pixels are there.
         let full = channels.len() / width;
+        let shift = width.trailing_zeros();
         for (line, two) in list.chunks(2).enumerate() {
             // SAFETY: the pixels' channels lie in the operand; `to` has room for whole panels.
             unsafe {
                 let first = from.add(two[0][side] + channels.start);
                 let second = two.get(1).map(|pixel| from.add(pixel[side] + channels.start));
                 let mut done = 0;
-                if let (Source::F32(first), Some(Source::F32(second))) = (first, second) {
-                    for panel in 0..full {
-                        let (first, second) = (first.add(panel * width), second.add(panel * width));
-                        let to = to.add((panel * lines + line) * width);
-                        for t in (0..width).step_by(lanes) {
-                            let (first, second) = (simd.load(first.add(t)), simd.load(second.add(t)));
-                            pairs.interleave(first, second, to.add(t));
+                if let Some(second) = second {
+                    for t in (0..full * width).step_by(lanes) {
+                        let (mut x, mut y) = ([0u16; MAX_LANES], [0u16; MAX_LANES]);
+                        for i in 0..lanes {
+                            x[i] = first.add(t + i).read();
+                            y[i] = second.add(t + i).read();
+                        }
+                        let panel = t >> shift;
+                        let to = to.add((panel * lines + line) * width + t - panel * width);
+                        for i in 0..lanes {
+                            to.add(i).write(pair(x[i], y[i]));
                         }
                     }
                     done = full;
@@ -229,14 +279,15 @@ impl WithPairs for Pack<'_> {
                     let channel = panel * width;
                     let n = width.min(channels.len() - channel);
                     let to = to.add(panel * lines * width + line * n.next_multiple_of(lanes));
-                    interleave(pairs, first.add(channel), second.map(|s| s.add(channel)), n, to);
+                    let second = second.map(|second| Source::Bf16(second.add(channel)));
+                    interleave(pairs, Source::Bf16(first.add(channel)), second, n, to);
                 }
             }
         }
     }
 }
 
-// SAFETY: images and gradients are only read; a summing task owns its filter rows and output channels in its chunk's
+// SAFETY: images and gradients are only read; a rounding task owns words of a workspace, a summing task owns its filter rows and output channels in its chunk's
 // partial sums, a combining task its words of the result.
 unsafe impl Kernel for MixedWeightGrad {
     fn name(&self) -> &'static str {
@@ -251,15 +302,22 @@ unsafe impl Kernel for MixedWeightGrad {
         let mut specs = self.plan.operands();
         specs[X] = OperandSpec::read(self.mixed.a.words(self.plan.shape.input_words()));
         specs[DY] = OperandSpec::read(self.mixed.b.words(self.plan.shape.output_words()));
+        for operand in [X, DY].into_iter().filter(|&operand| self.rounds(operand)) {
+            specs.push(OperandSpec::workspace(Element::Bf16.words(self.elements(operand))));
+        }
         specs
     }
 
     fn stages(&self) -> usize {
-        1 + usize::from(self.plan.combines())
+        1 + usize::from(self.round_tasks() > 0) + usize::from(self.plan.combines())
     }
 
     fn tasks(&self, stage: usize) -> usize {
-        if stage == 0 { self.plan.sum_tasks() } else { self.plan.combine_tasks() }
+        match stage + usize::from(self.round_tasks() == 0) {
+            0 => self.round_tasks(),
+            1 => self.plan.sum_tasks(),
+            _ => self.plan.combine_tasks(),
+        }
     }
 
     fn local_words(&self) -> usize {
@@ -272,7 +330,11 @@ unsafe impl Kernel for MixedWeightGrad {
         assert_eq!(isa, self.isa.isa, "planned for another instruction set");
         // SAFETY: the caller's promises, which are the bodies' contracts; a combining task owns its words.
         unsafe {
+            let stage = stage + usize::from(self.round_tasks() == 0);
             if stage == 0 {
+                return self.round(task, operands);
+            }
+            if stage == 1 {
                 return self.sum(&self.plan.sum_task(task), operands, &mut local[..self.local_words()]);
             }
             let words = self.plan.shape.weight_words();
