@@ -1,10 +1,14 @@
 //! Prints effective GFLOP/s (by the definition, `w` where Winograd's algorithm runs) of the convolution triad on shapes that GANs meet, per direction and instruction set.
 //!
-//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [FILTER]`
+//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [--bf16] [FILTER]`
+//!
+//! `--bf16` times mixed precision where it is computed (`b`), and the rate of `vdpbf16ps` alone.
 
-use ganymede_kernels::conv::{Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
-use ganymede_kernels::isa::Isa;
-use ganymede_kernels::kernel::{Access, Kernel, Operands};
+use ganymede_kernels::conv::{
+    Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad, MixedConv, MixedWeightGrad,
+};
+use ganymede_kernels::isa::{Isa, has_bf16};
+use ganymede_kernels::kernel::{Access, Kernel, Mixed, Operands};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -103,9 +107,48 @@ fn seconds(kernel: &dyn Kernel, isa: Isa, threads: usize, repeats: usize) -> f64
     })
 }
 
+/// GFLOP/s of `vdpbf16ps` on `threads` threads: sums in registers, no memory.
+#[cfg(target_arch = "x86_64")]
+fn peak(threads: usize) -> Option<f64> {
+    use std::arch::x86_64::*;
+    const SUMS: usize = 24;
+    const ROUNDS: usize = 1_000_000;
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn rounds(word: i32) -> f32 {
+        // SAFETY: both types are 512 bits without invalid patterns.
+        let x = unsafe { std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(word)) };
+        let mut sums = [_mm512_setzero_ps(); SUMS];
+        for _ in 0..ROUNDS {
+            for sum in &mut sums {
+                *sum = _mm512_dpbf16_ps(*sum, x, x);
+            }
+        }
+        sums.iter().fold(0.0, |total, &sum| total + _mm512_reduce_add_ps(sum))
+    }
+    if !has_bf16(Isa::Avx512) {
+        return None;
+    }
+    let once = || {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                // SAFETY: the CPU has the instructions.
+                scope.spawn(|| std::hint::black_box(unsafe { rounds(std::hint::black_box(0x3f80_3f80)) }));
+            }
+        });
+        (threads * ROUNDS * SUMS * 64) as f64 / start.elapsed().as_secs_f64() * 1e-9
+    };
+    Some((0..10).map(|_| once()).fold(0.0, f64::max))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn peak(_: usize) -> Option<f64> {
+    None
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut isas, mut threads, mut batch, mut filter) = (Isa::available(), 2, None, String::new());
-    let mut algorithm = Algorithm::Any;
+    let (mut algorithm, mut bf16) = (Algorithm::Any, false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -114,12 +157,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--batch" => {
                 batch = Some(args.next().ok_or("--batch needs a number")?.parse::<usize>()?.max(1));
             }
+            "--bf16" => bf16 = true,
             "--direct" => algorithm = Algorithm::Direct,
             other => filter = other.to_string(),
         }
     }
     for isa in isas.into_iter().rev() {
         println!("{} on {threads} threads: GFLOP/s (milliseconds)", isa.name());
+        if bf16
+            && has_bf16(isa)
+            && let Some(peak) = peak(threads)
+        {
+            println!("vdpbf16ps alone: {peak:.1}");
+        }
         println!("{:36} {:>16} {:>16} {:>16}", "", "forward", "input grad", "weight grad");
         for (name, dims) in SHAPES.iter().filter(|(name, _)| name.contains(&filter)) {
             let mut shape = shape(dims);
@@ -128,17 +178,30 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 None if isa == Isa::Portable => shape.batch.div_ceil(8),
                 None => shape.batch,
             };
-            let kernels: [Box<dyn Kernel>; 3] = [
+            let mut kernels: [Box<dyn Kernel>; 3] = [
                 Box::new(ConvForward::new(isa, shape, algorithm)?),
                 Box::new(ConvInputGrad::new(isa, shape, algorithm)?),
                 Box::new(ConvWeightGrad::new(isa, shape, algorithm)?),
             ];
+            if bf16 && let Some(kernel) = MixedConv::forward(isa, shape, Mixed::F32) {
+                kernels[0] = Box::new(kernel);
+            }
+            if bf16 && let Some(kernel) = MixedConv::input_grad(isa, shape, Mixed::F32) {
+                kernels[1] = Box::new(kernel);
+            }
+            if bf16 && let Some(kernel) = MixedWeightGrad::new(isa, shape, Mixed::F32) {
+                kernels[2] = Box::new(kernel);
+            }
             print!("{name:36}");
             for kernel in &kernels {
                 // About 60 milliseconds at 150 GFLOP/s.
                 let repeats = (9e9 / kernel.flops() as f64).clamp(3.0, 60.0) as usize;
                 let time = seconds(kernel.as_ref(), isa, threads, repeats);
-                let mark = if kernel.name().starts_with("winograd") { "w" } else { " " };
+                let mark = match kernel.name() {
+                    name if name.starts_with("winograd") => "w",
+                    name if name.ends_with("bf16") => "b",
+                    _ => " ",
+                };
                 print!(" {:7.1}{mark}({:6.2})", kernel.flops() as f64 / time / 1e9, time * 1e3);
             }
             println!();

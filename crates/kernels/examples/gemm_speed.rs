@@ -1,12 +1,12 @@
 //! Prints the speed of matrix products on each instruction set, or on the named one, with one thread and with
-//! two, or with the given numbers.
+//! two, or with the given numbers; with `--bf16`, of those in mixed precision.
 //!
-//! `cargo run --release -p ganymede-kernels --example gemm_speed [ISA [THREADS...]]`
+//! `cargo run --release -p ganymede-kernels --example gemm_speed [--bf16] [ISA [THREADS...]]`
 
 use ganymede_kernels::buffer::Buffer;
-use ganymede_kernels::gemm::{MatMul, MatMulShape};
+use ganymede_kernels::gemm::{MatMul, MatMulShape, MixedMatMul};
 use ganymede_kernels::isa::Isa;
-use ganymede_kernels::kernel::{Access, Kernel};
+use ganymede_kernels::kernel::{Access, Kernel, Mixed};
 use ganymede_kernels::machine::{Lent, Machine, Space, SpaceId, Step, View};
 use ganymede_kernels::pool::Pool;
 use std::error::Error;
@@ -33,7 +33,8 @@ const SHAPES: [(usize, usize, usize, usize, bool, bool); 13] = [
 const BUDGET: Duration = Duration::from_millis(250);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    let bf16 = arguments.next_if(|a| a == "--bf16").is_some();
     let isas = match arguments.next() {
         Some(name) => vec![Isa::parse(&name)?],
         None => Isa::available(),
@@ -51,7 +52,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             let stored = |t: bool| if t { "^T" } else { "  " };
             print!("  {batch:3} x {m:5} x {n:5} x {k:5} A{} B{}", stored(trans_a), stored(trans_b));
             for &threads in &threads {
-                let (seconds, flops) = best_time(isa, shape, threads)?;
+                let kernel: Box<dyn Kernel> = match MixedMatMul::new(isa, shape, Mixed::F32) {
+                    Some(kernel) if bf16 => Box::new(kernel),
+                    None if bf16 => {
+                        print!("   (f32 only)");
+                        continue;
+                    }
+                    _ => Box::new(MatMul::new(isa, shape)),
+                };
+                let (seconds, flops) = best_time(isa, kernel, threads)?;
                 print!(" {:8.1}", flops / seconds * 1e-9);
             }
             println!();
@@ -61,8 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Seconds of the fastest of several runs, and the operations of one.
-fn best_time(isa: Isa, shape: MatMulShape, threads: usize) -> Result<(f64, f64), Box<dyn Error>> {
-    let kernel = MatMul::new(isa, shape);
+fn best_time(isa: Isa, kernel: Box<dyn Kernel>, threads: usize) -> Result<(f64, f64), Box<dyn Error>> {
     let flops = kernel.flops() as f64;
     let specs = kernel.operands();
     let mut memories = Vec::new();
@@ -76,7 +84,7 @@ fn best_time(isa: Isa, shape: MatMulShape, threads: usize) -> Result<(f64, f64),
     let spaces = specs.iter().map(|s| Space { words: s.words, writable: s.access != Access::Read }).collect();
     let views =
         (0..).zip(&specs).map(|(i, s)| View { space: SpaceId(i), offset: 0, words: s.words }).collect();
-    let step = Step { kernel: Box::new(kernel), views, label: "product".into() };
+    let step = Step { kernel, views, label: "product".into() };
     let mut machine = Machine::new(isa, spaces, vec![step], None)?;
     let pool = Pool::new(threads)?;
     let mut lent: Vec<Lent<'_>> = memories.iter_mut().map(|m| Lent::Write(m.as_f32_mut())).collect();

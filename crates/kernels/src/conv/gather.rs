@@ -94,6 +94,8 @@ pub(super) struct Gather {
     pub kernel: [usize; 2],
     pub src: Image,
     pub out: Image,
+    /// Words from one pixel of the output to the next.
+    pub out_pixel: usize,
     /// Words between neighbouring source channels, output channels and groups in the unpacked weights.
     pub weight_steps: [usize; 3],
     /// Words of one tap in the unpacked weights.
@@ -102,10 +104,10 @@ pub(super) struct Gather {
     src_words: usize,
     out_words: usize,
     weight_words: usize,
-    blocks: Vec<Block>,
-    block_tasks: Vec<Range<usize>>,
+    pub blocks: Vec<Block>,
+    pub block_tasks: Vec<Range<usize>>,
     /// Every range of `block_tasks` is done in so many tasks, each with a share of the panels.
-    parts: usize,
+    pub parts: usize,
 }
 
 impl Gather {
@@ -149,6 +151,7 @@ impl Gather {
             kernel: shape.kernel,
             src,
             out,
+            out_pixel: out.c,
             weight_steps,
             tap_words: shape.in_group() * shape.out_c,
             batch: shape.batch,
@@ -406,7 +409,7 @@ impl GatherTask<'_> {
             // SAFETY: the classes' coordinates lie inside the images, and i < count fits the scratch.
             unsafe {
                 let src = src.add(((n * plan.src.h + sy) * plan.src.w + sx) * plan.src.c);
-                let out = out.add(((n * plan.out.h + oy) * plan.out.w + ox) * plan.out.c);
+                let out = out.add(((n * plan.out.h + oy) * plan.out.w + ox) * plan.out_pixel);
                 self.rows.add(i).write(Row { src, out });
             }
             jx += 1;

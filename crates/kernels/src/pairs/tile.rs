@@ -1,7 +1,7 @@
 //! The register tile of mixed precision: a few rows by up to two vectors of columns, summed over words of pairs.
 
 use super::pack::store_rounded;
-use super::simd::{PairIsa, Pairs, WithPairs, run_pairs_on};
+use super::simd::{MAX_LANES, PairIsa, Pairs, WithPairs, run_pairs_on};
 use crate::isa::Isa;
 use crate::simd::Simd;
 
@@ -155,18 +155,34 @@ impl<const MR: usize, const NV: usize> WithPairs for Sized<'_, MR, NV> {
                     }
                 }
             }
-            for (m, sums) in sums.iter().enumerate() {
-                for (v, &sum) in sums.iter().enumerate() {
-                    let first = v * lanes;
-                    let n = lanes.min(tile.columns - first);
-                    let out = tile.results[m];
-                    match tile.store {
-                        Store::Write if n == lanes => simd.store(out.add(first), sum),
-                        Store::Write => simd.store_first(out.add(first), sum, n),
-                        Store::Add if n == lanes => {
-                            let out = out.add(first);
-                            simd.store(out, simd.add(simd.load(out), sum));
+            // Loops that the compiler unrolls and nothing else: any other would keep the sums in memory throughout.
+            if tile.columns == NV * lanes && tile.store != Store::Round {
+                if tile.store == Store::Add {
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        for (v, sum) in sums.iter_mut().enumerate() {
+                            *sum = simd.add(simd.load(tile.results[m].add(v * lanes)), *sum);
                         }
+                    }
+                }
+                for (m, sums) in sums.iter().enumerate() {
+                    for (v, &sum) in sums.iter().enumerate() {
+                        simd.store(tile.results[m].add(v * lanes), sum);
+                    }
+                }
+                return;
+            }
+            let mut block = [[0.0f32; VECTORS * MAX_LANES]; MR];
+            for (block, sums) in block.iter_mut().zip(&sums) {
+                for (v, &sum) in sums.iter().enumerate() {
+                    simd.store(block.as_mut_ptr().add(v * lanes), sum);
+                }
+            }
+            for (&out, block) in tile.results.iter().zip(&block) {
+                for first in (0..tile.columns).step_by(lanes) {
+                    let n = lanes.min(tile.columns - first);
+                    let sum = simd.load(block.as_ptr().add(first));
+                    match tile.store {
+                        Store::Write => simd.store_first(out.add(first), sum, n),
                         Store::Add => {
                             let out = out.add(first);
                             simd.store_first(out, simd.add(simd.load_first(out, n), sum), n);

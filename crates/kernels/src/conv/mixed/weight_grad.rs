@@ -1,0 +1,353 @@
+//! The weight gradient in mixed precision.
+//!
+//! Stage 0 rounds the operands that are stored as f32. The next sums chunks of pixels, cut as the f32 kernel cuts them, the
+//! last adds the chunks in order. Sums run over
+//! pixels, so a word pairs two pixels at one channel. A task goes through its chunk in blocks; for every tap it lists the
+//! block's pixels whose tap meets the image, and packs input and gradient of each two that follow each other in the
+//! list. Packing for every tap costs one pass over the block's channels against a product with all those of the other
+//! side, and no product is spent on padding.
+
+use super::super::gather::share;
+use super::super::weight_plan::{WeightPlan, WeightTask};
+use super::computes;
+use crate::conv::ConvShape;
+use crate::isa::Isa;
+use crate::kernel::{Element, Kernel, Mixed, OperandSpec, Operands};
+use crate::pairs::pack::{self, Block, Combine, Rows, Source, interleave};
+use crate::pairs::pair;
+use crate::pairs::simd::{MAX_LANES, PairIsa, Pairs, WithPairs};
+use crate::pairs::tile::{self, MAX_ROWS, Store, Tile, VECTORS, Walk};
+use crate::simd::Simd;
+use std::ops::Range;
+
+/// Operand numbers.
+const X: usize = 0;
+const DY: usize = 1;
+const DW: usize = 2;
+const PARTIAL: usize = 3;
+
+/// Tasks that round an operand.
+const ROUND_TASKS: usize = 32;
+
+/// Pixels that a task works on at a time: twice those of the f32 kernel, as pairs take half the room. The packed pairs
+/// of [`CHANNELS`] channels take 128 KiB of L2, those of a panel 16 KiB of L1.
+const BLOCK: usize = 256;
+/// Input channels that are packed at a time.
+const CHANNELS: usize = 256;
+
+/// The weight gradient `dw` of `<conv(x, w), dy>`, of operands rounded to bf16, summed in f32.
+///
+/// Operands: `x [N, H, W, C_in]` read, `dy [N, OH, OW, C_out]` read, `dw [KH, KW, C_in, C_out]` written, then
+/// workspaces: partial sums where pixels are cut into chunks, and each operand that is stored as f32, rounded. Errors are bounded as [`mod@crate::pairs`] says.
+#[derive(Clone, Debug)]
+pub struct MixedWeightGrad {
+    isa: PairIsa,
+    mixed: Mixed,
+    plan: WeightPlan,
+}
+
+/// Where a pixel of the list is: its element of the input under the tap, and of the gradient.
+type Pixel = [usize; 2];
+
+impl MixedWeightGrad {
+    /// Plans the kernel for the instruction set that it will be run on. `None` where only
+    /// [`ConvWeightGrad`](crate::conv::ConvWeightGrad) computes it: invalid shapes, groups, fewer than 16 channels, and
+    /// results stored as bf16, which sums over a batch are not fit for.
+    pub fn new(isa: Isa, shape: ConvShape, mixed: Mixed) -> Option<Self> {
+        Self::on(PairIsa::of(isa), shape, mixed)
+    }
+
+    pub(super) fn on(isa: PairIsa, shape: ConvShape, mixed: Mixed) -> Option<Self> {
+        let computed = computes(&shape) && mixed.out == Element::F32;
+        computed.then(|| Self { isa, mixed, plan: WeightPlan::new(isa.isa, shape) })
+    }
+
+    fn units_of_a_task(&self) -> usize {
+        self.plan.panels().div_ceil(self.plan.cut.parts)
+    }
+
+    /// Elements of the input, or of the gradient.
+    fn elements(&self, operand: usize) -> usize {
+        if operand == X { self.plan.shape.input_words() } else { self.plan.shape.output_words() }
+    }
+
+    /// Whether an operand is stored as f32.
+    fn rounds(&self, operand: usize) -> bool {
+        [self.mixed.a, self.mixed.b][operand] == Element::F32
+    }
+
+    /// The operand that holds the input, or the gradient, as bf16.
+    fn rounded(&self, operand: usize) -> usize {
+        if self.rounds(operand) {
+            PARTIAL + usize::from(self.plan.combines()) + usize::from(operand == DY && self.rounds(X))
+        } else {
+            operand
+        }
+    }
+
+    fn round_tasks(&self) -> usize {
+        (usize::from(self.rounds(X)) + usize::from(self.rounds(DY))) * ROUND_TASKS
+    }
+
+    /// # Safety
+    /// As [`Kernel::run`].
+    unsafe fn round(&self, task: usize, operands: &Operands<'_>) {
+        let operand = if self.rounds(X) && task < ROUND_TASKS { X } else { DY };
+        // Whole words, of which the last may have one element.
+        let elements = self.elements(operand);
+        let words = share(elements.div_ceil(2), task % ROUND_TASKS, ROUND_TASKS);
+        let depth = elements.min(2 * words.end) - 2 * words.start;
+        // SAFETY: the elements lie in both operands, and their words are this task's alone.
+        unsafe {
+            let from = Source::F32(operands.ptr(operand).cast_const().add(2 * words.start));
+            let to = operands.ptr(self.rounded(operand)).cast::<u32>().add(words.start);
+            let block = Block { from, steps: [1, depth], depth, columns: 1 };
+            pack::run(self.isa, Rows { block, to, stride: words.len() });
+        }
+    }
+
+    fn packed_input(&self) -> usize {
+        self.plan.shape.in_c.min(CHANNELS).next_multiple_of(self.isa.lanes()) * (BLOCK / 2)
+    }
+
+    /// Lists the pixels of `range` that meet the image at tap `(ky, kx)`; returns how many.
+    fn list(&self, range: Range<usize>, [ky, kx]: [usize; 2], list: &mut [Pixel]) -> usize {
+        let s = &self.plan.shape;
+        let (oh, ow) = (s.out_h(), s.out_w());
+        let columns = self.plan.columns_of_tap(kx);
+        let mut count = 0;
+        let mut line = range.start / ow;
+        while line * ow < range.end {
+            let (n, oy) = (line / oh, line % oh);
+            if let Some(iy) = self.plan.input_row(oy, ky) {
+                let low = columns.first.max(range.start.saturating_sub(line * ow));
+                let high = (columns.first + columns.count).min(range.end - line * ow);
+                for ox in low..high {
+                    let ix = columns.src_first + (ox - columns.first) * s.stride[1];
+                    list[count] = [((n * s.in_h + iy) * s.in_w + ix) * s.in_c, (line * ow + ox) * s.out_c];
+                    count += 1;
+                }
+            }
+            line += 1;
+        }
+        count
+    }
+
+    /// # Safety
+    /// As [`Kernel::run`].
+    unsafe fn sum(&self, task: &WeightTask, operands: &Operands<'_>, local: &mut [f32]) {
+        let (plan, shape) = (&self.plan, &self.plan.shape);
+        let (list, packed) = local.split_at_mut(BLOCK * size_of::<Pixel>() / size_of::<f32>());
+        let (input, gradient) = packed.split_at_mut(self.packed_input());
+        // SAFETY: aligned to a cache line by the contract of `run`, of the right size, and any words are pixels.
+        let list = unsafe { std::slice::from_raw_parts_mut(list.as_mut_ptr().cast::<Pixel>(), BLOCK) };
+        let width = plan.width();
+        let channels = task.units.start * width..shape.out_c.min(task.units.end * width);
+        // SAFETY: the chunk's share of the workspace, or the result.
+        let sums = unsafe {
+            if plan.combines() {
+                operands.ptr(PARTIAL).add(task.chunk * shape.weight_words())
+            } else {
+                operands.ptr(DW)
+            }
+        };
+        let row_words = shape.kernel[1] * shape.in_c;
+        for row in task.filter_rows.start * row_words..task.filter_rows.end * row_words {
+            // SAFETY: the sums of the task's filter rows and output channels.
+            unsafe { sums.add(row * shape.out_c + channels.start).write_bytes(0, channels.len()) };
+        }
+        for start in task.pixels.clone().step_by(BLOCK) {
+            let block = start..(start + BLOCK).min(task.pixels.end);
+            for ky in task.filter_rows.clone() {
+                for kx in 0..shape.kernel[1] {
+                    let count = self.list(block.clone(), [ky, kx], list);
+                    if count == 0 {
+                        continue;
+                    }
+                    // SAFETY: the listed pixels lie in the operands, the packed pairs in this task's scratch, and the
+                    // sums are those of the task's filter rows and channels.
+                    unsafe {
+                        let list = &list[..count];
+                        let from = operands.ptr(self.rounded(DY)).cast_const().cast::<u16>();
+                        let to = gradient.as_mut_ptr().cast();
+                        pack::run(
+                            self.isa,
+                            Pack { from, list, side: 1, channels: channels.clone(), width, to },
+                        );
+                        for first in (0..shape.in_c).step_by(CHANNELS) {
+                            let inputs = first..shape.in_c.min(first + CHANNELS);
+                            let from = operands.ptr(self.rounded(X)).cast_const().cast::<u16>();
+                            let (to, width) = (input.as_mut_ptr().cast(), self.isa.lanes());
+                            pack::run(
+                                self.isa,
+                                Pack { from, list, side: 0, channels: inputs.clone(), width, to },
+                            );
+                            let tap = ky * shape.kernel[1] + kx;
+                            let sums = sums.add((tap * shape.in_c + first) * shape.out_c);
+                            let packed = [input.as_ptr().cast(), gradient.as_ptr().cast()];
+                            self.multiply(inputs.len(), channels.clone(), count.div_ceil(2), packed, sums);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds products of `pairs` packed pairs of pixels: `rows` input channels by the output channels `channels`.
+    ///
+    /// # Safety
+    /// `packed` holds input and gradient, `sums` is the first row of results.
+    unsafe fn multiply(
+        &self,
+        rows: usize,
+        channels: Range<usize>,
+        pairs: usize,
+        [input, gradient]: [*const u32; 2],
+        sums: *mut f32,
+    ) {
+        let (width, lanes, out_c) = (self.plan.width(), self.isa.lanes(), self.plan.shape.out_c);
+        let tallest = tile::tallest(self.isa.isa);
+        let strips = rows.div_ceil(tallest);
+        for (unit, first) in channels.clone().step_by(width).enumerate() {
+            for i in 0..strips {
+                let strip = share(rows, i, strips);
+                let mut tile = Tile {
+                    walk: Walk::line(pairs, lanes),
+                    sources: [std::ptr::null(); MAX_ROWS],
+                    results: [std::ptr::null_mut(); MAX_ROWS],
+                    // SAFETY: panels are packed one after another.
+                    panel: unsafe { gradient.add(unit * pairs * width) },
+                    columns: width.min(channels.end - first),
+                    store: Store::Add,
+                };
+                for (r, row) in strip.clone().enumerate() {
+                    // SAFETY: row `row` is lane `row % lanes` of panel `row / lanes` of the input.
+                    unsafe {
+                        tile.sources[r] = input.add(row / lanes * pairs * lanes + row % lanes);
+                        tile.results[r] = sums.add(row * out_c + first);
+                    }
+                }
+                // SAFETY: the tile's pairs are packed, its sums this task's.
+                unsafe { tile::run(self.isa, strip.len(), &tile) };
+            }
+        }
+    }
+}
+
+/// Packs pairs of pixels into panels of `width` channels, one line a pair; the last panel's lines are whole vectors.
+struct Pack<'a> {
+    from: *const u16,
+    list: &'a [Pixel],
+    /// Which element of the pixels counts.
+    side: usize,
+    channels: Range<usize>,
+    width: usize,
+    to: *mut u32,
+}
+
+impl WithPairs for Pack<'_> {
+    #[inline(always)]
+    unsafe fn call<P: Pairs>(self, pairs: P) {
+        let Pack { from, list, side, channels, width, to } = self;
+        let lanes = <P::S as Simd>::LANES;
+        let lines = list.len().div_ceil(2);
+        // Panels that need no padding, if both pixels are there.
+        let full = channels.len() / width;
+        let shift = width.trailing_zeros();
+        for (line, two) in list.chunks(2).enumerate() {
+            // SAFETY: the pixels' channels lie in the operand; `to` has room for whole panels.
+            unsafe {
+                let first = from.add(two[0][side] + channels.start);
+                let second = two.get(1).map(|pixel| from.add(pixel[side] + channels.start));
+                let mut done = 0;
+                if let Some(second) = second {
+                    for t in (0..full * width).step_by(lanes) {
+                        let (mut x, mut y) = ([0u16; MAX_LANES], [0u16; MAX_LANES]);
+                        for i in 0..lanes {
+                            x[i] = first.add(t + i).read();
+                            y[i] = second.add(t + i).read();
+                        }
+                        let panel = t >> shift;
+                        let to = to.add((panel * lines + line) * width + t - panel * width);
+                        for i in 0..lanes {
+                            to.add(i).write(pair(x[i], y[i]));
+                        }
+                    }
+                    done = full;
+                }
+                for panel in done..channels.len().div_ceil(width) {
+                    let channel = panel * width;
+                    let n = width.min(channels.len() - channel);
+                    let to = to.add(panel * lines * width + line * n.next_multiple_of(lanes));
+                    let second = second.map(|second| Source::Bf16(second.add(channel)));
+                    interleave(pairs, Source::Bf16(first.add(channel)), second, n, to);
+                }
+            }
+        }
+    }
+}
+
+// SAFETY: images and gradients are only read; a rounding task owns words of a workspace, a summing task owns its filter rows and output channels in its chunk's
+// partial sums, a combining task its words of the result.
+unsafe impl Kernel for MixedWeightGrad {
+    fn name(&self) -> &'static str {
+        "conv.weight_grad.bf16"
+    }
+
+    fn flops(&self) -> u64 {
+        self.plan.shape.flops()
+    }
+
+    fn operands(&self) -> Vec<OperandSpec> {
+        let mut specs = self.plan.operands();
+        specs[X] = OperandSpec::read(self.mixed.a.words(self.plan.shape.input_words()));
+        specs[DY] = OperandSpec::read(self.mixed.b.words(self.plan.shape.output_words()));
+        for operand in [X, DY].into_iter().filter(|&operand| self.rounds(operand)) {
+            specs.push(OperandSpec::workspace(Element::Bf16.words(self.elements(operand))));
+        }
+        specs
+    }
+
+    fn stages(&self) -> usize {
+        1 + usize::from(self.round_tasks() > 0) + usize::from(self.plan.combines())
+    }
+
+    fn tasks(&self, stage: usize) -> usize {
+        match stage + usize::from(self.round_tasks() == 0) {
+            0 => self.round_tasks(),
+            1 => self.plan.sum_tasks(),
+            _ => self.plan.combine_tasks(),
+        }
+    }
+
+    fn local_words(&self) -> usize {
+        BLOCK * size_of::<Pixel>() / size_of::<f32>()
+            + self.packed_input()
+            + self.units_of_a_task() * VECTORS * self.isa.lanes() * (BLOCK / 2)
+    }
+
+    unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
+        assert_eq!(isa, self.isa.isa, "planned for another instruction set");
+        // SAFETY: the caller's promises, which are the bodies' contracts; a combining task owns its words.
+        unsafe {
+            let stage = stage + usize::from(self.round_tasks() == 0);
+            if stage == 0 {
+                return self.round(task, operands);
+            }
+            if stage == 1 {
+                return self.sum(&self.plan.sum_task(task), operands, &mut local[..self.local_words()]);
+            }
+            let words = self.plan.shape.weight_words();
+            let range = share(words, task, self.plan.combine_tasks());
+            let combine = Combine {
+                partials: operands.ptr(PARTIAL).add(range.start),
+                stride: words,
+                splits: self.plan.cut.chunks,
+                out: operands.ptr(DW).add(range.start),
+                element: Element::F32,
+                len: range.len(),
+            };
+            pack::run(self.isa, combine);
+        }
+    }
+}
