@@ -40,8 +40,12 @@ fn fused_programs_give_the_bits_of_those_with_passes_apart() {
     let case = case();
     for isa in Isa::available() {
         let run = |threads, unfused| {
-            let options =
-                ExecutorOptions { threads: Some(threads), isa: Some(isa), convolutions: None, unfused };
+            let options = ExecutorOptions {
+                threads: Some(threads),
+                isa: Some(isa),
+                unfused,
+                ..ExecutorOptions::default()
+            };
             outputs(&case, options)
         };
         let fused = |fuse| {

@@ -157,7 +157,8 @@ impl Lowering<'_, '_> {
         let shape = |i: usize| &ty(i).shape;
         match &node.op {
             Op::MatMul { trans_a, trans_b } => {
-                MixedMatMul::new(isa, matmul_shape(shape(0), &node.ty.shape, *trans_a, *trans_b), Mixed::F32).map(boxed)
+                MixedMatMul::new(isa, matmul_shape(shape(0), &node.ty.shape, *trans_a, *trans_b), Mixed::F32)
+                    .map(boxed)
             }
             Op::Conv(ConvKind::Forward, geometry) => {
                 let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], node.ty.shape[3]);

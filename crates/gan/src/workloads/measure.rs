@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::memory::{self, Memory};
 use crate::networks::Side;
 use crate::step::{Objective, feed};
-use ganymede_cpu::{Executor, PhaseId, Session};
+use ganymede_cpu::{Executor, PhaseId, Precision, Session};
 use ganymede_kernels::peak::Peak;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -72,8 +72,6 @@ pub struct Measuring {
     pub began: SystemTime,
     /// What the machine can do; measured after the workload where it is not known.
     pub peak: Option<Peak>,
-    /// Whether the contractions are those of bf16.
-    pub bf16: bool,
 }
 
 /// Deterministic numbers of about unit variance: what the data are does not matter for speed.
@@ -192,8 +190,9 @@ pub fn measure(
         Some(peak) => peak,
         None => executor.peak()?,
     };
+    let precision = steps.session.precision();
     let peak_gflops = match peak.bf16_gflops {
-        Some(rate) if settings.bf16 => rate,
+        Some(rate) if precision == Precision::Bf16 => rate,
         Some(_) | None => peak.f32_gflops,
     };
     let kernels = if settings.profile { kernel_times(&mut steps, &peak, peak_gflops)? } else { Vec::new() };
@@ -214,7 +213,7 @@ pub fn measure(
         predicted_mb,
         threads,
         isa,
-        precision: precision.to_string(),
+        precision: precision.name().to_string(),
         kernels,
     })
 }

@@ -164,6 +164,7 @@ impl MixedConv {
             units: share(gather.panels(), task % gather.parts, gather.parts),
             operands: &operands,
             rows,
+            sink: None,
         };
         let tallest = tile::tallest(self.isa.isa);
         for block in task.blocks {
