@@ -1,14 +1,15 @@
 //! Prints effective GFLOP/s (by the definition, `w` where Winograd's algorithm runs) of the convolution triad on shapes that GANs meet, per direction and instruction set.
 //!
-//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [--bf16] [FILTER]`
+//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [--bf16 [--stored]] [FILTER]`
 //!
-//! `--bf16` times mixed precision where it is computed (`b`), and the rate of `vdpbf16ps` alone.
+//! `--bf16` times mixed precision where it is computed (`b`), and the rate of `vdpbf16ps` alone; with `--stored`,
+//! images and gradients that are read are stored as bf16.
 
 use ganymede_kernels::conv::{
     Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad, MixedConv, MixedWeightGrad,
 };
 use ganymede_kernels::isa::{Isa, has_bf16};
-use ganymede_kernels::kernel::{Access, Kernel, Mixed, Operands};
+use ganymede_kernels::kernel::{Access, Element, Kernel, Mixed, Operands};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -148,7 +149,7 @@ fn peak(_: usize) -> Option<f64> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut isas, mut threads, mut batch, mut filter) = (Isa::available(), 2, None, String::new());
-    let (mut algorithm, mut bf16) = (Algorithm::Any, false);
+    let (mut algorithm, mut bf16, mut stored) = (Algorithm::Any, false, Element::F32);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -158,6 +159,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 batch = Some(args.next().ok_or("--batch needs a number")?.parse::<usize>()?.max(1));
             }
             "--bf16" => bf16 = true,
+            "--stored" => stored = Element::Bf16,
             "--direct" => algorithm = Algorithm::Direct,
             other => filter = other.to_string(),
         }
@@ -183,13 +185,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Box::new(ConvInputGrad::new(isa, shape, algorithm)?),
                 Box::new(ConvWeightGrad::new(isa, shape, algorithm)?),
             ];
-            if bf16 && let Some(kernel) = MixedConv::forward(isa, shape, Mixed::F32) {
+            let image = Mixed { a: stored, ..Mixed::F32 };
+            if bf16 && let Some(kernel) = MixedConv::forward(isa, shape, image) {
                 kernels[0] = Box::new(kernel);
             }
-            if bf16 && let Some(kernel) = MixedConv::input_grad(isa, shape, Mixed::F32) {
+            if bf16 && let Some(kernel) = MixedConv::input_grad(isa, shape, image) {
                 kernels[1] = Box::new(kernel);
             }
-            if bf16 && let Some(kernel) = MixedWeightGrad::new(isa, shape, Mixed::F32) {
+            if bf16 && let Some(kernel) = MixedWeightGrad::new(isa, shape, Mixed { b: stored, ..image }) {
                 kernels[2] = Box::new(kernel);
             }
             print!("{name:36}");

@@ -2,7 +2,7 @@ use super::mixed::MixedMatMul;
 use super::*;
 use crate::kernel::{Element, Mixed};
 use crate::pairs::simd::PairIsa;
-use crate::pairs::tests::{assert_close, chop, noise, rounded, run, stored};
+use crate::pairs::tests::{assert_close, assert_threads_agree, chop, noise, rounded, run, stored};
 
 /// Checks one product in every storage on every instruction set; `None` if it is refused.
 fn check(shape: MatMulShape) {
@@ -64,6 +64,19 @@ fn cuts_along_every_dimension_agree_with_the_reference() {
     for (m, n, k) in [(300, 70, 513), (3, 6, 9001), (64, 40, 5000), (700, 4, 300), (100, 10, 2001)] {
         for (trans_a, trans_b) in [(false, false), (false, true), (true, false), (true, true)] {
             check(MatMulShape { trans_a, trans_b, ..plain(m, n, k) });
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    for shape in [plain(200, 300, 700), plain(30, 20, 20_001)] {
+        let inputs = [noise(shape.m * shape.k, 3), noise(shape.k * shape.n, 4)];
+        for isa in PairIsa::available() {
+            let kernel = || -> Box<dyn Kernel> {
+                Box::new(MixedMatMul::on(isa, shape, Mixed::F32).expect("computed"))
+            };
+            assert_threads_agree(kernel, isa.isa, &inputs);
         }
     }
 }

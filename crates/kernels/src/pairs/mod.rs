@@ -3,7 +3,7 @@
 //! Bf16 is the upper half of an f32: its exponent and 7 of its 23 fraction bits (Kalamkar et al., "A Study of BFLOAT16
 //! for Deep Learning Training", 2019). The kernels of mixed precision round operands to it, to nearest even, and sum
 //! products of neighbouring pairs in f32, as the instruction `vdpbf16ps` does: a word holds two elements that follow
-//! each other along the sum, the tile ([`tile`]) multiplies word by word.
+//! each other along the sum, the tile (`tile`) multiplies word by word.
 //!
 //! # Error
 //! A product of two bf16 has at most 16 significant bits and so is exact in f32. A sum of n of them therefore errs, in

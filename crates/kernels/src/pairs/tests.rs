@@ -4,6 +4,8 @@ use super::{pair, round, widen};
 use crate::guard::Guarded;
 use crate::isa::Isa;
 use crate::kernel::{Access, Element, Kernel, Operands};
+use crate::machine::{Lent, Machine, Space, SpaceId, Step, View};
+use crate::pool::Pool;
 
 /// Values in [-1, 1) from a linear congruential generator (Knuth's MMIX constants).
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<f32> {
@@ -86,6 +88,28 @@ pub(crate) fn run(kernel: &dyn Kernel, isa: Isa, inputs: &[Vec<f32>; 2], reverse
         );
     }
     memory[2].to_vec()
+}
+
+/// Checks that a kernel gives the bits of one thread on 2, 3 and 7.
+pub(crate) fn assert_threads_agree(kernel: impl Fn() -> Box<dyn Kernel>, isa: Isa, inputs: &[Vec<f32>; 2]) {
+    let specs = kernel().operands();
+    let bits = |threads: usize| -> Vec<u32> {
+        let spaces =
+            specs.iter().map(|s| Space { words: s.words, writable: s.access != Access::Read }).collect();
+        let views =
+            (0..).zip(&specs).map(|(i, s)| View { space: SpaceId(i), offset: 0, words: s.words }).collect();
+        let step = Step { kernel: kernel(), views, label: "kernel".into() };
+        let mut machine = Machine::new(isa, spaces, vec![step], None).expect("a valid program");
+        let mut written: Vec<Vec<f32>> = specs[2..].iter().map(|s| vec![f32::NAN; s.words]).collect();
+        let mut lent: Vec<Lent<'_>> = inputs.iter().map(|input| Lent::Read(input)).collect();
+        lent.extend(written.iter_mut().map(|w| Lent::Write(w)));
+        machine.run(&Pool::new(threads).expect("threads"), &mut lent).expect("a run");
+        written[0].iter().map(|v| v.to_bits()).collect()
+    };
+    let one = bits(1);
+    for threads in [2, 3, 7] {
+        assert!(bits(threads) == one, "{} on {isa:?} with {threads} threads", kernel().name());
+    }
 }
 
 /// Checks `got`, stored as `element`, against (sum, sum of magnitudes) of `terms` products of rounded operands each, by

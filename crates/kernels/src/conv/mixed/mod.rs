@@ -1,7 +1,7 @@
 //! The convolution triad of operands rounded to bf16, summed in f32.
 //!
-//! Forward pass and input gradient are the gather of `f32` convolutions ([`Gather`](super::gather::Gather)) with words of
-//! channel pairs in place of channels ([`gather`]). The weight gradient ([`weight_grad`]) pairs pixels, as its sums
+//! Forward pass and input gradient are the gather of `f32` convolutions (`Gather`) with words of
+//! channel pairs in place of channels (`gather`). The weight gradient (`weight_grad`) pairs pixels, as its sums
 //! run over them.
 
 mod gather;

@@ -6,7 +6,7 @@ use crate::conv::reference::{conv_forward, conv_input_grad, conv_weight_grad};
 use crate::isa::Isa;
 use crate::kernel::{Element, Kernel, Mixed};
 use crate::pairs::simd::PairIsa;
-use crate::pairs::tests::{assert_close, chop, noise, rounded, run, stored};
+use crate::pairs::tests::{assert_close, assert_threads_agree, chop, noise, rounded, run, stored};
 
 fn square(
     batch: usize,
@@ -180,6 +180,18 @@ fn an_image_does_not_depend_on_its_batch() {
             let got = run(&kernel(many), isa.isa, &[a.clone(), w.clone()], false);
             let alone = run(&kernel(one), isa.isa, &[last(&a), w], false);
             assert_eq!(bits(&last(&got)), bits(&alone), "{isa:?}");
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let shape = square(9, 14, [17, 40], 5, 2, 2);
+    for member in triad(&shape) {
+        let inputs = [noise(member.elements[0], 1), noise(member.elements[1], 2)];
+        for isa in PairIsa::available() {
+            let kernel = || (member.build)(isa, shape, Mixed::F32).expect("computed");
+            assert_threads_agree(kernel, isa.isa, &inputs);
         }
     }
 }
