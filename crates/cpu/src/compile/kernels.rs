@@ -147,7 +147,7 @@ impl Lowering<'_, '_> {
     /// none the kernels for f32 give the same product of rounded operands.
     fn mixed(&self, node: &Node) -> Option<Box<dyn Kernel>> {
         let ty = |i: usize| self.analysis.function.ty(node.inputs[i]);
-        let Target { isa, .. } = self.target;
+        let Target { isa, convolutions, .. } = self.target;
         if node.inputs.is_empty() || ty(0).dtype != DType::Bf16 {
             return None;
         }
@@ -170,7 +170,10 @@ impl Lowering<'_, '_> {
             }
             Op::Conv(ConvKind::WeightGrad, geometry) => {
                 let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], shape(1)[3]);
-                MixedWeightGrad::new(isa, shape, Mixed::F32).map(boxed)
+                // Winograd's algorithm in f32 on the rounded operands may save more than bf16 does.
+                let exact = ConvWeightGrad::new(isa, shape, convolutions).ok()?;
+                let mixed = MixedWeightGrad::new(isa, shape, Mixed::F32);
+                mixed.filter(|_| exact.gain() < MixedWeightGrad::GAIN).map(boxed)
             }
             _ => None,
         }

@@ -52,6 +52,15 @@ impl ConvWeightGrad {
         };
         Ok(Self { flops: shape.flops(), choice })
     }
+
+    /// How many times less the chosen algorithm costs than direct sums, by the estimate that chose it; a function of the
+    /// shape without its batch.
+    pub fn gain(&self) -> f64 {
+        match &self.choice {
+            Choice::Direct(_) => 1.0,
+            Choice::Winograd(plan) => direct_cost(&plan.shape) / plan.cost(),
+        }
+    }
 }
 
 /// Multiply-adds of the direct kernel for an image: those taps of the outputs that meet the image.

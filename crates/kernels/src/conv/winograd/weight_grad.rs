@@ -52,7 +52,7 @@ const RATE: f64 = 0.95;
 #[derive(Clone, Debug)]
 pub struct WinogradWeightGrad {
     pub isa: Isa,
-    pub(super) shape: ConvShape,
+    pub shape: ConvShape,
     /// The forward pass over one block of input channels.
     pub(super) job: Job,
     /// Input channels and output channels of a task.
