@@ -87,7 +87,7 @@ Examples:
   ganymede train mnist/ --recipe dcgan28 --minutes 5    IDX files, as MNIST and Fashion-MNIST come
   ganymede train synthetic:ring8                        a mixture of eight Gaussians
   ganymede train mnist/ --set lr=1e-4 --set batch=32    change a recipe without a file
-  ganymede train mnist/ --precision bf16                faster, where the CPU has bf16
+  ganymede train mnist/ --precision bf16                contractions in bf16, where the CPU has it
   ganymede train mnist/ --recipe r3-28 --dry-run        networks, memory and work, without training
   ganymede train --resume runs/r3-28-1                  go on where a run stopped
 
@@ -128,8 +128,8 @@ pub struct Train {
     /// Print the resolved recipe, the networks, memory and work of a step, and stop.
     #[arg(long)]
     pub dry_run: bool,
-    /// Arithmetic of matrix products and convolutions: f32, or bf16 with sums in f32, which is faster on CPUs that have
-    /// it (`ganymede doctor` says so). The same as --set train.precision=P [default: the recipe's].
+    /// Arithmetic of matrix products and convolutions: f32, or bf16 with sums in f32 on CPUs that have it
+    /// (`ganymede doctor` says so). The same as --set train.precision=P [default: the recipe's].
     #[arg(long, value_name = "f32|bf16", value_parser = precision)]
     pub precision: Option<Precision>,
     /// Threads [default: all cores].
