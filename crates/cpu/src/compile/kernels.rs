@@ -94,10 +94,12 @@ impl Lowering<'_, '_> {
             return Ok(());
         }
         let mut operands: Vec<Slice<ValueId>> = node.inputs.iter().map(|&x| self.operand(x)).collect();
-        let work = match (self.mixed(node), self.contraction(node)?) {
-            (Some(kernel), _) => Work::Kernel(kernel),
-            (None, Some(contraction)) => Work::Contraction(contraction),
-            (None, None) => Work::Kernel(self.build(node)?),
+        let work = if let Some(kernel) = self.mixed(node) {
+            Work::Kernel(kernel)
+        } else if let Some(contraction) = self.contraction(node)? {
+            Work::Contraction(contraction)
+        } else {
+            Work::Kernel(self.build(node)?)
         };
         operands.push(to);
         if let Op::Variance { .. } = &node.op {

@@ -47,6 +47,11 @@ struct Phase {
 }
 
 impl Axis {
+    /// Pairs of an output and a tap that meet the source.
+    pub fn met(&self) -> usize {
+        self.classes.iter().map(|class| class.count * class.taps).sum()
+    }
+
     /// The axis of the forward pass.
     pub fn forward(shape: &ConvShape, axis: usize) -> Axis {
         let phase = Phase {

@@ -194,9 +194,7 @@ impl Gather {
 
     /// Multiply-adds of an image.
     pub fn cost(&self) -> f64 {
-        let outputs =
-            |axis: &Axis| axis.classes.iter().map(|class| class.count * class.taps).sum::<usize>() as f64;
-        outputs(&self.axes[0]) * outputs(&self.axes[1]) * (self.src_group() * self.out.c) as f64
+        self.axes[0].met() as f64 * self.axes[1].met() as f64 * (self.src_group() * self.out.c) as f64
     }
 
     /// Source channels of a group.

@@ -115,7 +115,7 @@ fn check(shape: &ConvShape) {
     }
 }
 
-fn square(
+pub(super) fn square(
     batch: usize,
     size: usize,
     in_c: usize,

@@ -65,10 +65,7 @@ impl ConvWeightGrad {
 
 /// Multiply-adds of the direct kernel for an image: those taps of the outputs that meet the image.
 fn direct_cost(shape: &ConvShape) -> f64 {
-    let met = |axis: usize| {
-        let forward = Axis::forward(shape, axis);
-        forward.classes.iter().map(|class| class.count * class.taps).sum::<usize>()
-    };
+    let met = |axis| Axis::forward(shape, axis).met();
     met(0) as f64 * met(1) as f64 * (shape.in_group() * shape.out_c) as f64
 }
 

@@ -10,7 +10,7 @@
 //! Reductions fold into cells of the task, written to a workspace when it ends and combined in the order of tasks.
 
 use super::blocks::Source;
-use super::code::{Instr, Load, PassError, check_code};
+use super::code::{Instr, Load, PassError};
 use super::combine::Parts;
 use super::fold::{CELL, Cell, Columns, ROWS, Row};
 use super::kernel::PassSpec;
@@ -114,23 +114,7 @@ impl Epilogue {
     /// # Errors
     /// The pass itself is wrong: see [`PassError`].
     pub fn new(mut spec: PassSpec, result: usize, in_place: bool) -> Result<Option<Epilogue>, PassError> {
-        let rank = spec.dims.len();
-        check_code(&spec.code, spec.loads.len(), rank, &spec.stores, &spec.reduces)?;
-        if spec.reduces.is_empty() {
-            spec.keep = vec![true; rank];
-        }
-        if spec.keep.len() != rank {
-            return Err(PassError::Rank { what: "keep".into(), expected: rank, got: spec.keep.len() });
-        }
-        for (i, load) in spec.loads.iter().enumerate() {
-            if load.strides.len() != rank {
-                let what = format!("strides of load {i}");
-                return Err(PassError::Rank { what, expected: rank, got: load.strides.len() });
-            }
-            if !load.fits(&spec.dims) {
-                return Err(PassError::Outside { load: i });
-            }
-        }
+        spec.check()?;
         let words = spec.dims.iter().product::<usize>();
         let placed = spec.code.iter().any(|i| matches!(*i, Instr::Iota(d) if spec.dims[d] != 1));
         let taken = spec.stores.iter().any(|s| s.alias.is_some());

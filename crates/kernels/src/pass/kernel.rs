@@ -27,6 +27,30 @@ pub struct PassSpec {
     pub keep: Vec<bool>,
 }
 
+impl PassSpec {
+    /// Checks the code, and that loads and kept dimensions fit the domain. Without reductions all dimensions are kept.
+    pub(super) fn check(&mut self) -> Result<(), PassError> {
+        let rank = self.dims.len();
+        check_code(&self.code, self.loads.len(), rank, &self.stores, &self.reduces)?;
+        if self.reduces.is_empty() {
+            self.keep = vec![true; rank];
+        }
+        if self.keep.len() != rank {
+            return Err(PassError::Rank { what: "keep".into(), expected: rank, got: self.keep.len() });
+        }
+        for (i, load) in self.loads.iter().enumerate() {
+            if load.strides.len() != rank {
+                let what = format!("strides of load {i}");
+                return Err(PassError::Rank { what, expected: rank, got: load.strides.len() });
+            }
+            if !load.fits(&self.dims) {
+                return Err(PassError::Outside { load: i });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A fused elementwise pass over a domain. Operands: the loads, the stores, the outputs of the reductions, and a
 /// workspace if the reductions need one.
 #[derive(Clone, Debug)]
@@ -50,23 +74,7 @@ impl Pass {
     /// # Errors
     /// See [`PassError`].
     pub fn new(mut spec: PassSpec) -> Result<Pass, PassError> {
-        let rank = spec.dims.len();
-        check_code(&spec.code, spec.loads.len(), rank, &spec.stores, &spec.reduces)?;
-        if spec.reduces.is_empty() {
-            spec.keep = vec![true; rank];
-        }
-        if spec.keep.len() != rank {
-            return Err(PassError::Rank { what: "keep".into(), expected: rank, got: spec.keep.len() });
-        }
-        for (i, load) in spec.loads.iter().enumerate() {
-            if load.strides.len() != rank {
-                let what = format!("strides of load {i}");
-                return Err(PassError::Rank { what, expected: rank, got: load.strides.len() });
-            }
-            if !load.fits(&spec.dims) {
-                return Err(PassError::Outside { load: i });
-            }
-        }
+        spec.check()?;
         for (j, store) in spec.stores.iter().enumerate() {
             if let Some(load) = store.alias.filter(|&load| !spec.loads[load].is_contiguous(&spec.dims)) {
                 return Err(PassError::Alias { store: j, load });

@@ -3,33 +3,11 @@
 use super::{MixedConv, MixedWeightGrad};
 use crate::conv::ConvShape;
 use crate::conv::reference::{conv_forward, conv_input_grad, conv_weight_grad};
+use crate::conv::tests::square;
 use crate::isa::Isa;
 use crate::kernel::{Element, Kernel, Mixed};
 use crate::pairs::simd::PairIsa;
 use crate::pairs::tests::{assert_close, assert_threads_agree, chop, noise, rounded, run, stored};
-
-fn square(
-    batch: usize,
-    size: usize,
-    [in_c, out_c]: [usize; 2],
-    k: usize,
-    stride: usize,
-    pad: usize,
-) -> ConvShape {
-    ConvShape {
-        batch,
-        in_h: size,
-        in_w: size,
-        in_c,
-        out_c,
-        kernel: [k, k],
-        stride: [stride, stride],
-        pad_low: [pad, pad],
-        pad_high: [pad, pad],
-        dilation: [1, 1],
-        groups: 1,
-    }
-}
 
 type Reference = fn(&ConvShape, &[f32], &[f32]) -> Vec<f64>;
 
@@ -111,10 +89,10 @@ fn check(shape: &ConvShape) {
 fn channel_counts_around_vectors_and_panels() {
     for in_c in [16, 17, 30, 33, 50] {
         for out_c in [16, 19, 32, 34, 47] {
-            check(&square(2, 5, [in_c, out_c], 3, 2, 1));
+            check(&square(2, 5, in_c, out_c, 3, 2, 1));
         }
     }
-    check(&square(2, 4, [65, 70], 1, 1, 0));
+    check(&square(2, 4, 65, 70, 1, 1, 0));
 }
 
 #[test]
@@ -123,7 +101,7 @@ fn strides_dilations_and_padding() {
     for stride in 1..=3 {
         for dilation in 1..=2 {
             for (k, low, high) in [(1, 0, 0), (2, 0, 1), (3, 1, 1), (4, 1, 2), (5, 4, 0), (3, 7, 5)] {
-                let mut shape = square(2, 8, [18, 21], k, stride, low);
+                let mut shape = square(2, 8, 18, 21, k, stride, low);
                 shape.in_w = 7;
                 shape.pad_high = [high, high];
                 shape.dilation = [dilation, dilation];
@@ -156,20 +134,20 @@ fn each_axis_has_its_own_geometry() {
 
 #[test]
 fn enough_pixels_for_full_blocks_and_several_chunks() {
-    check(&square(9, 14, [17, 40], 5, 2, 2));
-    check(&square(5, 16, [32, 48], 4, 2, 1));
-    check(&square(40, 1, [37, 21], 1, 1, 0));
+    check(&square(9, 14, 17, 40, 5, 2, 2));
+    check(&square(5, 16, 32, 48, 4, 2, 1));
+    check(&square(40, 1, 37, 21, 1, 1, 0));
 }
 
 #[test]
 fn many_channels_are_taken_in_parts() {
-    check(&square(2, 3, [530, 18], 1, 1, 0));
-    check(&square(2, 3, [18, 600], 1, 1, 0));
+    check(&square(2, 3, 530, 18, 1, 1, 0));
+    check(&square(2, 3, 18, 600, 1, 1, 0));
 }
 
 #[test]
 fn an_image_does_not_depend_on_its_batch() {
-    let one = square(1, 14, [18, 40], 5, 2, 2);
+    let one = square(1, 14, 18, 40, 5, 2, 2);
     let many = ConvShape { batch: 13, ..one };
     let last = |v: &[f32]| v[v.len() / 13 * 12..].to_vec();
     for isa in PairIsa::available() {
@@ -186,7 +164,7 @@ fn an_image_does_not_depend_on_its_batch() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let shape = square(9, 14, [17, 40], 5, 2, 2);
+    let shape = square(9, 14, 17, 40, 5, 2, 2);
     for member in triad(&shape) {
         let inputs = [noise(member.elements[0], 1), noise(member.elements[1], 2)];
         for isa in PairIsa::available() {
@@ -198,7 +176,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn truncated_operands_are_told_from_rounded_ones() {
-    let shape = square(2, 6, [16, 32], 3, 1, 1);
+    let shape = square(2, 6, 16, 32, 3, 1, 1);
     for member in triad(&shape) {
         let (a, b) = (noise(member.elements[0], 1), noise(member.elements[1], 2));
         let sums = (member.reference)(&shape, &chop(&a), &chop(&b));
@@ -218,7 +196,7 @@ fn truncated_operands_are_told_from_rounded_ones() {
 
 #[test]
 fn other_shapes_are_refused() {
-    let good = square(2, 6, [16, 32], 3, 1, 1);
+    let good = square(2, 6, 16, 32, 3, 1, 1);
     let computed = |shape| {
         let all = [
             MixedConv::forward(Isa::Portable, shape, Mixed::F32).is_some(),
