@@ -6,6 +6,7 @@
 //! bit-identical for any thread count.
 
 use crate::isa::Isa;
+use std::ops::Range;
 
 /// Everything is stored in 4-byte words: f32 as such, i32 and u32 bit for bit, bool as the u32 words 0 and 1.
 pub const WORD: usize = 4;
@@ -91,7 +92,8 @@ impl OperandSpec {
 /// # Safety
 /// A [`Machine`](crate::machine::Machine) allots memory and runs tasks at the same time by what the description says,
 /// so the description must be true of [`Kernel::run`]. [`Kernel::operands`], [`Kernel::stages`], [`Kernel::tasks`] and
-/// [`Kernel::local_words`] give the same answer whenever they are asked. For each stage and each task that they count,
+/// [`Kernel::local_words`] give the same answer whenever they are asked, and so does [`Kernel::reach`], outside of which
+/// a task neither touches a word of the operand nor makes a reference to one. For each stage and each task that they count,
 /// `run` touches no word outside the operands and `local`, writes to no operand of [`Access::Read`], and neither reads
 /// nor writes a word that another task of the same stage writes. A kernel that sets [`OperandSpec::may_alias`] keeps
 /// that even where the two operands share their memory.
@@ -115,6 +117,14 @@ pub unsafe trait Kernel: Send + Sync + std::fmt::Debug {
     /// Number of tasks of a stage; a function of shapes only.
     fn tasks(&self, stage: usize) -> usize;
 
+    /// The words of an operand that a task of a stage may touch; `None` where that is all of them or not known. A
+    /// [`Machine`](crate::machine::Machine) runs kernels that follow each other without a barrier between them where
+    /// their tasks do not meet.
+    fn reach(&self, stage: usize, task: usize, operand: usize) -> Option<Range<usize>> {
+        let _ = (stage, task, operand);
+        None
+    }
+
     /// Says that operands lie outside the caches when the kernel runs, so that fetching them ahead pays. Changes no
     /// result.
     fn operands_are_far(&mut self) {}
@@ -128,7 +138,8 @@ pub unsafe trait Kernel: Send + Sync + std::fmt::Debug {
     ///
     /// # Safety
     /// `isa` is supported by this CPU; `operands` matches [`Kernel::operands`] in number and length, and obeys
-    /// the aliasing rule of [`OperandSpec`]; all tasks of earlier stages have ended; no task runs twice.
+    /// the aliasing rule of [`OperandSpec`]; all tasks of earlier stages, of this kernel and of others, that touch a
+    /// word in common have ended; no task runs twice.
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]);
 }
 

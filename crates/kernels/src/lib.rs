@@ -3,6 +3,7 @@
 //! * [`isa`]: instruction sets, detected or forced;
 //! * [`simd`]: one source for every instruction set;
 //! * [`kernel`]: what a kernel is;
+//! * [`bands`]: where kernels over a batch of rows cut it;
 //! * [`buffer`]: aligned memory;
 //! * [`pool`]: the threads;
 //! * [`machine`]: a checked list of kernel calls, run as one parallel region;
@@ -16,6 +17,7 @@
 //! * [`random`]: counter-based random bits;
 //! * [`peak`]: what the machine can do at best.
 
+pub mod bands;
 pub mod buffer;
 pub mod conv;
 pub mod fused;

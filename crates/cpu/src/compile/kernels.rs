@@ -1,6 +1,6 @@
 //! Ops with a kernel of their own.
 
-use super::ir::{Slice, ValueId, Work};
+use super::ir::{Call, Place, Slice, ValueId, Work};
 use super::lower::Lowering;
 use crate::error::CpuError;
 use crate::executor::Target;
@@ -13,7 +13,7 @@ use ganymede_kernels::conv::{
     ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad, MixedConv, MixedWeightGrad,
 };
 use ganymede_kernels::fused::Contraction;
-use ganymede_kernels::gemm::{MatMul, MatMulShape, MixedMatMul};
+use ganymede_kernels::gemm::{BandMatMul, MatMul, MatMulShape, MixedMatMul, PackedRight};
 use ganymede_kernels::kernel::{Kernel, Mixed};
 use ganymede_kernels::movement::{CopySource, StridedCopy};
 use ganymede_kernels::pass::{BinaryOp, Instr, Load, PassSpec, Store, UnaryOp, Variance, row_major};
@@ -96,6 +96,11 @@ impl Lowering<'_, '_> {
         let mut operands: Vec<Slice<ValueId>> = node.inputs.iter().map(|&x| self.operand(x)).collect();
         let work = if let Some(kernel) = self.mixed(node) {
             Work::Kernel(kernel)
+        } else if let Some(kernel) = self.banded(node) {
+            if let Some(right) = kernel.right() {
+                operands[1] = self.packed(node.inputs[1], right);
+            }
+            Work::Kernel(Box::new(kernel))
         } else if let Some(contraction) = self.contraction(node)? {
             Work::Contraction(contraction)
         } else {
@@ -179,6 +184,33 @@ impl Lowering<'_, '_> {
             }
             _ => None,
         }
+    }
+
+    /// The kernel of a product of a batch of rows with a small matrix, if the node is one.
+    fn banded(&self, node: &Node) -> Option<BandMatMul> {
+        let Op::MatMul { trans_a, trans_b } = node.op else { return None };
+        let a = &self.analysis.function.ty(node.inputs[0]).shape;
+        BandMatMul::new(self.target.isa, matmul_shape(a, &node.ty.shape, trans_a, trans_b))
+    }
+
+    /// The packed form of a product's right operand, which all products with it share.
+    fn packed(&mut self, id: NodeId, right: PackedRight) -> Slice<ValueId> {
+        let from = self.operand(id);
+        if let Some(&packed) = self.packed.get(&(from, right)) {
+            return packed;
+        }
+        let words = right.words();
+        let to = Slice { value: self.scratch(words), offset: 0, words };
+        let label = self.label(self.analysis.function.node(id));
+        let call = Call { work: Work::Kernel(Box::new(right)), operands: vec![from, to], label };
+        if matches!(self.values[from.value].place, Place::Scratch | Place::Output(_)) {
+            self.calls.push(call);
+        } else {
+            // There from the start, and so beside each other before everything else.
+            self.ahead.push(call);
+        }
+        self.packed.insert((from, right), to);
+        to
     }
 
     /// The kernel of a product whose result a pass can join: all but the weight gradient, which sums over images.

@@ -8,6 +8,7 @@ use super::{FeedRef, OutputRef, SlotRef};
 use crate::error::CpuError;
 use crate::executor::Target;
 use ganymede_graph::{DType, Literal, Node, NodeId, Op, Role, TensorType};
+use ganymede_kernels::gemm::PackedRight;
 use ganymede_kernels::pass::{Instr, Load, PassSpec, Store, UnaryOp};
 use std::collections::HashMap;
 
@@ -38,6 +39,10 @@ pub struct Lowering<'a, 'f> {
     pub(super) value_of: Vec<Option<ValueId>>,
     pub(super) values: Vec<Value>,
     pub(super) calls: Vec<Call>,
+    /// Calls that go before all others.
+    pub(super) ahead: Vec<Call>,
+    /// Packed forms of matrices.
+    pub(super) packed: HashMap<(Slice<ValueId>, PackedRight), Slice<ValueId>>,
     pub(super) slots: Vec<SlotRef>,
     pub(super) feeds: Vec<FeedRef>,
     pub(super) outputs: Vec<OutputRef>,
@@ -59,6 +64,8 @@ impl<'a, 'f> Lowering<'a, 'f> {
             value_of: vec![None; f.nodes.len()],
             values: Vec::new(),
             calls: Vec::new(),
+            ahead: Vec::new(),
+            packed: HashMap::new(),
             slots: Vec::new(),
             feeds: Vec::new(),
             outputs: Vec::new(),
@@ -238,6 +245,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
                 self.copy(from, to, &format!("output {name}"));
             }
         }
+        self.calls.splice(0..0, std::mem::take(&mut self.ahead));
         Ok(())
     }
 

@@ -68,28 +68,46 @@ impl Dots {
         for b in group * self.group..self.batch.min((group + 1) * self.group) {
             let matrix = &matrix[b * matrix_batch..];
             let vector = &vector[b * vector_batch..][p.clone()];
-            let mut line = lines.start;
-            while line < lines.end {
-                let rows = if lines.end - line >= ROWS { ROWS } else { 1 };
-                let matrix = &matrix[line * self.k + p.start..];
-                // SAFETY: within [splits, batch, lines], written by this task alone.
-                let y = unsafe { y.add((split * self.batch + b) * self.lines + line) };
-                // SAFETY: `rows` rows of `vector.len()` words at stride k from here end inside the matrix, and
-                // `rows` words from y inside the result.
-                unsafe {
-                    if rows == ROWS {
-                        run_on(isa, Dot::<ROWS> { matrix, stride: self.k, vector, y });
-                    } else {
-                        run_on(isa, Dot::<1> { matrix, stride: self.k, vector, y });
-                    }
-                }
-                line += rows;
+            let matrix = &matrix[lines.start * self.k + p.start..];
+            // SAFETY: within [splits, batch, lines], written by this task alone; the lines end inside the matrix.
+            unsafe {
+                let y = y.add((split * self.batch + b) * self.lines + lines.start);
+                self::lines(isa, matrix, self.k, vector, lines.len(), y);
             }
             if let Some(sink) = sink.filter(|_| self.splits == 1) {
                 // SAFETY: this task's lines of the result, just written.
                 unsafe { sink.done(b * self.lines + lines.start, lines.len()) };
             }
         }
+    }
+}
+
+/// `y[i] = sum over p of matrix[i * stride + p] * vector[p]` for `count` lines.
+///
+/// # Safety
+/// The CPU supports `isa`; that many lines of the vector's length lie in the matrix; `y` has `count` words.
+pub(super) unsafe fn lines(
+    isa: Isa,
+    matrix: &[f32],
+    stride: usize,
+    vector: &[f32],
+    count: usize,
+    y: *mut f32,
+) {
+    let mut line = 0;
+    while line < count {
+        let rows = if count - line >= ROWS { ROWS } else { 1 };
+        let matrix = &matrix[line * stride..];
+        // SAFETY: `rows` lines from here end inside the matrix, and `rows` words from y inside the result.
+        unsafe {
+            let y = y.add(line);
+            if rows == ROWS {
+                run_on(isa, Dot::<ROWS> { matrix, stride, vector, y });
+            } else {
+                run_on(isa, Dot::<1> { matrix, stride, vector, y });
+            }
+        }
+        line += rows;
     }
 }
 

@@ -7,6 +7,7 @@
 //! and no barrier stands between packing and use.
 
 mod ahead;
+mod bands;
 mod blocked;
 mod blocks;
 mod dot;
@@ -21,6 +22,7 @@ mod mixed_tests;
 #[cfg(test)]
 mod tests;
 
+pub use bands::{BandMatMul, PackedRight};
 pub use mixed::MixedMatMul;
 pub use reference::reference;
 

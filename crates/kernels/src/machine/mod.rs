@@ -5,18 +5,22 @@
 //! is what was declared. That makes [`Machine::run`] safe, given that each [`Kernel`] touches no more than its
 //! operands and its tasks write disjoint words.
 
+mod chains;
 mod check;
 mod error;
 
 #[cfg(test)]
 mod tests;
 
+pub use chains::{Turn, turns};
 pub use error::{PlanError, RunError, StepProblem};
 
 use crate::buffer::{ALIGN, Buffer};
 use crate::isa::{Isa, IsaError};
 use crate::kernel::{Kernel, Operands, WORD};
 use crate::pool::{Pool, PoolError, Worker};
+use chains::Group;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -94,11 +98,9 @@ pub struct RunReport {
     pub committed: bool,
 }
 
-/// Where a step's parts stand in the flat tables.
+/// Where a step's parts stand in the flat table.
 #[derive(Clone, Copy, Debug)]
 struct Range {
-    first_stage: usize,
-    end_stage: usize,
     first_part: usize,
     end_part: usize,
     local: usize,
@@ -122,8 +124,8 @@ pub struct Machine {
     steps: Vec<Step>,
     commit: Option<Commit>,
     ranges: Vec<Range>,
-    /// Tasks of every stage of every step, flat.
-    tasks: Vec<usize>,
+    /// What runs between two barriers, in order.
+    groups: Vec<Group>,
     parts: Parts,
     /// Start of each space, refreshed at each run.
     bases: Vec<WordPtr>,
@@ -164,16 +166,15 @@ impl Machine {
         }
         check::check(&spaces, &steps, commit)?;
         let mut ranges = Vec::with_capacity(steps.len());
-        let mut tasks = Vec::new();
         let mut parts = Vec::new();
         for step in &steps {
-            let (first_stage, first_part) = (tasks.len(), parts.len());
-            tasks.extend((0..step.kernel.stages()).map(|stage| step.kernel.tasks(stage)));
+            let first_part = parts.len();
             parts.extend(step.views.iter().map(|v| (std::ptr::null_mut(), v.words)));
-            let (end_stage, end_part) = (tasks.len(), parts.len());
             let local = step.kernel.local_words();
-            ranges.push(Range { first_stage, end_stage, first_part, end_part, local });
+            ranges.push(Range { first_part, end_part: parts.len(), local });
         }
+        let of_kernel = steps.iter().map(|step| (step.kernel.as_ref(), step.views.as_slice()));
+        let (groups, _) = chains::groups(of_kernel, commit);
         let local_stride = thread_words(ranges.iter().map(|r| r.local));
         Ok(Self {
             isa,
@@ -182,7 +183,7 @@ impl Machine {
             steps,
             commit,
             ranges,
-            tasks,
+            groups,
             parts: Parts(parts),
             local_stride,
             local: Buffer::default(),
@@ -310,7 +311,7 @@ impl Machine {
         &self,
         worker: &Worker<'_>,
         local: WordPtr,
-        gate: Option<(usize, WordPtr)>,
+        mut gate: Option<(usize, WordPtr)>,
         committed: &AtomicBool,
         failed: &AtomicUsize,
     ) {
@@ -320,48 +321,65 @@ impl Machine {
         if profiled {
             self.nanos.iter().for_each(|n| n.store(0, Ordering::Relaxed));
         }
-        let mut began = profiled.then(Instant::now);
+        let began = Cell::new(Instant::now());
+        // Adds the time since the last call to a step.
+        let clock = |step: usize| {
+            let now = Instant::now();
+            self.nanos[step].fetch_add((now - began.get()).as_nanos() as u64, Ordering::Relaxed);
+            began.set(now);
+        };
         let mut blame = Blame { failed, index: 0 };
-        for (index, (step, range)) in self.steps.iter().zip(&self.ranges).enumerate() {
-            blame.index = index;
-            if !self.gate_open(worker, gate, index, committed) {
+        for group in &self.groups {
+            if let Some((_, word)) = gate.take_if(|(at, _)| *at <= group.first_step)
+                && !open(worker, word, committed)
+            {
                 return;
             }
-            let operands = Operands::new(&self.parts.0[range.first_part..range.end_part]);
-            for (stage, &tasks) in self.tasks[range.first_stage..range.end_stage].iter().enumerate() {
-                worker.stage(tasks, |task| {
-                    // SAFETY: this worker's own scratch, which nothing else refers to while a task runs.
-                    let local = unsafe { std::slice::from_raw_parts_mut(local, range.local) };
-                    // SAFETY: `new` checked the instruction set, the operands and their overlap; the memory is
-                    // lent for the whole region; `stage` runs each task once, after all earlier stages.
-                    unsafe { step.kernel.run(self.isa, stage, task, &operands, local) }
-                });
+            blame.index = group.first_step;
+            let run = |task| {
+                let (chain, task) = group.task(task);
+                for link in &chain.links {
+                    blame.index = link.step;
+                    let (step, range) = (&self.steps[link.step], &self.ranges[link.step]);
+                    let operands = Operands::new(&self.parts.0[range.first_part..range.end_part]);
+                    for task in link.tasks(task) {
+                        // SAFETY: this worker's own scratch, which nothing else refers to while a task runs.
+                        let local = unsafe { std::slice::from_raw_parts_mut(local, range.local) };
+                        // SAFETY: `new` checked the instruction set, the operands and their overlap; the memory is
+                        // lent for the whole region; tasks run once, after all those of earlier stages that touch
+                        // a word in common: earlier groups have ended, and `groups` lets a task share a group only
+                        // with tasks that share no word with it or come before it on this worker.
+                        unsafe { step.kernel.run(self.isa, link.stage, task, &operands, local) };
+                    }
+                    if profiled {
+                        clock(link.step);
+                    }
+                }
+            };
+            if group.small {
+                worker.stage_near(group.tasks(), run);
+            } else {
+                worker.stage(group.tasks(), run);
             }
-            if let Some(since) = began {
-                let now = Instant::now();
-                self.nanos[index].store((now - since).as_nanos() as u64, Ordering::Relaxed);
-                began = Some(now);
+            if profiled {
+                // What the barrier waited for.
+                clock(blame.index);
             }
         }
-        self.gate_open(worker, gate, self.steps.len(), committed);
+        if let Some((_, word)) = gate {
+            open(worker, word, committed);
+        }
     }
+}
 
-    /// Whether the steps from `index` on are to run.
-    fn gate_open(
-        &self,
-        worker: &Worker<'_>,
-        gate: Option<(usize, WordPtr)>,
-        index: usize,
-        committed: &AtomicBool,
-    ) -> bool {
-        let Some((_, word)) = gate.filter(|&(at, _)| at == index) else { return true };
-        // SAFETY: a live word; all earlier steps have ended and later ones begin after the barrier below.
-        let open = unsafe { word.0.cast::<u32>().read() } != 0;
-        // The word's memory may be reused by later steps: all must have read it before one goes on.
-        worker.barrier();
-        committed.store(open, Ordering::Relaxed);
-        open
-    }
+/// Whether the steps behind the gate are to run, whose word is live; all earlier steps have ended.
+fn open(worker: &Worker<'_>, word: WordPtr, committed: &AtomicBool) -> bool {
+    // SAFETY: a live word, which later steps write at the earliest, and these begin after the barrier below.
+    let open = unsafe { word.0.cast::<u32>().read() } != 0;
+    // The word's memory may be reused by later steps: all must have read it before one goes on.
+    worker.barrier();
+    committed.store(open, Ordering::Relaxed);
+    open
 }
 
 /// Remembers the step in which the first worker unwound.

@@ -239,3 +239,137 @@ fn a_panicking_kernel_is_an_error_that_names_the_step() {
         }
     }
 }
+
+/// Adds 1 to rows of 8 words, or to all of them the sum of the input.
+#[derive(Debug)]
+struct Rows {
+    rows: usize,
+    sums: bool,
+}
+
+const ROW: usize = 8;
+
+// SAFETY: a task reads and writes its own row, or reads all of the input and writes its own row.
+unsafe impl Kernel for Rows {
+    fn name(&self) -> &'static str {
+        if self.sums { "sums" } else { "rows" }
+    }
+    fn flops(&self) -> u64 {
+        0
+    }
+    fn operands(&self) -> Vec<OperandSpec> {
+        vec![OperandSpec::read(self.rows * ROW), OperandSpec::write(self.rows * ROW)]
+    }
+    fn tasks(&self, _: usize) -> usize {
+        self.rows
+    }
+    fn reach(&self, _: usize, task: usize, operand: usize) -> Option<std::ops::Range<usize>> {
+        (operand == 1 || !self.sums).then_some(task * ROW..(task + 1) * ROW)
+    }
+    unsafe fn run(&self, _: Isa, _: usize, task: usize, operands: &Operands<'_>, _: &mut [f32]) {
+        let row = task * ROW..(task + 1) * ROW;
+        let from = if self.sums { 0..self.rows * ROW } else { row.clone() };
+        // SAFETY: the words that this task reaches.
+        let (x, y) = unsafe {
+            let x = std::slice::from_raw_parts(operands.ptr(0).add(from.start), from.len());
+            (x, operands.write(1, row))
+        };
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = if self.sums { x.iter().sum() } else { x[i] + 1.0 };
+        }
+    }
+}
+
+/// Steps over arrays of `rows` rows at the given offsets of space 1: (sums, from, to).
+fn rows(rows: usize, list: &[(bool, usize, usize)]) -> Vec<Step> {
+    let step = |&(sums, from, to): &(bool, usize, usize)| Step {
+        kernel: Box::new(Rows { rows, sums }),
+        views: vec![view(1, from, rows * ROW), view(1, to, rows * ROW)],
+        label: "rows".into(),
+    };
+    list.iter().map(step).collect()
+}
+
+fn turns_of(steps: &[Step], commit: Option<Commit>) -> Vec<(usize, usize)> {
+    let steps = steps.iter().map(|s| (s.kernel.as_ref(), s.views.as_slice()));
+    turns(steps, commit)
+        .into_iter()
+        .map(|[first, last]| {
+            assert_eq!(first, last);
+            (first.group, first.chain)
+        })
+        .collect()
+}
+
+#[test]
+fn steps_that_keep_to_their_rows_follow_each_other_without_a_barrier() {
+    let n = 4 * ROW;
+    // Two links of a chain, one beside them, then one that needs all rows, and one that needs all of that.
+    let list =
+        [(false, 0, n), (false, n, 2 * n), (false, 4 * n, 5 * n), (true, 2 * n, 3 * n), (true, 3 * n, 0)];
+    let steps = rows(4, &list);
+    assert_eq!(turns_of(&steps, None), [(0, 0), (0, 0), (0, 1), (1, 0), (2, 0)]);
+    // So does one whose rows lie across two tasks.
+    let shifted = rows(4, &[(false, 0, n), (false, n + ROW / 2, 3 * n)]);
+    assert_eq!(turns_of(&shifted, None), [(0, 0), (1, 0)]);
+    // What is written may be read earlier only row by row.
+    let before = rows(4, &[(true, 0, n), (false, 2 * n, 0)]);
+    assert_eq!(turns_of(&before, None), [(0, 0), (1, 0)]);
+    // A link of two chains needs a barrier.
+    let joined = rows(4, &[(false, 0, 2 * n), (false, n, 3 * n), (false, 5 * n / 2, 6 * n)]);
+    assert_eq!(turns_of(&joined, None), [(0, 0), (0, 1), (1, 0)]);
+    // So does the gate.
+    let commit = Some(Commit { step: 1, word: view(1, 7 * n, 1) });
+    assert_eq!(turns_of(&steps[..3], commit), [(0, 0), (1, 0), (1, 1)]);
+}
+
+#[test]
+fn a_step_goes_before_those_that_wait_only_if_it_meets_none_of_them() {
+    let n = 4 * ROW;
+    // The second waits; the third is free, the fourth follows the second, the fifth writes what the second reads.
+    let list =
+        [(false, 0, n), (true, n, 2 * n), (false, 4 * n, 5 * n), (false, 2 * n, 6 * n), (false, 4 * n, n)];
+    assert_eq!(turns_of(&rows(4, &list), None), [(0, 0), (1, 0), (0, 1), (1, 0), (2, 0)]);
+}
+
+#[test]
+fn fewer_tasks_do_not_hold_more() {
+    let n = 4 * ROW;
+    let mut steps = rows(1, &[(false, 0, n)]);
+    steps.extend(rows(4, &[(true, n - 3 * ROW, 2 * n)]));
+    assert_eq!(turns_of(&steps, None), [(0, 0), (1, 0)]);
+}
+
+#[test]
+fn chains_give_what_the_list_says_on_any_number_of_threads() {
+    let n = 4 * ROW;
+    let mut noise = crate::pass::harness::Noise(11);
+    for _ in 0..200 {
+        // Arrays at random places that may overlap those of other steps, not their own.
+        let mut list = Vec::new();
+        while list.len() < 24 {
+            let (from, to) = (noise.below(7 * n), noise.below(7 * n));
+            if from.abs_diff(to) >= n {
+                list.push((noise.below(4) == 0, from, to));
+            }
+        }
+        let start: Vec<f32> = (0..8 * n).map(|i| (i % 5) as f32).collect();
+        let mut expected = start.clone();
+        for &(sums, from, to) in &list {
+            let x = expected[from..from + n].to_vec();
+            for (i, &word) in x.iter().enumerate() {
+                expected[to + i] = if sums { x.iter().sum() } else { word + 1.0 };
+            }
+        }
+        for threads in [1, 2, 5] {
+            let spaces = vec![Space { words: 0, writable: false }, Space { words: 8 * n, writable: true }];
+            let mut machine = Machine::new(Isa::Portable, spaces, rows(4, &list), None).unwrap();
+            let mut memory = start.clone();
+            machine
+                .run(&Pool::new(threads).unwrap(), &mut [Lent::Read(&[]), Lent::Write(&mut memory)])
+                .unwrap();
+            let bits = |words: &[f32]| words.iter().map(|w| w.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&memory), bits(&expected), "{list:?}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::fold::{CELL, Cell};
 use super::ops::{Lane, ReduceOp};
 use super::plan::{Cut, Domain, Task};
 use crate::kernel::Operands;
+use std::ops::Range;
 
 /// Output words of one combining task.
 const OUTPUTS: usize = 1024;
@@ -38,6 +39,22 @@ impl Parts {
 
     fn chunks(&self) -> usize {
         self.width.div_ceil(OUTPUTS)
+    }
+
+    /// The outputs that a task writes where its cells are final, if they lie together.
+    pub fn given(&self, task: &Task) -> Option<Range<usize>> {
+        let rows = task.group * self.width..(task.group + task.groups) * self.width;
+        if self.width == 1 || task.columns.len() == self.width {
+            Some(rows)
+        } else {
+            (task.groups == 1).then(|| rows.start + task.columns.start..rows.start + task.columns.end)
+        }
+    }
+
+    /// The outputs that task `index` of the second stage writes.
+    pub fn combined(&self, index: usize) -> Range<usize> {
+        let (group, chunk) = (index / self.chunks(), index % self.chunks());
+        group * self.width + chunk * OUTPUTS..group * self.width + ((chunk + 1) * OUTPUTS).min(self.width)
     }
 
     /// Writes the cells of a task, `[task.groups][columns]`, to the output if they are final, else to the

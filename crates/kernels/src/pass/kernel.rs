@@ -6,9 +6,11 @@ use super::combine::Parts;
 use super::fold::{CELL, Cell, Columns, ROWS, Row};
 use super::plan::{Block, Cut, Domain, UNIFORM, View, blocks};
 use super::tape::{Feed, Frame, Tape, put};
+use crate::bands::bands;
 use crate::isa::Isa;
 use crate::kernel::{Access, Kernel, OperandSpec, Operands};
 use crate::simd::run_math_on;
+use std::ops::Range;
 
 /// What a [`Pass`] computes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,8 +92,12 @@ impl Pass {
                 pinned.push(d);
             }
         }
-        let (domain, views) = Domain::new(&spec.dims, &spec.loads, &spec.keep, &pinned);
-        let cut = Cut::new(&domain, !spec.reduces.is_empty());
+        let reduces = !spec.reduces.is_empty();
+        let (domain, views, cut) = banded(&spec, &mut pinned).unwrap_or_else(|| {
+            let (domain, views) = Domain::new(&spec.dims, &spec.loads, &spec.keep, &pinned);
+            let cut = Cut::new(&domain, reduces);
+            (domain, views, cut)
+        });
         let layout = views[spec.loads.len()].clone();
         let direct_store = !cut.many_rows || domain.is_flat(&layout);
         let view_of = |instr: Instr| {
@@ -206,6 +212,23 @@ impl Pass {
     }
 }
 
+/// The domain of a batch of rows, with the batch as a dimension of its own, cut into bands; leaves `pinned` as it was
+/// where there is none.
+fn banded(spec: &PassSpec, pinned: &mut Vec<usize>) -> Option<(Domain, Vec<View>, Cut)> {
+    let rows = *spec.dims.first()?;
+    bands(rows, spec.dims.iter().product())?;
+    let before = pinned.len();
+    if !pinned.contains(&0) {
+        pinned.push(0);
+    }
+    let (domain, views) = Domain::new(&spec.dims, &spec.loads, &spec.keep, pinned);
+    let cut = Cut::banded(&domain, rows, !spec.reduces.is_empty());
+    if cut.is_none() {
+        pinned.truncate(before);
+    }
+    cut.map(|cut| (domain, views, cut))
+}
+
 /// Folds a block into the cells of its task: `[groups][columns]`, or one a group where rows are reduced.
 ///
 /// # Safety
@@ -282,6 +305,36 @@ unsafe impl Kernel for Pass {
             self.cut.tasks(&self.domain)
         } else {
             self.parts.tasks() * self.spec.reduces.len()
+        }
+    }
+
+    fn reach(&self, stage: usize, task: usize, operand: usize) -> Option<Range<usize>> {
+        if self.domain.empty {
+            return None;
+        }
+        let (stores, reduces) = (self.spec.loads.len(), self.first_reduce());
+        if stage > 0 {
+            // Only the workspace is read.
+            let (j, index) = (task / self.parts.tasks(), task % self.parts.tasks());
+            return match operand.checked_sub(reduces) {
+                None => Some(0..0),
+                Some(o) if o == j => Some(self.parts.combined(index)),
+                Some(o) => (o < self.spec.reduces.len()).then_some(0..0),
+            };
+        }
+        let task = self.cut.task(&self.domain, task);
+        let of = |view: &View| self.domain.reach(view, task.rows.clone(), task.columns.clone());
+        if operand < stores {
+            // Loads that the code does not use are not read.
+            let mut views = self.tape.inputs.iter().filter(|i| i.load == Some(operand)).map(|i| of(&i.view));
+            let first = views.next().unwrap_or(Some(0..0))?;
+            views.all(|other| other == Some(first.clone())).then_some(first)
+        } else if operand < reduces {
+            of(&self.layout)
+        } else if self.parts.parts == 1 && operand < reduces + self.spec.reduces.len() {
+            self.parts.given(&task)
+        } else {
+            None
         }
     }
 

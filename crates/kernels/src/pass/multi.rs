@@ -9,8 +9,11 @@ use crate::isa::Isa;
 use crate::kernel::{Access, Kernel, OperandSpec, Operands};
 use crate::simd::run_math_on;
 
-/// Words that one task aims at.
+/// Most words that one task aims at.
 const TASK: usize = 32 * 1024;
+
+/// Tasks wanted where each still has a block.
+const WANTED: usize = 32;
 
 /// What a [`MultiPass`] computes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -80,17 +83,19 @@ impl MultiPass {
         };
         let tape = Tape::new(&spec.code, &spec.stores, &spec.reduces, view_of, true);
 
+        let all: usize = spec.segments.iter().sum();
+        let size = (all / WANTED).next_multiple_of(BLOCK).clamp(BLOCK, TASK);
         let mut pieces = Vec::new();
         let mut first_piece = vec![0];
         let mut filled = 0;
         for (segment, &words) in spec.segments.iter().enumerate() {
             let mut start = 0;
             while start < words {
-                let end = (start + TASK - filled).min(words);
+                let end = (start + size - filled).min(words);
                 pieces.push(Piece { segment, start, end });
                 filled += end - start;
                 start = end;
-                if filled == TASK {
+                if filled == size {
                     first_piece.push(pieces.len());
                     filled = 0;
                 }

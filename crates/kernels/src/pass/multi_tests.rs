@@ -55,7 +55,7 @@ fn updates_every_segment_in_place() {
     let segments = vec![1, 700, 0, 70_001, 3, 512, 40_000];
     let spec = adam(segments.clone());
     let kernel = MultiPass::new(spec.clone()).expect("a valid pass");
-    assert_eq!(kernel.tasks(0), 4);
+    assert_eq!(kernel.tasks(0), 28);
     assert_eq!(kernel.operands()[4].may_alias, Some(0));
     assert_eq!(kernel.operands()[7 + 6].may_alias, Some(7 + 2));
     let mut noise = Noise(4);

@@ -53,6 +53,15 @@ type Body = *const (dyn Fn(&Worker<'_>) + Sync);
 #[repr(align(128))]
 struct Claims(AtomicUsize);
 
+impl Claims {
+    /// The next of `tasks` tasks that nobody has claimed.
+    fn next(&self, tasks: usize) -> Option<usize> {
+        // Looked at first: a claim takes the line from the others.
+        let left = self.0.load(Ordering::Relaxed) < tasks;
+        left.then(|| self.0.fetch_add(1, Ordering::Relaxed)).filter(|&task| task < tasks)
+    }
+}
+
 /// The core a worker was last seen on.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -83,8 +92,8 @@ struct Shared {
     /// Workers other than the caller that are still in the region.
     inside: AtomicUsize,
     stop: AtomicBool,
-    /// Next task of even and of odd stages.
-    claims: [Claims; 2],
+    /// Next task of even and of odd stages: of the whole stage, then of each worker's stretch.
+    claims: [Vec<Claims>; 2],
     /// First panic of the region.
     panic: Mutex<Option<(usize, String)>>,
     body: UnsafeCell<Option<Body>>,
@@ -137,7 +146,7 @@ impl Pool {
             poisoned: AtomicBool::new(false),
             inside: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
-            claims: Default::default(),
+            claims: [(); 2].map(|()| (0..=threads).map(|_| Claims::default()).collect()),
             panic: Mutex::new(None),
             body: UnsafeCell::new(None),
         });
@@ -170,7 +179,7 @@ impl Pool {
         // The previous region is over, so no worker looks at these.
         shared.arrived.store(0, Ordering::Relaxed);
         shared.poisoned.store(false, Ordering::Relaxed);
-        for claims in &shared.claims {
+        for claims in shared.claims.iter().flatten() {
             claims.0.store(0, Ordering::Relaxed);
         }
         if shared.threads > 1 {
@@ -343,24 +352,40 @@ impl Worker<'_> {
     /// Shares the tasks `0..tasks` among the workers, each claimed by whoever is free, then waits as
     /// [`Worker::barrier`] does. Every task runs exactly once.
     pub fn stage(&self, tasks: usize, mut run: impl FnMut(usize)) {
-        if self.shared.threads == 1 {
-            (0..tasks).for_each(run);
-            return;
-        }
+        self.share(tasks, |claims| {
+            while let Some(task) = claims[0].next(tasks) {
+                run(task);
+            }
+        });
+    }
+
+    /// As [`Worker::stage`], but each worker begins with a stretch of its own, the same one in all stages of as many
+    /// tasks, so that it finds in its cache what it left there, and then takes over what others have not begun.
+    pub fn stage_near(&self, tasks: usize, mut run: impl FnMut(usize)) {
+        let threads = self.shared.threads;
+        self.share(tasks, |claims| {
+            for other in 0..threads {
+                let owner = (self.index + other) % threads;
+                let (first, end) = (tasks * owner / threads, tasks * (owner + 1) / threads);
+                while let Some(task) = claims[1 + owner].next(end - first) {
+                    run(first + task);
+                }
+            }
+        });
+    }
+
+    fn share(&self, tasks: usize, claim: impl FnOnce(&[Claims])) {
         let parity = self.stage.get() & 1;
         self.stage.set(self.stage.get().wrapping_add(1));
-        let claims = &self.shared.claims;
+        let [now, next] = [parity, 1 - parity].map(|p| &self.shared.claims[p]);
+        // All have left the previous stage, or this worker would not have passed its barrier; none enters the next one
+        // before this worker has arrived at the end of this one.
+        next[1 + self.index].0.store(0, Ordering::Relaxed);
         if self.index == 0 {
-            // All have left the previous stage, or this worker would not have passed its barrier; none enters
-            // the next one before this worker has arrived at the end of this one.
-            claims[1 - parity].0.store(0, Ordering::Relaxed);
+            next[0].0.store(0, Ordering::Relaxed);
         }
-        loop {
-            let task = claims[parity].0.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
-                break;
-            }
-            run(task);
+        if tasks > 0 {
+            claim(now);
         }
         self.barrier();
     }
