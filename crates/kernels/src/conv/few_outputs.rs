@@ -11,7 +11,7 @@ use super::tile::lanes;
 use crate::fused::Sink;
 use crate::isa::Isa;
 use crate::kernel::{OperandSpec, Operands};
-use crate::simd::{Simd, WithSimd, run_on};
+use crate::simd::{Simd, WithSimd, prefetch, run_on};
 use std::ops::Range;
 
 /// Most result channels.
@@ -25,8 +25,8 @@ const BAND_WORDS: usize = 112 << 10;
 /// Most tasks, and the fewest that bands are made smaller for.
 const TASKS: usize = 64;
 const MIN_TASKS: usize = 16;
-/// Words of a tile's results.
-const TILE_WORDS: usize = 24 * 16;
+/// Words of a cache line.
+const LINE: usize = 16;
 
 /// Results `first + step * j`, `j < count`, along an axis: each the sum over `t` of source `origin + j + t` by `taps[t]`.
 #[derive(Clone, Debug)]
@@ -133,7 +133,8 @@ impl FewOutputs {
             && out.c <= MAX_OUTPUTS
             && src.c >= MIN_CHANNELS
             && ys.iter().all(|y| y.taps.len() <= MAX_ROWS)
-            && half;
+            && half
+            && xs.len() * out.c <= lanes;
         if !fits {
             return None;
         }
@@ -201,9 +202,31 @@ impl FewOutputs {
         if stage == 0 { 1 } else { (self.batch * self.bands()).min(TASKS) }
     }
 
-    /// Planes, what a tile's last vectors read past the last one, and a tile of results.
+    /// Words of all planes, and of what a tile's last vectors read past the last one.
+    fn planes_words(&self) -> usize {
+        let lanes = lanes(self.isa);
+        (self.src.c * self.plane() + (self.rows + 2) * self.pitch + 2 * lanes).next_multiple_of(lanes)
+    }
+
+    /// Results of a row that stand side by side: those of each horizontal phase and channel.
+    fn row_results(&self) -> usize {
+        self.axes[1].len() * self.out.c
+    }
+
+    /// Results of a row for each of these, in whole vectors.
+    fn columns(&self, lanes: usize) -> usize {
+        self.axes[1].iter().map(|x| x.count).max().unwrap_or(0).next_multiple_of(lanes)
+    }
+
+    /// Words of the results of a row of tiles.
+    fn results_words(&self) -> usize {
+        self.rows * self.row_results() * self.columns(lanes(self.isa))
+    }
+
+    /// Planes, results of a row of tiles, a row of the result.
     pub fn local_words(&self) -> usize {
-        self.src.c * self.plane() + (self.rows + 2) * self.pitch + 2 * lanes(self.isa) + TILE_WORDS
+        let lanes = lanes(self.isa);
+        self.planes_words() + self.results_words() + self.row_results() * self.columns(lanes) + lanes
     }
 
     /// Words of a row.
@@ -249,8 +272,8 @@ impl FewOutputs {
                 for (kx, o) in x.taps.iter().flat_map(|kx| (0..self.out.c).map(move |o| (kx, o))) {
                     for (ky, packed) in y.taps.iter().zip(&mut packed) {
                         let tap = ky * self.kernel_width + kx;
-                        *packed = weights
-                            [tap * tap_words + c * self.weight_steps[0] + o * self.weight_steps[1]];
+                        *packed =
+                            weights[tap * tap_words + c * self.weight_steps[0] + o * self.weight_steps[1]];
                     }
                 }
             }
@@ -262,7 +285,13 @@ impl FewOutputs {
 fn tile_rows(isa: Isa, outputs: usize, rows: usize) -> usize {
     match (outputs, isa) {
         // Whichever leaves fewer rows over.
-        (1, _) => if rows.next_multiple_of(7) < rows.next_multiple_of(8) { 7 } else { 8 },
+        (1, _) => {
+            if rows.next_multiple_of(7) < rows.next_multiple_of(8) {
+                7
+            } else {
+                8
+            }
+        }
         (2, Isa::Avx512) | (3, Isa::Avx512) => 8,
         (_, Isa::Avx512) => 6,
         (2, Isa::Avx2 | Isa::Portable) => 5,
@@ -287,63 +316,117 @@ impl WithSimd for BandRun<'_> {
     #[inline(always)]
     unsafe fn call<S: Simd>(self, simd: S) {
         let BandRun { plan, units, operands, local, sink } = self;
-        let (out, plane) = (plan.out, plan.plane());
-        let (results, planes) = local.split_at_mut(TILE_WORDS);
-        for unit in units {
+        let (src, out) = (plan.src, plan.out);
+        let (planes, rest) = local.split_at_mut(plan.planes_words());
+        let (results, line) = rest.split_at_mut(plan.results_words());
+        let columns = plan.columns(S::LANES);
+        let row_results = plan.row_results();
+        for unit in units.clone() {
             let (image, band) = (unit / plan.bands(), unit % plan.bands() * plan.band);
-            // SAFETY: the scratch has room for the planes; the band's results are this task's alone.
+            // SAFETY: the scratch has room for the planes.
             unsafe { copy(simd, plan, image, band, operands, planes.as_mut_ptr()) };
-            let mut weights = operands.ptr(PACKED).cast_const();
+            let mut ahead = Ahead::nothing();
+            if unit + 1 < units.end {
+                let (image, band) = ((unit + 1) / plan.bands(), (unit + 1) % plan.bands() * plan.band);
+                let rows =
+                    [band, band + plan.band].map(|row| (image * src.h + row.min(src.h)) * src.w * src.c);
+                let tiles =
+                    plan.axes[0].len() * (plan.band / plan.rows) * plan.axes[1].len() * columns / S::LANES;
+                ahead = Ahead::new(
+                    operands.ptr(SRC).cast_const().wrapping_add(rows[0]),
+                    rows[1] - rows[0],
+                    tiles,
+                );
+            }
+            let mut y_weights = operands.ptr(PACKED).cast_const();
             for y in &plan.axes[0] {
                 let rows = band.min(y.count)..(band + plan.band).min(y.count);
-                for x in &plan.axes[1] {
-                    for (row, column) in rows
-                        .clone()
-                        .step_by(plan.rows)
-                        .flat_map(|row| (0..x.count).step_by(S::LANES).map(move |column| (row, column)))
-                    {
-                        // The word of the first plane that the first result sees at its first tap.
-                        let above = (row - band) + (y.origin - plan.low) as usize;
-                        let at = (S::LANES + above * plan.pitch + column) as isize + x.origin;
-                        let args = TileArgs {
-                            // SAFETY: rows of a plane begin behind zeros, at least as many as lie before the origin.
-                            src: unsafe { planes.as_ptr().offset(at) },
-                            pitch: plan.pitch,
-                            plane,
-                            channels: plan.src.c,
-                            columns: x.taps.len(),
-                            weights,
-                        };
-                        // SAFETY: vectors of results past the band or the row's end read what lies behind in the
-                        // scratch; there are weights for every channel, column, result channel and row.
-                        unsafe { tile_of(simd, plan.rows, y.taps.len(), out.c, &args, results.as_mut_ptr()) };
-                        let count = S::LANES.min(x.count - column);
-                        for r in 0..plan.rows.min(rows.end - row) {
-                            let at_y = image * out.h + y.first + y.step * (row + r);
-                            let at = (at_y * out.w + x.first + x.step * column) * out.c;
-                            for o in 0..out.c {
-                                let from = &results[(r * out.c + o) * S::LANES..][..count];
-                                // SAFETY: `count` results of the row, which is this task's.
-                                unsafe {
-                                    let to = operands.ptr(OUT).add(at + o);
-                                    for (i, &value) in from.iter().enumerate() {
-                                        to.add(i * x.step * out.c).write(value);
-                                    }
+                for row in rows.clone().step_by(plan.rows) {
+                    let mut weights = y_weights;
+                    for (xi, x) in plan.axes[1].iter().enumerate() {
+                        for column in (0..x.count).step_by(S::LANES) {
+                            ahead.fetch();
+                            // The word of the first plane that the first result sees at its first tap.
+                            let above = (row - band) + (y.origin - plan.low) as usize;
+                            let at = (S::LANES + above * plan.pitch + column) as isize + x.origin;
+                            let args = TileArgs {
+                                // SAFETY: rows of a plane begin behind zeros, at least as many as the origin is left of.
+                                src: unsafe { planes.as_ptr().offset(at) },
+                                pitch: plan.pitch,
+                                plane: plan.plane(),
+                                channels: src.c,
+                                columns: x.taps.len(),
+                                weights,
+                                to: results[xi * out.c * columns + column..].as_mut_ptr(),
+                                to_steps: [row_results * columns, columns],
+                            };
+                            // SAFETY: vectors of results past the band or the row's end read what lies behind in the
+                            // scratch; there are weights for every channel, column, result channel and row.
+                            unsafe { tile_of(simd, plan.rows, y.taps.len(), out.c, &args) };
+                        }
+                        weights = weights.wrapping_add(x.taps.len() * y.taps.len() * src.c * out.c);
+                    }
+                    for r in 0..plan.rows.min(rows.end - row) {
+                        let at = (image * out.h + y.first + y.step * (row + r)) * out.w * out.c;
+                        let from = results[r * row_results * columns..].as_ptr();
+                        // SAFETY: the row is this task's; its results are in the scratch, for each phase and channel
+                        // `columns` of them, of which whole vectors fit the line.
+                        unsafe {
+                            let to = operands.ptr(OUT).add(at);
+                            if row_results == 1 {
+                                to.copy_from_nonoverlapping(from, out.w);
+                            } else {
+                                let line = line.as_mut_ptr();
+                                for column in (0..columns).step_by(S::LANES) {
+                                    let to = line.add(column * row_results);
+                                    simd.transpose(
+                                        from.add(column),
+                                        columns,
+                                        row_results,
+                                        S::LANES,
+                                        to,
+                                        row_results,
+                                    );
                                 }
+                                to.copy_from_nonoverlapping(line, out.w * out.c);
+                            }
+                            if let Some(sink) = sink {
+                                sink.done(at, out.w * out.c);
                             }
                         }
                     }
-                    // SAFETY: the next phase's weights, or the end of all.
-                    weights = unsafe { weights.add(plan.src.c * x.taps.len() * out.c * y.taps.len()) };
                 }
-                for row in rows {
-                    if let Some(sink) = sink {
-                        let at = (image * out.h + y.first + y.step * row) * out.w * out.c;
-                        // SAFETY: all horizontal phases of the row are written.
-                        unsafe { sink.done(at, out.w * out.c) };
-                    }
-                }
+                let taps: usize = plan.axes[1].iter().map(|x| x.taps.len()).sum();
+                y_weights = y_weights.wrapping_add(taps * y.taps.len() * src.c * out.c);
             }
+        }
+    }
+}
+
+/// Memory to be fetched a little with every tile.
+struct Ahead {
+    at: *const f32,
+    lines: usize,
+    each: usize,
+}
+
+impl Ahead {
+    fn nothing() -> Ahead {
+        Ahead { at: std::ptr::null(), lines: 0, each: 0 }
+    }
+
+    /// `words` from `at` on, with so many tiles.
+    fn new(at: *const f32, words: usize, tiles: usize) -> Ahead {
+        let lines = words.div_ceil(LINE);
+        Ahead { at, lines, each: lines.div_ceil(tiles.max(1)) }
+    }
+
+    #[inline(always)]
+    fn fetch(&mut self) {
+        for _ in 0..self.each.min(self.lines) {
+            prefetch(self.at);
+            self.at = self.at.wrapping_add(LINE);
+            self.lines -= 1;
         }
     }
 }
@@ -385,7 +468,12 @@ unsafe fn copy<S: Simd>(
                 unsafe {
                     let from = operands.ptr(SRC).cast_const().add(from + x * src.c + c);
                     let count = S::LANES.min(src.c - c);
-                    simd.transpose(from, src.c, pixels, count, to.add(c * plane + x), plane);
+                    let to = to.add(c * plane + x);
+                    if pixels == S::LANES && count == S::LANES {
+                        simd.transpose(from, src.c, S::LANES, S::LANES, to, plane);
+                    } else {
+                        simd.transpose(from, src.c, pixels, count, to, plane);
+                    }
                 }
             }
         }
@@ -404,6 +492,9 @@ struct TileArgs {
     /// Filter columns.
     columns: usize,
     weights: *const f32,
+    /// Where results go, and the words between rows and between channels.
+    to: *mut f32,
+    to_steps: [usize; 2],
 }
 
 /// [`tile`] for values known at run time.
@@ -411,22 +502,15 @@ struct TileArgs {
 /// # Safety
 /// As [`tile`].
 #[inline(always)]
-unsafe fn tile_of<S: Simd>(
-    simd: S,
-    rows: usize,
-    filter_rows: usize,
-    outputs: usize,
-    args: &TileArgs,
-    to: *mut f32,
-) {
+unsafe fn tile_of<S: Simd>(simd: S, rows: usize, filter_rows: usize, outputs: usize, args: &TileArgs) {
     macro_rules! of {
         ($rows:literal, $outputs:literal) => {
             match filter_rows {
-                1 => tile::<S, $rows, 1, $outputs>(simd, args, to),
-                2 => tile::<S, $rows, 2, $outputs>(simd, args, to),
-                3 => tile::<S, $rows, 3, $outputs>(simd, args, to),
-                4 => tile::<S, $rows, 4, $outputs>(simd, args, to),
-                _ => tile::<S, $rows, MAX_ROWS, $outputs>(simd, args, to),
+                1 => tile::<S, $rows, 1, $outputs>(simd, args),
+                2 => tile::<S, $rows, 2, $outputs>(simd, args),
+                3 => tile::<S, $rows, 3, $outputs>(simd, args),
+                4 => tile::<S, $rows, 4, $outputs>(simd, args),
+                _ => tile::<S, $rows, MAX_ROWS, $outputs>(simd, args),
             }
         };
     }
@@ -445,18 +529,13 @@ unsafe fn tile_of<S: Simd>(
     }
 }
 
-/// `R` rows by `NC` channels of results, stored to `to` in that order, for a filter of `KH` rows.
+/// `R` rows by `NC` channels of results, for a filter of `KH` rows.
 ///
 /// # Safety
 /// The CPU supports `S::ISA`; in every plane, from every column on, `R + KH - 1` vectors can be read, and weights for
-/// them; `to` has room for the results.
+/// them; the results have room.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const KH: usize, const NC: usize>(
-    simd: S,
-    args: &TileArgs,
-    to: *mut f32,
-) {
-    const { assert!(R * NC * 16 <= TILE_WORDS) }
+unsafe fn tile<S: Simd, const R: usize, const KH: usize, const NC: usize>(simd: S, args: &TileArgs) {
     // SAFETY: the caller's promises.
     unsafe {
         let mut acc = [[simd.zero(); NC]; R];
@@ -487,7 +566,7 @@ unsafe fn tile<S: Simd, const R: usize, const KH: usize, const NC: usize>(
         }
         for (r, acc) in acc.iter().enumerate() {
             for (o, &acc) in acc.iter().enumerate() {
-                simd.store(to.add((r * NC + o) * S::LANES), acc);
+                simd.store(args.to.add(r * args.to_steps[0] + o * args.to_steps[1]), acc);
             }
         }
     }

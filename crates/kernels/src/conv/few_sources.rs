@@ -176,13 +176,7 @@ impl WithSimd for BandRun<'_> {
                                 out_step: to.c,
                                 columns,
                             };
-                            with_size!(
-                                S,
-                                pixels.len(),
-                                columns.div_ceil(S::LANES),
-                                tile,
-                                (simd, &args)
-                            );
+                            with_size!(S, pixels.len(), columns.div_ceil(S::LANES), tile, (simd, &args));
                         }
                     }
                     if let Some(sink) = sink {

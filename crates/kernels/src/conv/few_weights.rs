@@ -154,13 +154,7 @@ impl WithSimd for SumRun<'_> {
                                 out: sums.add(row * many.c + column),
                                 fresh: index == bands.start,
                             };
-                            with_size!(
-                                S,
-                                places.len(),
-                                columns / S::LANES,
-                                tile,
-                                (simd, &args)
-                            );
+                            with_size!(S, places.len(), columns / S::LANES, tile, (simd, &args));
                         }
                     }
                 }
