@@ -179,9 +179,10 @@ impl WithSimd for BandRun<'_> {
                             with_size!(S, pixels.len(), columns.div_ceil(S::LANES), tile, (simd, &args));
                         }
                     }
-                    if let Some(sink) = sink {
-                        sink.done(at, to.w * to.c);
-                    }
+                }
+                if let Some(sink) = sink {
+                    let row_words = to.w * to.c;
+                    sink.done((image * to.h + rows.start) * row_words, rows.len() * row_words);
                 }
             }
         }
