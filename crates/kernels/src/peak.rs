@@ -52,20 +52,32 @@ pub fn measure(isa: Isa, pool: &Pool) -> Result<Peak, PeakError> {
     if !isa.supported() {
         return Err(IsaError::Unsupported(isa).into());
     }
-    let f32_gflops = arithmetic(pool, |rounds| {
-        // SAFETY: checked above.
-        unsafe { run_on(isa, Chains { rounds }) }
-    })?;
-    let bf16_gflops = if bf16_supported(isa) { Some(arithmetic(pool, bf16_chains)?) } else { None };
+    let f32_gflops = multiply_adds(isa, pool, SPANS)?;
+    let bf16_gflops = if bf16_supported(isa) { Some(arithmetic(pool, SPANS, bf16_chains)?) } else { None };
     Ok(Peak { f32_gflops, bf16_gflops, memory_gbs: memory(isa, pool)? })
 }
 
+/// [`Peak::f32_gflops`] as the fastest of `spans` spans of some milliseconds finds it: for measurements in turn with
+/// those of a kernel, on machines whose clocks drift or that others use.
+///
+/// # Errors
+/// The CPU lacks `isa`, or a worker panicked.
+pub fn multiply_adds(isa: Isa, pool: &Pool, spans: usize) -> Result<f64, PeakError> {
+    if !isa.supported() {
+        return Err(IsaError::Unsupported(isa).into());
+    }
+    Ok(arithmetic(pool, spans, |rounds| {
+        // SAFETY: checked above.
+        unsafe { run_on(isa, Chains { rounds }) }
+    })?)
+}
+
 /// Rate in GFLOP/s of `work`, which does a number of rounds and says how many operations they were.
-fn arithmetic(pool: &Pool, work: impl Fn(usize) -> u64 + Sync) -> Result<f64, PoolError> {
+fn arithmetic(pool: &Pool, count: usize, work: impl Fn(usize) -> u64 + Sync) -> Result<f64, PoolError> {
     let mut rounds = 1 << 12;
     let mut best = 0.0f64;
     let mut spans = 0;
-    while spans < SPANS {
+    while spans < count {
         let done = Mutex::new(0u64);
         let began = Instant::now();
         pool.run(&|_| {

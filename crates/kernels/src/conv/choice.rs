@@ -1,5 +1,7 @@
 //! Which algorithm computes a forward pass or an input gradient ([`super::weight_grad`] chooses its own).
 
+use super::few_outputs::FewOutputs;
+use super::few_sources::FewSources;
 use super::gather::Gather;
 use super::shape::{ConvShape, ConvShapeError};
 use super::winograd::Winograd;
@@ -62,6 +64,8 @@ impl Algorithm {
 #[derive(Clone, Debug)]
 pub(super) enum Choice {
     Direct(Box<Gather>),
+    FewSources(Box<FewSources>),
+    FewOutputs(Box<FewOutputs>),
     Winograd(Box<Winograd>),
 }
 
@@ -77,6 +81,8 @@ macro_rules! of {
     ($choice:expr, $method:ident $(, $argument:expr)*) => {
         match $choice {
             Choice::Direct(plan) => plan.$method($($argument),*),
+            Choice::FewSources(plan) => plan.$method($($argument),*),
+            Choice::FewOutputs(plan) => plan.$method($($argument),*),
             Choice::Winograd(plan) => plan.$method($($argument),*),
         }
     };
@@ -90,6 +96,16 @@ impl Choice {
         algorithm: Algorithm,
     ) -> Result<Choice, ConvShapeError> {
         shape.validate()?;
+        let (few_sources, few_outputs) = match direction {
+            Direction::Forward => (FewSources::forward(isa, shape), FewOutputs::forward(isa, shape)),
+            Direction::InputGrad => (FewSources::input_grad(isa, shape), FewOutputs::input_grad(isa, shape)),
+        };
+        if let Some(plan) = few_sources {
+            return Ok(Choice::FewSources(Box::new(plan)));
+        }
+        if let Some(plan) = few_outputs {
+            return Ok(Choice::FewOutputs(Box::new(plan)));
+        }
         let direct = match direction {
             Direction::Forward => Gather::forward(isa, shape),
             Direction::InputGrad => Gather::input_grad(isa, shape),
@@ -142,6 +158,8 @@ impl Choice {
     ) {
         let planned = match self {
             Choice::Direct(plan) => plan.isa,
+            Choice::FewSources(plan) => plan.isa,
+            Choice::FewOutputs(plan) => plan.isa,
             Choice::Winograd(plan) => plan.isa,
         };
         assert_eq!(isa, planned, "the weights' packing was planned for another instruction set");

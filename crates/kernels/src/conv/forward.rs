@@ -32,7 +32,7 @@ impl ConvForward {
 unsafe impl Kernel for ConvForward {
     fn name(&self) -> &'static str {
         match self.choice {
-            Choice::Direct(_) => "conv.forward",
+            Choice::Direct(_) | Choice::FewSources(_) | Choice::FewOutputs(_) => "conv.forward",
             Choice::Winograd(_) => "winograd.forward",
         }
     }

@@ -32,7 +32,7 @@ impl ConvInputGrad {
 unsafe impl Kernel for ConvInputGrad {
     fn name(&self) -> &'static str {
         match self.choice {
-            Choice::Direct(_) => "conv.input_grad",
+            Choice::Direct(_) | Choice::FewSources(_) | Choice::FewOutputs(_) => "conv.input_grad",
             Choice::Winograd(_) => "winograd.input_grad",
         }
     }

@@ -17,6 +17,9 @@ mod axis;
 mod choice;
 mod depthwise;
 mod dot;
+mod few_outputs;
+mod few_sources;
+mod few_weights;
 mod forward;
 mod gather;
 mod input_grad;
@@ -24,6 +27,7 @@ mod mixed;
 mod pack;
 pub mod reference;
 mod shape;
+mod strip;
 #[cfg(test)]
 mod tests;
 mod tile;

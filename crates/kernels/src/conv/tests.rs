@@ -263,9 +263,39 @@ fn enough_pixels_for_full_blocks_and_several_chunks() {
     check(&grouped);
 }
 
+/// Few channels on either side: copies of several bands, images smaller and larger than vectors and tiles, padding on one
+/// side only, strides with phases of different taps.
+#[test]
+fn few_channels_on_either_side() {
+    for few in 1..=7 {
+        check(&square(3, 17, few, 32, 5, 2, 2));
+        check(&square(2, 19, 48, few, 5, 1, 2));
+    }
+    for few in 1..=4 {
+        check(&square(2, 30, 16, few, 3, 1, 1));
+        check(&square(2, 40, few, 24, 4, 2, 1));
+        check(&square(1, 33, few, 40, 5, 2, 2));
+        check(&square(1, 31, few, 64, 5, 3, 1));
+        let mut uneven = square(2, 21, few, 80, 4, 2, 1);
+        uneven.in_w = 37;
+        uneven.pad_high = [3, 0];
+        check(&uneven);
+        let mut wide = square(1, 9, 32, few, 5, 1, 4);
+        wide.in_w = 50;
+        wide.pad_low = [4, 0];
+        check(&wide);
+    }
+}
+
 #[test]
 fn an_image_does_not_depend_on_its_batch() {
-    for one in [square(1, 14, 12, 40, 5, 2, 2), square(1, 9, 32, 1, 5, 1, 2), square(1, 9, 3, 20, 4, 2, 1)] {
+    for one in [
+        square(1, 14, 12, 40, 5, 2, 2),
+        square(1, 9, 32, 1, 5, 1, 2),
+        square(1, 9, 3, 20, 4, 2, 1),
+        square(1, 28, 3, 32, 4, 2, 1),
+        square(1, 20, 32, 2, 3, 1, 1),
+    ] {
         let many = ConvShape { batch: 13, ..one };
         let (x, w) = (noise(many.input_words(), 1), noise(many.weight_words(), 2));
         let g = noise(many.output_words(), 3);

@@ -7,6 +7,7 @@
 
 use super::axis::Axis;
 use super::choice::Algorithm;
+use super::few_weights::FewWeights;
 use super::gather::share;
 use super::shape::{ConvShape, ConvShapeError};
 use super::weight_plan::{DW, Method, PARTIAL, WeightPlan};
@@ -32,6 +33,7 @@ pub struct ConvWeightGrad {
 #[derive(Clone, Debug)]
 enum Choice {
     Direct(Box<WeightPlan>),
+    Few(Box<FewWeights>),
     Winograd(Box<WinogradWeightGrad>),
 }
 
@@ -42,6 +44,9 @@ impl ConvWeightGrad {
     /// The shape is not valid.
     pub fn new(isa: Isa, shape: ConvShape, algorithm: Algorithm) -> Result<Self, ConvShapeError> {
         shape.validate()?;
+        if let Some(plan) = FewWeights::new(isa, &shape) {
+            return Ok(Self { flops: shape.flops(), choice: Choice::Few(Box::new(plan)) });
+        }
         let winograd = match algorithm {
             Algorithm::Direct => None,
             Algorithm::Any => WinogradWeightGrad::new(isa, &shape),
@@ -57,7 +62,7 @@ impl ConvWeightGrad {
     /// shape without its batch.
     pub fn gain(&self) -> f64 {
         match &self.choice {
-            Choice::Direct(_) => 1.0,
+            Choice::Direct(_) | Choice::Few(_) => 1.0,
             Choice::Winograd(plan) => direct_cost(&plan.shape) / plan.cost(),
         }
     }
@@ -76,7 +81,7 @@ fn direct_cost(shape: &ConvShape) -> f64 {
 unsafe impl Kernel for ConvWeightGrad {
     fn name(&self) -> &'static str {
         match self.choice {
-            Choice::Direct(_) => "conv.weight_grad",
+            Choice::Direct(_) | Choice::Few(_) => "conv.weight_grad",
             Choice::Winograd(_) => "winograd.weight_grad",
         }
     }
@@ -88,6 +93,7 @@ unsafe impl Kernel for ConvWeightGrad {
     fn operands(&self) -> Vec<OperandSpec> {
         match &self.choice {
             Choice::Direct(plan) => plan.operands(),
+            Choice::Few(plan) => plan.operands(),
             Choice::Winograd(plan) => plan.operands(),
         }
     }
@@ -95,6 +101,7 @@ unsafe impl Kernel for ConvWeightGrad {
     fn stages(&self) -> usize {
         match &self.choice {
             Choice::Direct(plan) => 1 + usize::from(plan.combines()),
+            Choice::Few(plan) => plan.stages(),
             Choice::Winograd(plan) => plan.stages(),
         }
     }
@@ -103,6 +110,7 @@ unsafe impl Kernel for ConvWeightGrad {
         match &self.choice {
             Choice::Direct(plan) if stage == 0 => plan.sum_tasks(),
             Choice::Direct(plan) => plan.combine_tasks(),
+            Choice::Few(plan) => plan.tasks(stage),
             Choice::Winograd(plan) => plan.tasks(stage),
         }
     }
@@ -110,6 +118,7 @@ unsafe impl Kernel for ConvWeightGrad {
     fn local_words(&self) -> usize {
         match &self.choice {
             Choice::Direct(plan) => plan.local_words(),
+            Choice::Few(plan) => plan.local_words(),
             Choice::Winograd(plan) => plan.local_words(),
         }
     }
@@ -117,6 +126,11 @@ unsafe impl Kernel for ConvWeightGrad {
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
         let plan = match &self.choice {
             Choice::Direct(plan) => plan,
+            Choice::Few(plan) => {
+                assert_eq!(isa, plan.isa, "planned for another instruction set");
+                // SAFETY: forwarded from the caller.
+                return unsafe { plan.run(stage, task, operands, local) };
+            }
             Choice::Winograd(plan) => {
                 assert_eq!(isa, plan.isa, "planned for another instruction set");
                 // SAFETY: forwarded from the caller.

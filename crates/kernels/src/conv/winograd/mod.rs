@@ -4,9 +4,10 @@
 //! A convolution of stride s is a sum of s x s convolutions of stride 1, of the source's pixels (s i + p, s j + q) by
 //! the taps (s a + p', s b + q'); its input gradient has s x s phases of outputs instead. Each is taken in tiles of 4x4
 //! outputs: the tile's source pixels are transformed ([`transform`]), at each point of the transform one matrix product
-//! over the source's channels replaces the convolution, and its results are transformed back. Phases that add to the
-//! same outputs are columns of the same products. All phases share the points that the largest filter needs; at
-//! infinity a smaller one has no part and costs nothing.
+//! over the source's channels replaces the convolution, and its results are transformed back. Phases of the source that
+//! add to the same outputs are terms of the same sums; phases of outputs that see the same source are columns of the
+//! same products. All phases share the points that the largest filter needs; at infinity a smaller one has no part and
+//! costs nothing.
 //!
 //! For 4x4 filters of stride 2 that is 25 products of four phases' channels where the definition has 64, for 5x5
 //! filters 121 in place of 400. A task transforms a block of tiles into scratch that stays in its L2, so nothing but
@@ -52,57 +53,79 @@ const WEIGHT_COST: f64 = 6.0;
 /// Multiply-adds a unit of time of the register tiles, relative to those of the direct kernel.
 const RATE: f64 = 0.9;
 
-/// Which part of the source a slice of the products' columns comes from.
+/// A phase of the source or of the outputs, along both axes.
 #[derive(Clone, Debug)]
 struct Pair {
-    /// Source of the vertical and of the horizontal phase.
-    sources: [usize; 2],
+    /// The vertical and the horizontal phase.
+    of: [usize; 2],
     /// For each point, the position among the pairs with a part there.
     slots: Vec<Option<usize>>,
 }
 
-/// One phase of the outputs.
+impl Pair {
+    /// All pairs of `counts` phases, and how many have a part at each point: those for which `active(axis, phase, point)`
+    /// on both axes.
+    fn all(
+        axes: &[Phase; 2],
+        counts: [usize; 2],
+        active: impl Fn(&Phase, usize, usize) -> bool,
+    ) -> (Vec<Pair>, Vec<usize>) {
+        let (ny, nx) = (axes[0].points(), axes[1].points());
+        let mut parts = vec![0; ny * nx];
+        let mut pairs = Vec::new();
+        for (y, x) in (0..counts[0]).flat_map(|y| (0..counts[1]).map(move |x| (y, x))) {
+            let slots = (0..ny * nx).map(|point| {
+                (active(&axes[0], y, point / nx) && active(&axes[1], x, point % nx)).then(|| {
+                    parts[point] += 1;
+                    parts[point] - 1
+                })
+            });
+            pairs.push(Pair { slots: slots.collect(), of: [y, x] });
+        }
+        (pairs, parts)
+    }
+}
+
+/// Phases that share their tiles.
 #[derive(Clone, Debug)]
 struct Job {
     axes: [Phase; 2],
+    /// Phases of the source: rows of the weights.
     pairs: Vec<Pair>,
+    /// Phases of the outputs: columns of the weights.
+    results: Vec<Pair>,
     /// For each point, the length of its sums.
     depths: Vec<usize>,
     /// For each point, the words from one tile to the next.
     strides: Vec<usize>,
     /// For each point, words of a tile at the points before.
     data_at: Vec<usize>,
+    /// For each point, results of a tile, and those at the points before.
+    widths: Vec<usize>,
+    products_at: Vec<usize>,
     /// For each point, first word of its packed weights.
     weights_at: Vec<usize>,
 }
 
 impl Job {
     fn new(axes: [Phase; 2], channels: usize, outputs: usize, packed: &mut usize) -> Job {
-        let (ny, nx) = (axes[0].points(), axes[1].points());
-        let mut counts = vec![0; ny * nx];
-        let mut pairs = Vec::new();
-        for y in 0..axes[0].sources.len() {
-            for x in 0..axes[1].sources.len() {
-                let slots = (0..ny * nx).map(|point| {
-                    let active = axes[0].active(y, point / nx) && axes[1].active(x, point % nx);
-                    active.then(|| {
-                        counts[point] += 1;
-                        counts[point] - 1
-                    })
-                });
-                pairs.push(Pair { slots: slots.collect(), sources: [y, x] });
-            }
-        }
-        let depths: Vec<usize> = counts.iter().map(|n| n * channels).collect();
+        let sources = axes.each_ref().map(|axis| axis.sources.len());
+        let (pairs, parts) = Pair::all(&axes, sources, |axis, source, point| {
+            (0..axis.outputs.len()).any(|output| axis.active(source, output, point))
+        });
+        let depths: Vec<usize> = parts.iter().map(|n| n * channels).collect();
+        let (results, parts) =
+            Pair::all(&axes, axes.each_ref().map(|axis| axis.outputs.len()), |axis, output, point| {
+                (0..axis.sources.len()).any(|source| axis.active(source, output, point))
+            });
+        let widths: Vec<usize> = parts.iter().map(|n| n * outputs).collect();
         // Rows a multiple of 4 KiB apart would fall into the same lines of L1.
         let strides: Vec<usize> = depths.iter().map(|&k| if k % 256 == 0 { k + 16 } else { k }).collect();
-        let data_at = running(&strides);
-        let mut weights_at = running(&depths);
-        for at in &mut weights_at {
-            *at = *packed + *at * outputs;
-        }
-        *packed += depths.iter().sum::<usize>() * outputs;
-        Job { axes, pairs, depths, strides, data_at, weights_at }
+        let (data_at, products_at) = (running(&strides), running(&widths));
+        let words: Vec<usize> = depths.iter().zip(&widths).map(|(depth, width)| depth * width).collect();
+        let weights_at = running(&words).into_iter().map(|at| *packed + at).collect();
+        *packed += words.iter().sum::<usize>();
+        Job { axes, pairs, results, depths, strides, data_at, widths, products_at, weights_at }
     }
 
     fn points(&self) -> usize {
@@ -117,6 +140,16 @@ impl Job {
     /// Words of a transformed tile.
     fn data_words(&self) -> usize {
         self.strides.iter().sum()
+    }
+
+    /// Words of a tile's products.
+    fn product_words(&self) -> usize {
+        self.widths.iter().sum()
+    }
+
+    /// Multiply-adds of a tile.
+    fn multiply_adds(&self) -> usize {
+        self.depths.iter().zip(&self.widths).map(|(depth, width)| depth * width).sum()
     }
 }
 
@@ -218,16 +251,16 @@ impl Winograd {
         let tiles = self.most_tiles() as f64;
         let cost = |job: &Job| {
             let depth: usize = job.depths.iter().sum();
-            let (depth, outputs) = (depth as f64, self.out.c as f64);
-            let products = depth * outputs * (1.0 / RATE + WEIGHT_COST / tiles);
-            job.tiles() as f64 * (products + depth * DATA_COST + job.points() as f64 * outputs * PRODUCT_COST)
+            let products = job.multiply_adds() as f64 * (1.0 / RATE + WEIGHT_COST / tiles);
+            let transforms = depth as f64 * DATA_COST + job.product_words() as f64 * PRODUCT_COST;
+            job.tiles() as f64 * (products + transforms)
         };
         self.jobs.iter().map(cost).sum()
     }
 
     /// Words of transformed tiles and products for one tile.
     fn tile_words(&self) -> usize {
-        self.jobs.iter().map(|job| job.data_words() + job.points() * self.out.c).max().unwrap_or(0)
+        self.jobs.iter().map(|job| job.data_words() + job.product_words()).max().unwrap_or(0)
     }
 
     /// Tiles of a full block.
@@ -248,7 +281,7 @@ impl Winograd {
             for first in (0..tiles).step_by(block) {
                 let count = block.min(tiles - first);
                 self.blocks.push(Block { job: index, first, count });
-                costs.push((count * job.data_words()) as f64);
+                costs.push((count * job.multiply_adds()) as f64);
             }
         }
         self.tasks = cut_evenly(&costs, TASKS);
@@ -282,9 +315,14 @@ impl Winograd {
         if stage == 0 { weights::tasks(self) } else { self.tasks.len() }
     }
 
+    /// Words of a pixel of zeros, in place of sources outside the image and of products that are not formed.
+    fn zeros(&self) -> usize {
+        self.src.c.max(self.out.c)
+    }
+
     pub fn local_words(&self) -> usize {
         let most = self.blocks.iter().map(|block| block.count).max().unwrap_or(0);
-        (self.src.c + most * self.tile_words()).max(weights::local_words(self))
+        (self.zeros() + most * self.tile_words()).max(weights::local_words(self))
     }
 
     /// Words of a pixel.

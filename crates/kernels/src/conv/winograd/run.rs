@@ -39,13 +39,13 @@ impl BlockRun<'_> {
     fn pixels(&self, i: usize, mut each: impl FnMut(usize, usize)) {
         let BlockRun { plan, job, .. } = self;
         let (image, place) = self.tile(i);
-        let first = place.map(|at| at * TILE);
-        let [rows, columns] = [0, 1].map(|axis| TILE.min(job.axes[axis].count - first[axis]));
-        let [y, x] = &job.axes;
-        for a in 0..rows {
-            let row = (image * plan.out.h + y.first + y.step * (first[0] + a)) * plan.out.w;
-            for b in 0..columns {
-                each((row + x.first + x.step * (first[1] + b)) * plan.out.c, plan.out.c);
+        for result in &job.results {
+            let [y, x] = [0, 1].map(|axis| &job.axes[axis].outputs[result.of[axis]]);
+            for a in y.of_tile(place[0]) {
+                let row = (image * plan.out.h + y.at(place[0], a)) * plan.out.w;
+                for b in x.of_tile(place[1]) {
+                    each((row + x.at(place[1], b)) * plan.out.c, plan.out.c);
+                }
             }
         }
     }
@@ -56,13 +56,12 @@ impl WithPoints for BlockRun<'_> {
     unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
         let run = self;
         let BlockRun { plan, job, block, local, .. } = run;
-        let (channels, outputs) = (plan.src.c, plan.out.c);
         // SAFETY: scratch is laid out as `local_words` counts it: zeros, `count` tiles at every point, products.
         unsafe {
             let zeros = local;
-            let data = zeros.add(channels);
+            let data = zeros.add(plan.zeros());
             let products = data.add(block.count * job.data_words());
-            for c in (0..channels).step_by(S::LANES) {
+            for c in (0..plan.zeros()).step_by(S::LANES) {
                 s.store(zeros.add(c), s.zero());
             }
             for i in 0..block.count {
@@ -75,7 +74,7 @@ impl WithPoints for BlockRun<'_> {
                     point,
                     data.add(job.data_at[point] * block.count),
                     weights,
-                    products.add(point * block.count * outputs),
+                    products.add(job.products_at[point] * block.count),
                 );
             }
             for i in 0..block.count {
@@ -84,7 +83,7 @@ impl WithPoints for BlockRun<'_> {
                 {
                     run.pixels(i + 1, |at, words| sink.soon(at, words));
                 }
-                transform_products::<S, Y, X>(s, &run, i, products);
+                transform_products::<S, Y, X>(s, &run, i, zeros, products);
                 if let Some(sink) = run.sink {
                     run.pixels(i, |at, words| sink.done(at, words));
                 }
@@ -135,7 +134,7 @@ pub(super) fn pixels<Y: Points, X: Points>(
     place: [usize; 2],
     zeros: *const f32,
 ) -> Pixels {
-    let [y, x] = [0, 1].map(|axis| &job.axes[axis].sources[pair.sources[axis]]);
+    let [y, x] = [0, 1].map(|axis| &job.axes[axis].sources[pair.of[axis]]);
     let mut pixels = [[zeros; MAX_POINTS]; MAX_POINTS];
     for (a, row) in pixels.iter_mut().enumerate().take(Y::N) {
         let at_y = y.first + (y.step * (place[0] * TILE + a)) as isize;
@@ -203,20 +202,24 @@ unsafe fn multiply(
     products: *mut f32,
 ) {
     let BlockRun { plan, job, block, .. } = *run;
-    let (depth, stride) = (job.depths[point], job.strides[point]);
+    let (depth, stride, results) = (job.depths[point], job.strides[point], job.widths[point]);
     let (width, outputs) = (plan.panel_width(), plan.out.c);
     let tallest = product::tallest(plan.isa);
-    for panel in 0..plan.panels() {
-        let first = panel * width;
-        let columns = width.min(outputs - first);
-        for i in 0..block.count.div_ceil(tallest) {
-            let rows = strip(block.count, tallest, i);
-            // SAFETY: rows are the block's, the panel's weights are `depth` rows of `columns` words.
-            unsafe {
-                let a = product::Rows { start: data.add(rows.start * stride), stride };
-                let c =
-                    product::Results { start: products.add(rows.start * outputs + first), stride: outputs };
-                product::run(plan.isa, rows.len(), depth, a, weights.add(first * depth), columns, c);
+    // Panels end with a phase of the outputs.
+    for phase in (0..results).step_by(outputs) {
+        for panel in (0..outputs).step_by(width) {
+            let (first, columns) = (phase + panel, width.min(outputs - panel));
+            for i in 0..block.count.div_ceil(tallest) {
+                let rows = strip(block.count, tallest, i);
+                // SAFETY: rows are the block's, the panel's weights are `depth` rows of `columns` words.
+                unsafe {
+                    let a = product::Rows { start: data.add(rows.start * stride), stride };
+                    let c = product::Results {
+                        start: products.add(rows.start * results + first),
+                        stride: results,
+                    };
+                    product::run(plan.isa, rows.len(), depth, a, weights.add(first * depth), columns, c);
+                }
             }
         }
     }
@@ -225,42 +228,55 @@ unsafe fn multiply(
 /// A' m A of tile `i`, into the output.
 ///
 /// # Safety
-/// As [`Winograd::run`]; `products` holds the block's results.
+/// As [`Winograd::run`]; `products` holds the block's results, `zeros` a pixel of zeros.
 #[inline(always)]
 unsafe fn transform_products<S: Simd, Y: Points, X: Points>(
     s: S,
     run: &BlockRun<'_>,
     i: usize,
+    zeros: *const f32,
     products: *const f32,
 ) {
     let BlockRun { plan, job, block, .. } = *run;
     let (image, place) = run.tile(i);
     let outputs = plan.out.c;
-    let first = place.map(|at| at * TILE);
-    let [rows, columns] = [0, 1].map(|axis| TILE.min(job.axes[axis].count - first[axis]));
-    let [y, x] = &job.axes;
-    // SAFETY: outputs are the tile's own, inside the image.
-    unsafe {
-        let out = run.operands.ptr(OUT).add(image * plan.out.h * plan.out.w * outputs);
-        for c in (0..outputs).step_by(S::LANES) {
-            let mut t = [[s.zero(); MAX_POINTS]; TILE];
-            for b in 0..X::N {
-                let mut column = [s.zero(); MAX_POINTS];
-                for a in 0..Y::N {
-                    let point = a * X::N + b;
-                    column[a] = s.load(products.add((point * block.count + i) * outputs + c));
-                }
-                let column = Y::outputs(s, column);
-                for a in 0..TILE {
-                    t[a][b] = column[a];
-                }
+    for result in &job.results {
+        let [y, x] = [0, 1].map(|axis| &job.axes[axis].outputs[result.of[axis]]);
+        let mut from = [zeros; MAX_POINTS * MAX_POINTS];
+        for (point, from) in from.iter_mut().enumerate().take(Y::N * X::N) {
+            if let Some(slot) = result.slots[point] {
+                let row = job.products_at[point] * block.count + i * job.widths[point];
+                // SAFETY: the tile's results of the phase at the point.
+                *from = unsafe { products.add(row + slot * outputs) };
             }
-            for (a, t) in t.iter().enumerate().take(rows) {
-                let row = X::outputs(s, *t);
-                let at_y = y.first + y.step * (first[0] + a);
-                for (b, value) in row.iter().enumerate().take(columns) {
-                    let at_x = x.first + x.step * (first[1] + b);
-                    s.store(out.add((at_y * plan.out.w + at_x) * outputs + c), *value);
+        }
+        let (rows, columns) = (y.of_tile(place[0]), x.of_tile(place[1]));
+        // SAFETY: outputs are the tile's own, inside the image.
+        unsafe {
+            let out = run.operands.ptr(OUT).add(image * plan.out.h * plan.out.w * outputs);
+            for c in (0..outputs).step_by(S::LANES) {
+                let mut t = [[s.zero(); MAX_POINTS]; TILE];
+                for b in 0..X::N {
+                    let mut column = [s.zero(); MAX_POINTS];
+                    for a in 0..Y::N {
+                        column[a] = s.load(from[a * X::N + b].add(c));
+                    }
+                    let column = Y::outputs(s, column);
+                    for a in 0..TILE {
+                        t[a][b] = column[a];
+                    }
+                }
+                for (a, t) in t.iter().enumerate() {
+                    let row = X::outputs(s, *t);
+                    if !rows.contains(&a) {
+                        continue;
+                    }
+                    let at_y = y.at(place[0], a) * plan.out.w;
+                    for (b, value) in row.iter().enumerate() {
+                        if columns.contains(&b) {
+                            s.store(out.add((at_y + x.at(place[1], b)) * outputs + c), *value);
+                        }
+                    }
                 }
             }
         }

@@ -226,6 +226,31 @@ fn more_tiles_than_a_block_give_each_image_the_same_bits() {
     }
 }
 
+/// Phases of an input gradient share a window where the one that begins later needs no tile more: not where the others
+/// fill their tiles.
+#[test]
+fn phases_of_the_outputs_share_tiles_where_these_have_room() {
+    for (size, kernel, pad, jobs) in
+        [(14, 4, 1, 1), (28, 4, 1, 1), (16, 4, 1, 4), (14, 5, 2, 1), (32, 4, 1, 4)]
+    {
+        let one = shape(1, [size; 2], [32, 64], kernel, 2, pad);
+        let many = ConvShape { batch: 23, ..one };
+        check(&one);
+        let (g, w) = (noise(many.output_words(), 5), noise(many.weight_words(), 6));
+        for isa in Isa::available() {
+            let plan = Winograd::input_grad(isa, &many).expect("fits");
+            assert_eq!(plan.jobs.len(), jobs, "{many:?}");
+            let all = run(&Forced(plan), isa, [&g, &w], false);
+            let alone = Forced(Winograd::input_grad(isa, &one).expect("fits"));
+            for image in [0, 11, 22] {
+                let from = &g[image * one.output_words()..][..one.output_words()];
+                let expected = &all[image * one.input_words()..][..one.input_words()];
+                assert_eq!(run(&alone, isa, [from, &w], false), expected, "{isa:?}: image {image}");
+            }
+        }
+    }
+}
+
 #[test]
 fn shapes_without_a_transform_are_left_to_the_direct_kernel() {
     let plain = shape(1, [12, 12], [16, 16], 4, 2, 1);

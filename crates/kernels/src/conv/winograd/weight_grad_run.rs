@@ -141,7 +141,7 @@ impl WithPoints for MultiplyRun<'_> {
                 end += plan.sums_region(point);
             }
             for pair in &job.pairs {
-                let [ty, tx] = [0, 1].map(|axis| &job.axes[axis].sources[pair.sources[axis]].taps);
+                let [ty, tx] = [0, 1].map(|axis| job.axes[axis].taps(pair.of[axis], 0));
                 for row in 0..plan.block[0] {
                     for c in (0..columns).step_by(S::LANES) {
                         // Columns first: G' m.

@@ -1,5 +1,5 @@
 //! Transforming the weights: G g G' for every pair of channels, phase by phase, into the order in which the register
-//! tiles read them, `[phase][point][panel][source channel][channel of the panel]`.
+//! tiles read them, `[job][point][phase of the outputs][panel][phase of the source, channel][channel of the panel]`.
 
 use super::super::gather::{PACKED, WEIGHTS, share};
 use super::axis::Phase;
@@ -11,9 +11,14 @@ use crate::simd::Simd;
 /// Tasks of the stage.
 const TASKS: usize = 64;
 
-/// A piece that can be transformed apart: a phase, one of its pairs, some source channels, a panel.
+/// A piece that can be transformed apart: a job, phases of source and outputs, some source channels, a panel.
 fn pieces(plan: &Winograd) -> usize {
-    plan.jobs.iter().map(|job| job.pairs.len()).sum::<usize>() * (plan.src.c / CHANNELS) * plan.panels()
+    plan.jobs.iter().map(filters).sum::<usize>() * (plan.src.c / CHANNELS) * plan.panels()
+}
+
+/// Filters between phases of the source and of the outputs.
+fn filters(job: &Job) -> usize {
+    job.pairs.len() * job.results.len()
 }
 
 pub(super) fn tasks(plan: &Winograd) -> usize {
@@ -33,28 +38,37 @@ pub(super) unsafe fn run(plan: &Winograd, task: usize, operands: &Operands<'_>, 
     let (groups, panels) = (plan.src.c / CHANNELS, plan.panels());
     for piece in share(pieces(plan), task, tasks(plan)) {
         let (panel, rest) = (piece % panels, piece / panels);
-        let (group, mut pair) = (rest % groups, rest / groups);
+        let (group, mut filter) = (rest % groups, rest / groups);
         let mut jobs = plan.jobs.iter();
         let job = loop {
             let job = jobs.next().expect("pieces are counted over these jobs");
-            if pair < job.pairs.len() {
+            if filter < filters(job) {
                 break job;
             }
-            pair -= job.pairs.len();
+            filter -= filters(job);
         };
-        let body =
-            Piece { plan, job, pair, first: group * CHANNELS, panel, operands, local: local.as_mut_ptr() };
+        let body = Piece {
+            plan,
+            job,
+            pair: filter % job.pairs.len(),
+            result: filter / job.pairs.len(),
+            first: group * CHANNELS,
+            panel,
+            operands,
+            local: local.as_mut_ptr(),
+        };
         // SAFETY: the caller's promises.
         unsafe { run_with_points(plan.isa, job.axes.each_ref().map(Phase::points), body) }
     }
 }
 
-/// `CHANNELS` source channels from `first` on of one pair, by one panel.
+/// `CHANNELS` source channels from `first` on of one phase, by one panel of a phase of the outputs.
 #[derive(Clone, Copy)]
 struct Piece<'a> {
     plan: &'a Winograd,
     job: &'a Job,
     pair: usize,
+    result: usize,
     first: usize,
     panel: usize,
     operands: &'a Operands<'a>,
@@ -64,19 +78,20 @@ struct Piece<'a> {
 impl WithPoints for Piece<'_> {
     #[inline(always)]
     unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
-        let Piece { plan, job, pair, first, panel, operands, local } = self;
+        let Piece { plan, job, pair, result, first, panel, operands, local } = self;
         let width = plan.panel_width();
         let columns = width.min(plan.out.c - panel * width);
         let [src_step, out_step] = plan.weight_steps;
-        let slots = &job.pairs[pair].slots;
-        let taps = [0, 1].map(|axis| &job.axes[axis].sources[job.pairs[pair].sources[axis]].taps);
+        let (pair, result) = (&job.pairs[pair], &job.results[result]);
+        let slots = || pair.slots.iter().zip(&result.slots).map(|(row, column)| row.zip(*column)).enumerate();
+        let taps = [0, 1].map(|axis| job.axes[axis].taps(pair.of[axis], result.of[axis]));
         // SAFETY: channels lie inside the weights, slots and panels inside the packed ones, where a piece has words of
         // its own; the local buffer holds a square of channels for every point.
         unsafe {
             let weights = operands.ptr(WEIGHTS).cast_const();
-            let packed = |point: usize, slot: usize| {
-                let row = slot * plan.src.c + first;
-                let at = job.weights_at[point] + panel * width * job.depths[point] + row * columns;
+            let packed = |point: usize, (row, column): (usize, usize)| {
+                let (row, column) = (row * plan.src.c + first, column * plan.out.c + panel * width);
+                let at = job.weights_at[point] + column * job.depths[point] + row * columns;
                 operands.ptr(PACKED).add(at)
             };
             for column in (0..columns).step_by(S::LANES) {
@@ -85,8 +100,8 @@ impl WithPoints for Piece<'_> {
                     for c in 0..CHANNELS {
                         let from = weights.add((first + c) * src_step + output);
                         let out = transformed::<S, Y, X>(s, from, plan, taps);
-                        for (point, slot) in slots.iter().enumerate() {
-                            let Some(slot) = *slot else { continue };
+                        for (point, slot) in slots() {
+                            let Some(slot) = slot else { continue };
                             let value = out[point / X::N][point % X::N];
                             s.store(packed(point, slot).add(c * columns + column), value);
                         }
@@ -102,8 +117,8 @@ impl WithPoints for Piece<'_> {
                             s.store(local.add((point * S::LANES + lane) * S::LANES), value);
                         }
                     }
-                    for (point, slot) in slots.iter().enumerate() {
-                        let Some(slot) = *slot else { continue };
+                    for (point, slot) in slots() {
+                        let Some(slot) = slot else { continue };
                         let square = local.add(point * S::LANES * S::LANES);
                         let to = packed(point, slot).add(c * columns + column);
                         s.transpose(square, S::LANES, S::LANES, S::LANES, to, columns);
@@ -123,7 +138,7 @@ unsafe fn transformed<S: Simd, Y: Points, X: Points>(
     s: S,
     from: *const f32,
     plan: &Winograd,
-    taps: [&Vec<usize>; 2],
+    taps: [&[usize]; 2],
 ) -> [[S::F; MAX_POINTS]; MAX_POINTS] {
     // SAFETY: the caller's promise.
     unsafe {
