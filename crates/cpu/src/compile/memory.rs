@@ -3,6 +3,7 @@
 use super::ir::{Call, Place, Slice, Value, ValueId, Work};
 use ganymede_kernels::kernel::Kernel;
 use ganymede_kernels::pass::{Pass, PassError, PassSpec};
+use std::sync::Arc;
 
 /// Words of all memory of a program from which on its kernels find their operands outside the caches, or in the last
 /// one at best: 8 MiB.
@@ -15,7 +16,7 @@ const LINE: usize = 16;
 #[derive(Debug)]
 pub struct Finished {
     /// The kernel.
-    pub kernel: Box<dyn Kernel>,
+    pub kernel: Arc<dyn Kernel>,
     /// Every operand, workspaces included.
     pub operands: Vec<Slice<ValueId>>,
     /// Scope path and op.
@@ -56,12 +57,19 @@ pub fn finish(
     }
     // Values that took over another's memory point to it.
     let mut shares: Vec<ValueId> = (0..values.len()).collect();
-    let mut finished = Vec::with_capacity(calls.len());
+    let mut kernels: Vec<Box<dyn Kernel>> = Vec::with_capacity(calls.len());
+    // The kernel of each call, its operands and its label.
+    let mut bound: Vec<(usize, Vec<Slice<ValueId>>, String)> = Vec::with_capacity(calls.len());
     for (i, call) in calls.into_iter().enumerate() {
         let Call { work, mut operands, label } = call;
-        let kernel: Box<dyn Kernel> = match work {
-            Work::Kernel(kernel) => kernel,
-            Work::Contraction(kernel) => kernel,
+        let number = match work {
+            Work::Again(call) => bound[call].0,
+            Work::Kernel(_) | Work::Contraction(_) | Work::Pass(_) => kernels.len(),
+        };
+        match work {
+            Work::Again(_) => {}
+            Work::Kernel(kernel) => kernels.push(kernel),
+            Work::Contraction(kernel) => kernels.push(kernel),
             Work::Pass(spec) => {
                 let taken = takeovers(&spec, &operands, values, &spans, i);
                 let pass = pass_with(spec, &taken).map_err(|e| (label.clone(), e))?;
@@ -75,23 +83,28 @@ pub fn finish(
                         shares[to] = shares[from];
                     }
                 }
-                Box::new(pass)
+                kernels.push(Box::new(pass));
             }
-        };
-        for spec in &kernel.operands()[operands.len()..] {
+        }
+        for spec in &kernels[number].operands()[operands.len()..] {
             let value = values.len();
             values.push(Value { words: spec.words, place: Place::Scratch });
             spans.push(Some(Span { first: i, last: i }));
             shares.push(value);
             operands.push(Slice { value, offset: 0, words: spec.words });
         }
-        finished.push(Finished { kernel, operands, label });
+        bound.push((number, operands, label));
     }
     let layout = lay_out(values, &spans, &shares);
     let outside = values.iter().filter(|v| v.place != Place::Scratch).map(|v| v.words).sum::<usize>();
     if layout.words + outside >= FAR {
-        finished.iter_mut().for_each(|call| call.kernel.operands_are_far());
+        kernels.iter_mut().for_each(|kernel| kernel.operands_are_far());
     }
+    let kernels: Vec<Arc<dyn Kernel>> = kernels.into_iter().map(Arc::from).collect();
+    let finished = bound
+        .into_iter()
+        .map(|(kernel, operands, label)| Finished { kernel: kernels[kernel].clone(), operands, label })
+        .collect();
     Ok((finished, layout))
 }
 
@@ -140,7 +153,22 @@ fn pass_with(mut spec: PassSpec, taken: &[Option<usize>]) -> Result<Pass, PassEr
     Pass::new(spec)
 }
 
-/// Greedy by size: the largest buffers take the lowest offsets that are free for their whole life.
+/// A stretch of the arena to be placed.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    value: ValueId,
+    /// Length in words, up to a line.
+    size: usize,
+    life: Span,
+}
+
+/// Share of the words in use at once, in this many parts, by which the arena may exceed them before other orders are
+/// tried.
+const GAPS: usize = 64;
+
+/// Gives all that lie in the arena their offsets. Greedy: in some order each takes the lowest offset that is free for
+/// its whole life. By size, the largest first, leaves next to no gaps in most programs; where it does, other orders are
+/// tried and the best is taken.
 fn lay_out(values: &[Value], spans: &[Option<Span>], shares: &[ValueId]) -> Layout {
     let root = |mut v: ValueId| {
         while shares[v] != v {
@@ -158,20 +186,74 @@ fn lay_out(values: &[Value], spans: &[Option<Span>], shares: &[ValueId]) -> Layo
             w.first = w.first.min(span.first);
         }
     }
-    let mut order: Vec<(usize, Span, ValueId)> = (0..values.len())
-        .filter_map(|v| life[v].map(|span| (values[v].words, span, v)))
-        .filter(|(words, ..)| *words > 0)
+    let mut items: Vec<Item> = (0..values.len())
+        .filter(|&v| values[v].words > 0)
+        .filter_map(|v| Some(Item { value: v, size: values[v].words.next_multiple_of(LINE), life: life[v]? }))
         .collect();
-    order.sort_by_key(|&(words, span, v)| (std::cmp::Reverse(words), span.first, v));
-    // Placed buffers by offset.
-    let mut placed: Vec<(usize, usize, Span)> = Vec::with_capacity(order.len());
+    let calls = items.iter().map(|item| item.life.last + 1).max().unwrap_or(0);
+    let (least, top) = most_in_use(&items, calls);
     let mut offset = vec![0; values.len()];
+    let mut total = usize::MAX;
+    let area = |item: &Item| item.size * (item.life.last - item.life.first + 1);
+    let at_top = |item: &Item| item.life.first <= top && top <= item.life.last;
+    for order in 0..4 {
+        items.sort_by_key(|item| {
+            let size = std::cmp::Reverse((values[item.value].words, 0));
+            let key = match order {
+                0 => (0, size),
+                // What is there at the peak, the longest-lived at the bottom, then the rest by size.
+                1 if at_top(item) => (0, std::cmp::Reverse((item.life.last - item.life.first, item.size))),
+                1 => (1, size),
+                2 => (0, std::cmp::Reverse((area(item), 0))),
+                _ if at_top(item) => (0, size),
+                _ => (1, std::cmp::Reverse((area(item), 0))),
+            };
+            (key, item.life.first, item.value)
+        });
+        if let Some((offsets, words)) = place(&items, total) {
+            for (item, at) in items.iter().zip(offsets) {
+                offset[item.value] = at;
+            }
+            total = words;
+        }
+        if total <= least + least / GAPS {
+            break;
+        }
+    }
+    for v in 0..values.len() {
+        offset[v] = offset[root(v)];
+    }
+    Layout { offset, words: total }
+}
+
+/// Most words in use at once, and the call where that is.
+fn most_in_use(items: &[Item], calls: usize) -> (usize, usize) {
+    let (mut born, mut gone) = (vec![0; calls + 1], vec![0; calls + 1]);
+    for item in items {
+        born[item.life.first] += item.size;
+        gone[item.life.last] += item.size;
+    }
+    let (mut now, mut most) = (0, (0, 0));
+    for call in 0..calls {
+        now += born[call];
+        if now > most.0 {
+            most = (now, call);
+        }
+        now -= gone[call];
+    }
+    most
+}
+
+/// Offsets in the order of `items`, and the words they take in all; `None` where that is `limit` or more.
+fn place(items: &[Item], limit: usize) -> Option<(Vec<usize>, usize)> {
+    // Placed items by offset.
+    let mut placed: Vec<(usize, usize, Span)> = Vec::with_capacity(items.len());
+    let mut offsets = Vec::with_capacity(items.len());
     let mut total = 0;
-    for (words, span, v) in order {
-        let size = words.next_multiple_of(LINE);
+    for &Item { size, life, .. } in items {
         let mut at = 0;
         for &(start, end, other) in &placed {
-            if other.first > span.last || span.first > other.last {
+            if other.first > life.last || life.first > other.last {
                 continue;
             }
             if start >= at + size {
@@ -179,13 +261,13 @@ fn lay_out(values: &[Value], spans: &[Option<Span>], shares: &[ValueId]) -> Layo
             }
             at = at.max(end);
         }
-        offset[v] = at;
         total = total.max(at + size);
+        if total >= limit {
+            return None;
+        }
+        offsets.push(at);
         let position = placed.partition_point(|p| p.0 <= at);
-        placed.insert(position, (at, at + size, span));
+        placed.insert(position, (at, at + size, life));
     }
-    for v in 0..values.len() {
-        offset[v] = offset[root(v)];
-    }
-    Layout { offset, words: total }
+    Some((offsets, total))
 }

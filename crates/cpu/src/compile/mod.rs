@@ -13,15 +13,16 @@ mod lower;
 mod map;
 mod mask;
 mod memory;
+mod recompute;
 mod tape;
 
 use crate::error::CpuError;
-use crate::executor::Target;
+use crate::executor::{MemoryMode, Target};
 use analysis::Analysis;
 use ganymede_graph::{Function, NodeId, TensorType, passes};
 use ganymede_kernels::isa::Isa;
 use ganymede_kernels::pass::PassError;
-use ir::{Place, Slice, Value, ValueId};
+use ir::{Call, Place, Slice, Value, ValueId};
 use lower::{Lowering, Stop};
 use memory::Finished;
 use std::collections::HashSet;
@@ -104,8 +105,25 @@ impl Program {
 
 pub use ir::Place as Where;
 
-/// Compiles a function for a target.
-pub fn compile(function: &Function, target: Target) -> Result<Program, CpuError> {
+/// A function as a list of kernel calls whose values have no place in the arena yet.
+#[derive(Debug)]
+pub struct Lowered {
+    target: Target,
+    calls: Vec<Call>,
+    commit: usize,
+    gate: Option<Slice<ValueId>>,
+    values: Vec<Value>,
+    constants: Vec<u32>,
+    feed_words: usize,
+    output_words: usize,
+    slots: Vec<SlotRef>,
+    feeds: Vec<FeedRef>,
+    outputs: Vec<OutputRef>,
+    contraction_flops: u64,
+}
+
+/// Lowers a function for a target.
+pub fn lower(function: &Function, target: Target) -> Result<Lowered, CpuError> {
     function.verify()?;
     let function = passes::optimize(function)?;
     // As the graph states them: a rewrite may do with fewer.
@@ -120,7 +138,7 @@ pub fn compile(function: &Function, target: Target) -> Result<Program, CpuError>
         let commit = lowering.groups(&groups).and_then(|()| lowering.commit());
         // Each refusal gives one more value memory or one more result a pass of its own, so this ends.
         let progress = match commit {
-            Ok(commit) => return finish(lowering, commit, &function, contraction_flops),
+            Ok(commit) => return fused(lowering, commit, &function, contraction_flops),
             Err(Stop::Failed(error)) => return Err(error),
             Err(Stop::Refused(Refusal::Memory(id), _)) => forced.insert(id),
             Err(Stop::Refused(Refusal::Apart, roots)) => {
@@ -135,42 +153,33 @@ pub fn compile(function: &Function, target: Target) -> Result<Program, CpuError>
     }
 }
 
-fn finish(
+/// Why a pass was refused that was planned to be accepted.
+fn refused((path, e): (String, PassError)) -> CpuError {
+    CpuError::Kernel { op: "pass".into(), path, message: e.to_string() }
+}
+
+/// Joins passes to contractions.
+fn fused(
     lowering: Lowering<'_, '_>,
     commit: usize,
     function: &Function,
     contraction_flops: u64,
-) -> Result<Program, CpuError> {
+) -> Result<Lowered, CpuError> {
     let gate = function.gate.map(|id| lowering.operand(id));
     let Lowering {
-        target,
-        calls,
-        mut values,
-        slots,
-        feeds,
-        outputs,
-        constants,
-        feed_words,
-        output_words,
-        ..
+        target, calls, values, slots, feeds, outputs, constants, feed_words, output_words, ..
     } = lowering;
-    let refused =
-        |(path, e): (String, PassError)| CpuError::Kernel { op: "pass".into(), path, message: e.to_string() };
     let (calls, commit) = if target.fuse {
         fuse::fuse(calls, commit, &values, gate.map(|g| g.value)).map_err(refused)?
     } else {
         (calls, commit)
     };
-    let (calls, layout) =
-        memory::finish(calls, &mut values, gate.map(|g| (commit, g.value))).map_err(refused)?;
-    Ok(Program {
-        isa: target.isa,
+    Ok(Lowered {
+        target,
         calls,
         commit,
         gate,
         values,
-        offset: layout.offset,
-        scratch_words: layout.words,
         constants,
         feed_words,
         output_words,
@@ -179,4 +188,45 @@ fn finish(
         outputs,
         contraction_flops,
     })
+}
+
+impl Lowered {
+    /// Words of the arena that recomputation comes down to where nothing else is in the way; 0 where there is none.
+    pub fn least_words(&self) -> usize {
+        match self.target.memory {
+            MemoryMode::Normal => 0,
+            MemoryMode::Low => {
+                recompute::least_words(&self.calls, self.commit, &self.values, self.gate.map(|g| g.value))
+            }
+        }
+    }
+
+    /// Gives every value its place. Where memory is low, an arena of `enough` words is small enough.
+    pub fn finish(self, enough: usize) -> Result<Program, CpuError> {
+        let Lowered { target, calls, commit, gate, mut values, .. } = self;
+        let (calls, commit) = match target.memory {
+            MemoryMode::Normal => (calls, commit),
+            MemoryMode::Low => {
+                recompute::recompute(calls, commit, &mut values, gate.map(|g| g.value), enough)
+            }
+        };
+        let (calls, layout) =
+            memory::finish(calls, &mut values, gate.map(|g| (commit, g.value))).map_err(refused)?;
+        Ok(Program {
+            isa: target.isa,
+            calls,
+            commit,
+            gate,
+            values,
+            offset: layout.offset,
+            scratch_words: layout.words,
+            constants: self.constants,
+            feed_words: self.feed_words,
+            output_words: self.output_words,
+            slots: self.slots,
+            feeds: self.feeds,
+            outputs: self.outputs,
+            contraction_flops: self.contraction_flops,
+        })
+    }
 }
