@@ -139,8 +139,8 @@ impl Session {
     /// # Errors
     /// As for [`Session::add_phase`].
     pub fn add_phases(&mut self, phases: &[(String, Function)]) -> Result<Vec<PhaseId>, CpuError> {
-        let lowered = phases.iter().map(|(_, f)| self.lower(f)).collect::<Result<Vec<_>, _>>()?;
-        let enough = lowered.iter().map(Lowered::least_words).max().unwrap_or(0);
+        let mut lowered = phases.iter().map(|(_, f)| self.lower(f)).collect::<Result<Vec<_>, _>>()?;
+        let enough = lowered.iter_mut().map(Lowered::least_words).max().unwrap_or(0);
         phases
             .iter()
             .zip(lowered)

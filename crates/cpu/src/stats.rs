@@ -73,8 +73,8 @@ pub fn plan_within(function: &Function, target: Target, arena: usize) -> Result<
 /// # Errors
 /// As for [`plan`].
 pub fn plan_phases(functions: &[Function], target: Target) -> Result<Vec<PhaseStats>, CpuError> {
-    let lowered = functions.iter().map(|f| lower(f, target)).collect::<Result<Vec<_>, _>>()?;
-    let mut arena = lowered.iter().map(Lowered::least_words).max().unwrap_or(0);
+    let mut lowered = functions.iter().map(|f| lower(f, target)).collect::<Result<Vec<_>, _>>()?;
+    let mut arena = lowered.iter_mut().map(Lowered::least_words).max().unwrap_or(0);
     let finish = |lowered: Lowered| {
         let program = lowered.finish(arena)?;
         arena = arena.max(program.scratch_words);

@@ -25,6 +25,7 @@ use ganymede_kernels::pass::PassError;
 use ir::{Call, Place, Slice, Value, ValueId};
 use lower::{Lowering, Stop};
 use memory::Finished;
+use recompute::Plan;
 use std::collections::HashSet;
 use tape::Refusal;
 
@@ -120,6 +121,8 @@ pub struct Lowered {
     feeds: Vec<FeedRef>,
     outputs: Vec<OutputRef>,
     contraction_flops: u64,
+    /// For as small an arena as pays, once it was asked for.
+    least: Option<Plan>,
 }
 
 /// Lowers a function for a target.
@@ -187,28 +190,39 @@ fn fused(
         feeds,
         outputs,
         contraction_flops,
+        least: None,
     })
 }
 
 impl Lowered {
     /// Words of the arena that recomputation comes down to where nothing else is in the way; 0 where there is none.
-    pub fn least_words(&self) -> usize {
+    pub fn least_words(&mut self) -> usize {
         match self.target.memory {
             MemoryMode::Normal => 0,
             MemoryMode::Low => {
-                recompute::least_words(&self.calls, self.commit, &self.values, self.gate.map(|g| g.value))
+                let plan = self.least.take().unwrap_or_else(|| self.plan(0));
+                self.least.insert(plan).words()
             }
         }
     }
 
+    fn plan(&self, enough: usize) -> Plan {
+        Plan::of(&self.calls, self.commit, &self.values, self.gate.map(|g| g.value), enough)
+    }
+
     /// Gives every value its place. Where memory is low, an arena of `enough` words is small enough.
-    pub fn finish(self, enough: usize) -> Result<Program, CpuError> {
-        let Lowered { target, calls, commit, gate, mut values, .. } = self;
-        let (calls, commit) = match target.memory {
-            MemoryMode::Normal => (calls, commit),
+    pub fn finish(mut self, enough: usize) -> Result<Program, CpuError> {
+        let plan = match self.target.memory {
+            MemoryMode::Normal => None,
             MemoryMode::Low => {
-                recompute::recompute(calls, commit, &mut values, gate.map(|g| g.value), enough)
+                let least = self.least.take().filter(|plan| plan.words() >= enough);
+                Some(least.unwrap_or_else(|| self.plan(enough)))
             }
+        };
+        let Lowered { target, calls, commit, gate, mut values, .. } = self;
+        let (calls, commit) = match plan {
+            None => (calls, commit),
+            Some(plan) => recompute::recompute(calls, plan, &mut values),
         };
         let (calls, layout) =
             memory::finish(calls, &mut values, gate.map(|g| (commit, g.value))).map_err(refused)?;

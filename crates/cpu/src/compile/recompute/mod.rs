@@ -28,15 +28,17 @@ use search::Found;
 const MOST_WORK: f64 = 1.0 / 3.0;
 
 /// An order of the calls, and what to forget in it.
-struct Plan {
+#[derive(Debug)]
+pub struct Plan {
     order: Vec<usize>,
     facts: Facts,
     found: Found,
 }
 
 impl Plan {
-    /// The better of the orders: as the calls stand, and with those early that make room.
-    fn of(calls: &[Call], commit: usize, values: &[Value], gate: Option<ValueId>, enough: usize) -> Plan {
+    /// What makes the arena as small as pays within [`MOST_WORK`], though not smaller than `enough` words: the better of
+    /// two orders, as the calls stand and with those early that make room. `gate` is read before call `commit`.
+    pub fn of(calls: &[Call], commit: usize, values: &[Value], gate: Option<ValueId>, enough: usize) -> Plan {
         let plan = |order: Vec<usize>| {
             let facts = Facts::of(calls, &order, commit, values, gate);
             let most = (MOST_WORK * facts.work() as f64) as u64;
@@ -51,26 +53,19 @@ impl Plan {
         let early = plan(early);
         if early.found.cost < as_given.found.cost { early } else { as_given }
     }
+
+    /// Most words of the arena in use at once.
+    pub fn words(&self) -> usize {
+        self.found.peak
+    }
 }
 
-/// The calls with recomputation that makes the arena as small as pays within [`MOST_WORK`], though not smaller than
-/// `enough` words, and the number of the first call of the commit. `gate` is read before call `commit`.
-pub fn recompute(
-    calls: Vec<Call>,
-    commit: usize,
-    values: &mut Vec<Value>,
-    gate: Option<ValueId>,
-    enough: usize,
-) -> (Vec<Call>, usize) {
-    let Plan { order, facts, found } = Plan::of(&calls, commit, values, gate, enough);
+/// The calls with recomputation as planned, and the number of the first call of the commit.
+pub fn recompute(calls: Vec<Call>, plan: Plan, values: &mut Vec<Value>) -> (Vec<Call>, usize) {
+    let Plan { order, facts, found } = plan;
     let mut calls: Vec<Option<Call>> = calls.into_iter().map(Some).collect();
     let calls: Vec<Call> = order.into_iter().filter_map(|i| calls[i].take()).collect();
     write(calls, &facts, &found.drops, values)
-}
-
-/// Words of the arena that [`recompute`] comes down to with no `enough`.
-pub fn least_words(calls: &[Call], commit: usize, values: &[Value], gate: Option<ValueId>) -> usize {
-    Plan::of(calls, commit, values, gate, 0).found.peak
 }
 
 /// Carries out what `drops` says.

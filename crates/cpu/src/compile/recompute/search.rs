@@ -13,9 +13,9 @@ use crate::compile::ir::ValueId;
 use std::collections::HashSet;
 
 /// Touches of values, over all schedules that are tried: a few hundred milliseconds.
-const EFFORT: usize = 30_000_000;
+const EFFORT: usize = 15_000_000;
 /// Values smaller than this share of the peak are not worth a step.
-const LEAST_SHARE: usize = 1024;
+const LEAST_SHARE: usize = 1 << 14;
 /// Calls that computing one value again may take.
 const MOST_CALLS: usize = 32;
 /// Words in use at other steps than that of the peak count from this share of it on, in eighths.
