@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use ganymede_cpu::Precision;
+use ganymede_cpu::{MemoryMode, Precision};
 use std::path::PathBuf;
 
 /// Train, judge and sample generative adversarial networks.
@@ -61,6 +61,13 @@ fn precision(text: &str) -> Result<Precision, String> {
         .ok_or_else(|| "expected f32, or bf16 for operands of 16 bits with sums in f32".into())
 }
 
+fn memory(text: &str) -> Result<MemoryMode, String> {
+    MemoryMode::ALL
+        .into_iter()
+        .find(|m| m.name() == text)
+        .ok_or_else(|| "expected normal, or low to compute activations again instead of keeping them".into())
+}
+
 fn threads(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(0) => {
@@ -75,7 +82,8 @@ impl Train {
     /// The changes of the recipe that are asked for, those with an option of their own among them.
     pub fn changes(&self) -> Vec<String> {
         let precision = self.precision.map(|p| format!("train.precision={p}"));
-        self.set.iter().cloned().chain(precision).collect()
+        let memory = self.memory.map(|m| format!("train.memory={m}"));
+        self.set.iter().cloned().chain(precision).chain(memory).collect()
     }
 }
 
@@ -88,6 +96,7 @@ Examples:
   ganymede train synthetic:ring8                        a mixture of eight Gaussians
   ganymede train mnist/ --set lr=1e-4 --set batch=32    change a recipe without a file
   ganymede train mnist/ --precision bf16                contractions in bf16, where the CPU has it
+  ganymede train mnist/ --set batch=256 --memory low    activations computed again instead of kept
   ganymede train mnist/ --recipe r3-28 --dry-run        networks, memory and work, without training
   ganymede train --resume runs/r3-28-1                  go on where a run stopped
 
@@ -132,6 +141,11 @@ pub struct Train {
     /// (`ganymede doctor` says so). The same as --set train.precision=P [default: the recipe's].
     #[arg(long, value_name = "f32|bf16", value_parser = precision)]
     pub precision: Option<Precision>,
+    /// Memory of activations: normal, or low to compute them again where that lowers the peak, for up to a third more
+    /// work and exactly the same results (--dry-run says what a run takes). The same as --set train.memory=M; may change
+    /// from one --resume to the next [default: the recipe's].
+    #[arg(long, value_name = "normal|low", value_parser = memory)]
+    pub memory: Option<MemoryMode>,
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
@@ -260,6 +274,7 @@ Examples:
   ganymede bench dcgan28 --threads 1       one of them, on one thread
   ganymede bench dcgan28 --profile         with the time of each kernel and its share of the machine's peak
   ganymede bench --precision bf16          in mixed precision
+  ganymede bench dcgan64 --memory low      with activations computed again instead of kept
   ganymede bench --json                    for comparing with another day
   ganymede bench --growth growth           time over batch, resolution and width, as tables and pictures
   ganymede bench --graph 20000             how long a deep network takes to compile")]
@@ -267,7 +282,7 @@ pub struct Bench {
     /// Workloads; all of them if none is named.
     pub workloads: Vec<String>,
     /// One JSON object a line: workload, batch, ms_min, ms_med, first_step_ms, gflops, peak_gflops, peak_share, rss_mb,
-    /// predicted_mb and more.
+    /// predicted_mb, arena_mb and more.
     #[arg(long)]
     pub json: bool,
     /// Print the time of each kernel, with its share of the machine's peak in arithmetic and in memory traffic.
@@ -288,6 +303,9 @@ pub struct Bench {
     /// Arithmetic of matrix products and convolutions: f32, or bf16 with sums in f32.
     #[arg(long, value_name = "f32|bf16", value_parser = precision, default_value = "f32")]
     pub precision: Precision,
+    /// Memory of activations: normal, or low to compute them again where that lowers the peak.
+    #[arg(long, value_name = "normal|low", value_parser = memory, default_value = "normal")]
+    pub memory: MemoryMode,
     /// Threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,

@@ -25,12 +25,15 @@ fn a_dry_run_predicts_the_peak_of_a_run_within_a_tenth() {
     let set = folder.path().join("large");
     std::fs::create_dir_all(&set).unwrap();
     std::fs::write(set.join("train-images-idx3-ubyte"), idx_images(60_000, 28)).unwrap();
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("convolutions", &["--recipe", "dcgan28"]),
         ("a small batch", &["--recipe", "dcgan28", "--set", "batch=8"]),
         ("one thread", &["--recipe", "r3-28", "--threads", "1"]),
         ("many kernels", &["--recipe", "residual28", "--set", "batch=16"]),
         ("next to nothing", &["--recipe", "mlp2d"]),
+        ("low memory", &["--recipe", "dcgan28", "--memory", "low"]),
+        ("low memory, a small batch", &["--recipe", "residual28", "--set", "batch=16", "--memory", "low"]),
+        ("low memory, penalties", &["--recipe", "r3-28", "--memory", "low", "--threads", "1"]),
         ("a data set in memory", &["./large", "--recipe", "r3-28", "--set", "batch=16"]),
     ];
     for (what, arguments) in cases {

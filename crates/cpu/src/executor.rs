@@ -36,6 +36,35 @@ impl std::fmt::Display for Precision {
     }
 }
 
+/// What is done about the memory of intermediate values. Results are the same bits either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MemoryMode {
+    /// Every value is computed once and kept until its last use.
+    #[default]
+    Normal,
+    /// Values are computed again where that makes the arena smaller, for up to a third more work.
+    Low,
+}
+
+impl MemoryMode {
+    /// Each of them.
+    pub const ALL: [MemoryMode; 2] = [MemoryMode::Normal, MemoryMode::Low];
+
+    /// Name, as on the command line and in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            MemoryMode::Normal => "normal",
+            MemoryMode::Low => "low",
+        }
+    }
+}
+
+impl std::fmt::Display for MemoryMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Where contractions in bf16 are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bf16 {
@@ -65,7 +94,7 @@ impl Bf16 {
     }
 }
 
-/// What programs are compiled for: everything beside the function that their kernels and bits depend on.
+/// What programs are compiled for: everything beside the function that their kernels, bits and memory depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// Instruction set.
@@ -77,11 +106,19 @@ pub struct Target {
     pub fuse: bool,
     /// Arithmetic of contractions.
     pub precision: Precision,
+    /// Whether memory is saved by computing values again.
+    pub memory: MemoryMode,
 }
 
 impl From<Isa> for Target {
     fn from(isa: Isa) -> Target {
-        Target { isa, convolutions: Algorithm::Any, fuse: true, precision: Precision::F32 }
+        Target {
+            isa,
+            convolutions: Algorithm::Any,
+            fuse: true,
+            precision: Precision::F32,
+            memory: MemoryMode::Normal,
+        }
     }
 }
 
@@ -124,7 +161,8 @@ impl Executor {
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let convolutions = options.convolutions.map_or_else(Algorithm::from_env, Ok)?;
         let bf16 = options.bf16.map_or_else(Bf16::from_env, Ok)?;
-        let target = Target { isa, convolutions, fuse: !options.unfused, precision: Precision::F32 };
+        let fuse = !options.unfused;
+        let target = Target { isa, convolutions, fuse, ..isa.into() };
         Ok(Arc::new(Executor { target, bf16, pool: Pool::new(threads)? }))
     }
 

@@ -1,8 +1,8 @@
 //! Compiled phases over a state store.
 
-use crate::compile::{FeedRef, Program, Where, compile};
+use crate::compile::{FeedRef, Lowered, Program, Where, lower};
 use crate::error::CpuError;
-use crate::executor::{Executor, Precision};
+use crate::executor::{Executor, MemoryMode, Precision, Target};
 use crate::stats::PhaseStats;
 use crate::store::StateStore;
 use ganymede_graph::{Function, TensorType};
@@ -68,6 +68,7 @@ pub struct Session {
     compiled: usize,
     profiling: bool,
     precision: Precision,
+    memory: MemoryMode,
 }
 
 impl Session {
@@ -81,6 +82,7 @@ impl Session {
             compiled: 0,
             profiling: false,
             precision: Precision::F32,
+            memory: MemoryMode::Normal,
         }
     }
 
@@ -93,6 +95,17 @@ impl Session {
     /// ([`Executor::precision`]).
     pub fn precision(&self) -> Precision {
         self.executor.precision(self.precision)
+    }
+
+    /// Chooses what is done about the memory of intermediate values in phases that are added from now on. Their results
+    /// are the same bits either way.
+    pub fn set_memory(&mut self, memory: MemoryMode) {
+        self.memory = memory;
+    }
+
+    /// What is done about the memory of intermediate values.
+    pub fn memory(&self) -> MemoryMode {
+        self.memory
     }
 
     /// What phases run on.
@@ -116,7 +129,32 @@ impl Session {
     /// The function is not valid, state is missing or of another type (all of it is listed), a kernel refuses
     /// a shape, or memory is short.
     pub fn add_phase(&mut self, name: &str, function: &Function) -> Result<PhaseId, CpuError> {
-        let program = compile(function, self.executor.target_at(self.precision))?;
+        let lowered = self.lower(function)?;
+        self.bind_phase(name, lowered, 0)
+    }
+
+    /// Adds several phases, as [`Session::add_phase`] each. In low memory what one of them cannot do without is left to
+    /// the others too, which then need not spend time to take less.
+    ///
+    /// # Errors
+    /// As for [`Session::add_phase`].
+    pub fn add_phases(&mut self, phases: &[(String, Function)]) -> Result<Vec<PhaseId>, CpuError> {
+        let mut lowered = phases.iter().map(|(_, f)| self.lower(f)).collect::<Result<Vec<_>, _>>()?;
+        let enough = lowered.iter_mut().map(Lowered::least_words).max().unwrap_or(0);
+        phases
+            .iter()
+            .zip(lowered)
+            .map(|((name, _), lowered)| self.bind_phase(name, lowered, enough))
+            .collect()
+    }
+
+    fn lower(&self, function: &Function) -> Result<Lowered, CpuError> {
+        lower(function, Target { memory: self.memory, ..self.executor.target_at(self.precision) })
+    }
+
+    /// Finishes a phase, for an arena of `enough` words or as many as there are, and gives it its memory.
+    fn bind_phase(&mut self, name: &str, lowered: Lowered, enough: usize) -> Result<PhaseId, CpuError> {
+        let program = lowered.finish(enough.max(self.scratch.len()))?;
         self.compiled += 1;
         let slots = self.bind_state(name, &program)?;
         let memory = |what: &str, words: usize| {

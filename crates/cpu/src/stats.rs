@@ -1,6 +1,6 @@
 //! What a phase costs, known before it runs.
 
-use crate::compile::{Program, compile};
+use crate::compile::{Lowered, Program, lower};
 use crate::error::CpuError;
 use crate::executor::Target;
 use ganymede_graph::Function;
@@ -56,5 +56,29 @@ impl PhaseStats {
 /// # Errors
 /// As for [`Session::add_phase`](crate::Session::add_phase), state aside.
 pub fn plan(function: &Function, target: Target) -> Result<PhaseStats, CpuError> {
-    Ok(PhaseStats::of(&compile(function, target)?))
+    plan_within(function, target, 0)
+}
+
+/// As [`plan`], beside phases whose arena takes `arena` bytes: where the target's memory is low, no time is spent to need
+/// less than that, as [`Session::add_phase`](crate::Session::add_phase) spends none.
+///
+/// # Errors
+/// As for [`plan`].
+pub fn plan_within(function: &Function, target: Target, arena: usize) -> Result<PhaseStats, CpuError> {
+    Ok(PhaseStats::of(&lower(function, target)?.finish(arena / WORD)?))
+}
+
+/// As [`plan`], of all phases of a session: see [`Session::add_phases`](crate::Session::add_phases).
+///
+/// # Errors
+/// As for [`plan`].
+pub fn plan_phases(functions: &[Function], target: Target) -> Result<Vec<PhaseStats>, CpuError> {
+    let mut lowered = functions.iter().map(|f| lower(f, target)).collect::<Result<Vec<_>, _>>()?;
+    let mut arena = lowered.iter_mut().map(Lowered::least_words).max().unwrap_or(0);
+    let finish = |lowered: Lowered| {
+        let program = lowered.finish(arena)?;
+        arena = arena.max(program.scratch_words);
+        Ok(PhaseStats::of(&program))
+    };
+    lowered.into_iter().map(finish).collect()
 }

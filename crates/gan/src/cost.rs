@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::networks::Side;
 use crate::step::Objective;
 use crate::{run, sampler};
-use ganymede_cpu::{PhaseId, PhaseStats, Session, Target, plan};
+use ganymede_cpu::{PhaseId, PhaseStats, Session, Target, plan_phases, plan_within};
 use ganymede_nn::{LayerRow, Params};
 
 /// Work and memory of a training step.
@@ -43,15 +43,18 @@ impl Objective {
     }
 }
 
-/// Plans every phase of a step for a target, its precision included, and adds up.
+/// Plans every phase of a step for a target, its precision and memory included, and adds up. They share an
+/// arena, as those of a trainer's session do.
 pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
-    let mut phases = Vec::new();
+    let (mut names, mut functions) = (Vec::new(), Vec::new());
     for due in objective.due_sets() {
-        let name = format!("discriminator {due:?}");
-        phases.push((name, plan(&objective.discriminator_phase(&due)?, target)?));
+        names.push(format!("discriminator {due:?}"));
+        functions.push(objective.discriminator_phase(&due)?);
     }
-    let critic_sets = phases.len();
-    phases.push(("generator".into(), plan(&objective.generator_phase()?, target)?));
+    let critic_sets = names.len();
+    names.push("generator".into());
+    functions.push(objective.generator_phase()?);
+    let phases: Vec<_> = names.into_iter().zip(plan_phases(&functions, target)?).collect();
     let steps = 64u64;
     let critic: u64 = (0..steps)
         .map(|n| {
@@ -66,12 +69,18 @@ pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
     Ok(Cost { flops, peak_bytes: state_bytes + held(&phases), state_bytes, phases })
 }
 
+/// Bytes of the arena that phases share.
+fn arena(phases: &[(String, PhaseStats)]) -> usize {
+    phases.iter().map(|p| p.1.scratch_bytes).max().unwrap_or(0)
+}
+
 /// As [`of_step`], with the memory of the samples that a run draws at each tick.
 pub fn of_run(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let mut cost = of_step(objective, target)?;
     let samples = run::samples_drawn(&objective.recipe.data.shape);
     let batch = sampler::batch_for(objective, samples);
-    cost.phases.push(("sample".into(), plan(&objective.sample_phase(batch, None)?, target)?));
+    let arena = arena(&cost.phases);
+    cost.phases.push(("sample".into(), plan_within(&objective.sample_phase(batch, None)?, target, arena)?));
     let sample: usize = objective.recipe.data.shape.iter().product();
     // The samples themselves, as numbers and as the picture's bytes.
     let drawn = samples * sample * (size_of::<f32>() + 1);
@@ -81,9 +90,8 @@ pub fn of_run(objective: &Objective, target: Target) -> Result<Cost, Error> {
 
 /// Bytes beside the state: phases share their scratch, not their feeds, outputs and constants.
 fn held(phases: &[(String, PhaseStats)]) -> u64 {
-    let scratch = phases.iter().map(|p| p.1.scratch_bytes).max().unwrap_or(0);
     let other: usize = phases.iter().map(|p| p.1.constant_bytes + p.1.feed_bytes + p.1.output_bytes).sum();
-    (scratch + other) as u64
+    (arena(phases) + other) as u64
 }
 
 /// What a session's phases cost.

@@ -171,13 +171,16 @@ impl Trainer {
         let loader = Loader::new(dataset, objective.recipe.train.batch, seed, progress.cursor)?;
         let mut session = Session::new(executor, store);
         session.set_precision(objective.recipe.train.precision.into());
-        let mut critics = Vec::new();
-        for due in objective.due_sets() {
-            let phase =
-                session.add_phase(&critic_name(&objective, &due), &objective.discriminator_phase(&due)?)?;
-            critics.push(CriticPhase { due, phase });
-        }
-        let generator = session.add_phase("generator", &objective.generator_phase()?)?;
+        session.set_memory(objective.recipe.train.memory.into());
+        let due_sets = objective.due_sets();
+        let critic = |due: &Vec<bool>| -> Result<_, Error> {
+            Ok((critic_name(&objective, due), objective.discriminator_phase(due)?))
+        };
+        let mut phases = due_sets.iter().map(critic).collect::<Result<Vec<_>, _>>()?;
+        phases.push(("generator".into(), objective.generator_phase()?));
+        let mut ids = session.add_phases(&phases)?;
+        let Some(generator) = ids.pop() else { unreachable!("a phase was added for each function") };
+        let critics = due_sets.into_iter().zip(ids).map(|(due, phase)| CriticPhase { due, phase }).collect();
         let key = fold_in(key_of(seed), DRAW);
         Ok(Self { objective, session, critics, generator, loader, key, progress })
     }

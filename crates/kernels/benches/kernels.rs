@@ -15,6 +15,7 @@ use ganymede_kernels::pass::{
 };
 use ganymede_kernels::pool::Pool;
 use ganymede_kernels::random::PhiloxBits;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a rate counts.
@@ -51,7 +52,7 @@ impl Bench<'_> {
             specs.iter().map(|s| Space { words: s.words, writable: s.access != Access::Read }).collect();
         let views =
             (0..).zip(&specs).map(|(i, s)| View { space: SpaceId(i), offset: 0, words: s.words }).collect();
-        let step = Step { kernel: Box::new(kernel), views, label: name.to_string() };
+        let step = Step { kernel: Arc::new(kernel), views, label: name.to_string() };
         let mut machine = Machine::new(self.isa, spaces, vec![step], None).expect("a plan");
         let mut lent: Vec<Lent<'_>> = memories.iter_mut().map(|m| Lent::Write(m.as_f32_mut())).collect();
         let mut group = self.criterion.benchmark_group(group);

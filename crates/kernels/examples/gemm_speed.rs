@@ -84,7 +84,7 @@ fn best_time(isa: Isa, kernel: Box<dyn Kernel>, threads: usize) -> Result<(f64, 
     let spaces = specs.iter().map(|s| Space { words: s.words, writable: s.access != Access::Read }).collect();
     let views =
         (0..).zip(&specs).map(|(i, s)| View { space: SpaceId(i), offset: 0, words: s.words }).collect();
-    let step = Step { kernel, views, label: "product".into() };
+    let step = Step { kernel: kernel.into(), views, label: "product".into() };
     let mut machine = Machine::new(isa, spaces, vec![step], None)?;
     let pool = Pool::new(threads)?;
     let mut lent: Vec<Lent<'_>> = memories.iter_mut().map(|m| Lent::Write(m.as_f32_mut())).collect();

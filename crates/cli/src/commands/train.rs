@@ -69,6 +69,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
             serde_json::json!({
                 "event": "begin", "run": root, "step": 0, "images": 0,
                 "precision": run.trainer().session().precision().name(),
+                "memory": run.trainer().session().memory().name(),
             })
         );
     }
@@ -77,7 +78,8 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
 
 /// What the phases of a run are compiled for.
 fn target(objective: &Objective, executor: &Executor) -> Target {
-    executor.target_at(objective.recipe.train.precision.into())
+    let train = &objective.recipe.train;
+    Target { memory: train.memory.into(), ..executor.target_at(train.precision.into()) }
 }
 
 fn length(options: &Train) -> Option<Length> {
@@ -299,6 +301,7 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
             serde_json::json!({
                 "event": "resume", "run": root, "step": step, "images": images,
                 "precision": run.trainer().session().precision().name(),
+                "memory": run.trainer().session().memory().name(),
             })
         );
     } else {
@@ -324,7 +327,11 @@ fn finished_already(
         return Ok(false);
     }
     if !options.changes().is_empty() {
-        let option = if options.set.is_empty() { "--precision" } else { "--set" };
+        let option = match (options.set.is_empty(), options.precision) {
+            (false, _) => "--set",
+            (true, Some(_)) => "--precision",
+            (true, None) => "--memory",
+        };
         bail!(
             "{root}: the run is finished, after {done} images, so {option} would change nothing: add --images N to go on"
         );

@@ -26,6 +26,7 @@ impl Uses {
                 Work::Pass(spec) => (0..call.operands.len()).map(|k| k >= spec.loads.len()).collect(),
                 Work::Contraction(kernel) => written(kernel.as_ref()),
                 Work::Kernel(kernel) => written(kernel.as_ref()),
+                Work::Again(_) => unreachable!("passes are fused before calls are repeated"),
             };
             for (operand, writes) in call.operands.iter().zip(writes) {
                 if !writes {

@@ -51,6 +51,8 @@ pub enum Work {
     Contraction(Box<dyn Contraction>),
     /// A finished kernel.
     Kernel(Box<dyn Kernel>),
+    /// The kernel of the call of this number, which comes before, on other words.
+    Again(usize),
 }
 
 /// A kernel call without its workspaces.

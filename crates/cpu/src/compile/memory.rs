@@ -4,6 +4,7 @@ use super::ir::{Call, Place, Slice, Value, ValueId, Work};
 use ganymede_kernels::kernel::Kernel;
 use ganymede_kernels::machine::{Commit, SpaceId, Turn, View, turns};
 use ganymede_kernels::pass::{Pass, PassError, PassSpec};
+use std::sync::Arc;
 
 /// Words of all memory of a program from which on its kernels find their operands outside the caches, or in the last
 /// one at best: 8 MiB.
@@ -16,7 +17,7 @@ const LINE: usize = 16;
 #[derive(Debug)]
 pub struct Finished {
     /// The kernel.
-    pub kernel: Box<dyn Kernel>,
+    pub kernel: Arc<dyn Kernel>,
     /// Every operand, workspaces included.
     pub operands: Vec<Slice<ValueId>>,
     /// Scope path and op.
@@ -46,30 +47,31 @@ pub fn finish(
     values: &mut Vec<Value>,
     gate: Option<(usize, ValueId)>,
 ) -> Result<(Vec<Finished>, Layout), (String, PassError)> {
-    let mut finished = Vec::with_capacity(calls.len());
-    let mut passes = Vec::with_capacity(calls.len());
+    let mut kernels: Vec<Box<dyn Kernel>> = Vec::with_capacity(calls.len());
+    let mut bound: Vec<Bound> = Vec::with_capacity(calls.len());
     for call in calls {
         let Call { work, mut operands, label } = call;
-        let (kernel, pass): (Box<dyn Kernel>, _) = match work {
-            Work::Kernel(kernel) => (kernel, None),
-            Work::Contraction(kernel) => (kernel, None),
+        let (mut kernel, mut pass) = (kernels.len(), None);
+        match work {
+            Work::Again(call) => kernel = bound[call].kernel,
+            Work::Kernel(kernel) => kernels.push(kernel),
+            Work::Contraction(kernel) => kernels.push(kernel),
             Work::Pass(spec) => {
-                let pass = Pass::new(spec.clone()).map_err(|e| (label.clone(), e))?;
-                (Box::new(pass), Some(spec))
+                kernels.push(Box::new(Pass::new(spec.clone()).map_err(|e| (label.clone(), e))?));
+                pass = Some(spec);
             }
-        };
-        for spec in &kernel.operands()[operands.len()..] {
+        }
+        for spec in &kernels[kernel].operands()[operands.len()..] {
             values.push(Value { words: spec.words, place: Place::Scratch });
             operands.push(Slice { value: values.len() - 1, offset: 0, words: spec.words });
         }
-        finished.push(Finished { kernel, operands, label });
-        passes.push(pass);
+        bound.push(Bound { kernel, pass, operands, label });
     }
-    let uses = Uses::of(&finished, values.len(), gate);
+    let uses = Uses::of(&kernels, &bound, values.len(), gate);
     // Values that took over another's memory point to it.
     let mut shares: Vec<ValueId> = (0..values.len()).collect();
-    for (i, (call, spec)) in finished.iter_mut().zip(passes).enumerate() {
-        let Some(spec) = spec else { continue };
+    for (i, call) in bound.iter_mut().enumerate() {
+        let Some(spec) = call.pass.take() else { continue };
         let taken = takeovers(&spec, &call.operands, values, &uses, i);
         if taken.iter().all(Option::is_none) {
             continue;
@@ -84,14 +86,30 @@ pub fn finish(
                 shares[to] = shares[from];
             }
         }
-        call.kernel = Box::new(pass);
+        kernels[call.kernel] = Box::new(pass);
     }
     let layout = lay_out(values, &uses.life, &shares);
     let outside = values.iter().filter(|v| v.place != Place::Scratch).map(|v| v.words).sum::<usize>();
     if layout.words + outside >= FAR {
-        finished.iter_mut().for_each(|call| call.kernel.operands_are_far());
+        kernels.iter_mut().for_each(|kernel| kernel.operands_are_far());
     }
-    Ok((finished, layout))
+    let kernels: Vec<Arc<dyn Kernel>> = kernels.into_iter().map(Arc::from).collect();
+    let finished = bound.into_iter().map(|Bound { kernel, operands, label, .. }| Finished {
+        kernel: kernels[kernel].clone(),
+        operands,
+        label,
+    });
+    Ok((finished.collect(), layout))
+}
+
+/// A call with all operands.
+struct Bound {
+    /// Which kernel.
+    kernel: usize,
+    /// What a pass does that may yet take over memory.
+    pass: Option<PassSpec>,
+    operands: Vec<Slice<ValueId>>,
+    label: String,
 }
 
 /// When values are touched.
@@ -108,7 +126,12 @@ struct Uses {
 }
 
 impl Uses {
-    fn of(calls: &[Finished], values: usize, gate: Option<(usize, ValueId)>) -> Uses {
+    fn of(
+        kernels: &[Box<dyn Kernel>],
+        calls: &[Bound],
+        values: usize,
+        gate: Option<(usize, ValueId)>,
+    ) -> Uses {
         // Each value is a space of its own as long as it has no place.
         let view = |slice: &Slice<ValueId>| View {
             space: SpaceId(slice.value as u32),
@@ -118,7 +141,8 @@ impl Uses {
         let views: Vec<Vec<View>> = calls.iter().map(|c| c.operands.iter().map(view).collect()).collect();
         let word = |value: ValueId| View { space: SpaceId(value as u32), offset: 0, words: 1 };
         let commit = gate.map(|(step, value)| Commit { step, word: word(value) });
-        let steps = calls.iter().zip(&views).map(|(c, views)| (c.kernel.as_ref(), views.as_slice()));
+        let kernel = |call: &Bound| kernels[call.kernel].as_ref();
+        let steps = calls.iter().zip(&views).map(|(c, views)| (kernel(c), views.as_slice()));
         let turns = turns(steps, commit);
         let mut touching = vec![Vec::new(); values];
         let mut spans: Vec<Option<Span>> = vec![None; values];
@@ -217,7 +241,22 @@ fn pass_with(mut spec: PassSpec, taken: &[Option<usize>]) -> Result<Pass, PassEr
     Pass::new(spec)
 }
 
-/// Greedy by size: the largest buffers take the lowest offsets that are free for their whole life.
+/// A stretch of the arena to be placed.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    value: ValueId,
+    /// Length in words, up to a line.
+    size: usize,
+    life: Span,
+}
+
+/// Share of the words in use at once, in this many parts, by which the arena may exceed them before other orders are
+/// tried.
+const GAPS: usize = 64;
+
+/// Gives all that lie in the arena their offsets. Greedy: in some order each takes the lowest offset that is free for
+/// its whole life. By size, the largest first, leaves next to no gaps in most programs; where it does, other orders are
+/// tried and the best is taken.
 fn lay_out(values: &[Value], spans: &[Option<Span>], shares: &[ValueId]) -> Layout {
     let root = |mut v: ValueId| {
         while shares[v] != v {
@@ -232,20 +271,74 @@ fn lay_out(values: &[Value], spans: &[Option<Span>], shares: &[ValueId]) -> Layo
         touch(whole, span.first);
         touch(whole, span.last);
     }
-    let mut order: Vec<(usize, Span, ValueId)> = (0..values.len())
-        .filter_map(|v| life[v].map(|span| (values[v].words, span, v)))
-        .filter(|(words, ..)| *words > 0)
+    let mut items: Vec<Item> = (0..values.len())
+        .filter(|&v| values[v].words > 0)
+        .filter_map(|v| Some(Item { value: v, size: values[v].words.next_multiple_of(LINE), life: life[v]? }))
         .collect();
-    order.sort_by_key(|&(words, span, v)| (std::cmp::Reverse(words), span.first, v));
-    // Placed buffers by offset.
-    let mut placed: Vec<(usize, usize, Span)> = Vec::with_capacity(order.len());
+    let calls = items.iter().map(|item| item.life.last + 1).max().unwrap_or(0);
+    let (least, top) = most_in_use(&items, calls);
     let mut offset = vec![0; values.len()];
+    let mut total = usize::MAX;
+    let area = |item: &Item| item.size * (item.life.last - item.life.first + 1);
+    let at_top = |item: &Item| item.life.first <= top && top <= item.life.last;
+    for order in 0..4 {
+        items.sort_by_key(|item| {
+            let size = std::cmp::Reverse((values[item.value].words, 0));
+            let key = match order {
+                0 => (0, size),
+                // What is there at the peak, the longest-lived at the bottom, then the rest by size.
+                1 if at_top(item) => (0, std::cmp::Reverse((item.life.last - item.life.first, item.size))),
+                1 => (1, size),
+                2 => (0, std::cmp::Reverse((area(item), 0))),
+                _ if at_top(item) => (0, size),
+                _ => (1, std::cmp::Reverse((area(item), 0))),
+            };
+            (key, item.life.first, item.value)
+        });
+        if let Some((offsets, words)) = place(&items, total) {
+            for (item, at) in items.iter().zip(offsets) {
+                offset[item.value] = at;
+            }
+            total = words;
+        }
+        if total <= least + least / GAPS {
+            break;
+        }
+    }
+    for v in 0..values.len() {
+        offset[v] = offset[root(v)];
+    }
+    Layout { offset, words: total }
+}
+
+/// Most words in use at once, and the call where that is.
+fn most_in_use(items: &[Item], calls: usize) -> (usize, usize) {
+    let (mut born, mut gone) = (vec![0; calls + 1], vec![0; calls + 1]);
+    for item in items {
+        born[item.life.first] += item.size;
+        gone[item.life.last] += item.size;
+    }
+    let (mut now, mut most) = (0, (0, 0));
+    for call in 0..calls {
+        now += born[call];
+        if now > most.0 {
+            most = (now, call);
+        }
+        now -= gone[call];
+    }
+    most
+}
+
+/// Offsets in the order of `items`, and the words they take in all; `None` where that is `limit` or more.
+fn place(items: &[Item], limit: usize) -> Option<(Vec<usize>, usize)> {
+    // Placed items by offset.
+    let mut placed: Vec<(usize, usize, Span)> = Vec::with_capacity(items.len());
+    let mut offsets = Vec::with_capacity(items.len());
     let mut total = 0;
-    for (words, span, v) in order {
-        let size = words.next_multiple_of(LINE);
+    for &Item { size, life, .. } in items {
         let mut at = 0;
         for &(start, end, other) in &placed {
-            if other.first > span.last || span.first > other.last {
+            if other.first > life.last || life.first > other.last {
                 continue;
             }
             if start >= at + size {
@@ -253,13 +346,13 @@ fn lay_out(values: &[Value], spans: &[Option<Span>], shares: &[ValueId]) -> Layo
             }
             at = at.max(end);
         }
-        offset[v] = at;
         total = total.max(at + size);
+        if total >= limit {
+            return None;
+        }
+        offsets.push(at);
         let position = placed.partition_point(|p| p.0 <= at);
-        placed.insert(position, (at, at + size, span));
+        placed.insert(position, (at, at + size, life));
     }
-    for v in 0..values.len() {
-        offset[v] = offset[root(v)];
-    }
-    Layout { offset, words: total }
+    Some((offsets, total))
 }

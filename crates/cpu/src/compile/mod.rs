@@ -13,17 +13,19 @@ mod lower;
 mod map;
 mod mask;
 mod memory;
+mod recompute;
 mod tape;
 
 use crate::error::CpuError;
-use crate::executor::Target;
+use crate::executor::{MemoryMode, Target};
 use analysis::Analysis;
 use ganymede_graph::{Function, NodeId, TensorType, passes};
 use ganymede_kernels::isa::Isa;
 use ganymede_kernels::pass::PassError;
-use ir::{Place, Slice, Value, ValueId};
+use ir::{Call, Place, Slice, Value, ValueId};
 use lower::{Lowering, Stop};
 use memory::Finished;
+use recompute::Plan;
 use std::collections::HashSet;
 use tape::Refusal;
 
@@ -104,8 +106,27 @@ impl Program {
 
 pub use ir::Place as Where;
 
-/// Compiles a function for a target.
-pub fn compile(function: &Function, target: Target) -> Result<Program, CpuError> {
+/// A function as a list of kernel calls whose values have no place in the arena yet.
+#[derive(Debug)]
+pub struct Lowered {
+    target: Target,
+    calls: Vec<Call>,
+    commit: usize,
+    gate: Option<Slice<ValueId>>,
+    values: Vec<Value>,
+    constants: Vec<u32>,
+    feed_words: usize,
+    output_words: usize,
+    slots: Vec<SlotRef>,
+    feeds: Vec<FeedRef>,
+    outputs: Vec<OutputRef>,
+    contraction_flops: u64,
+    /// For as small an arena as pays, once it was asked for.
+    least: Option<Plan>,
+}
+
+/// Lowers a function for a target.
+pub fn lower(function: &Function, target: Target) -> Result<Lowered, CpuError> {
     function.verify()?;
     let function = passes::optimize(function)?;
     // As the graph states them: a rewrite may do with fewer.
@@ -120,7 +141,7 @@ pub fn compile(function: &Function, target: Target) -> Result<Program, CpuError>
         let commit = lowering.groups(&groups).and_then(|()| lowering.commit());
         // Each refusal gives one more value memory or one more result a pass of its own, so this ends.
         let progress = match commit {
-            Ok(commit) => return finish(lowering, commit, &function, contraction_flops),
+            Ok(commit) => return fused(lowering, commit, &function, contraction_flops),
             Err(Stop::Failed(error)) => return Err(error),
             Err(Stop::Refused(Refusal::Memory(id), _)) => forced.insert(id),
             Err(Stop::Refused(Refusal::Apart, roots)) => {
@@ -135,42 +156,33 @@ pub fn compile(function: &Function, target: Target) -> Result<Program, CpuError>
     }
 }
 
-fn finish(
+/// Why a pass was refused that was planned to be accepted.
+fn refused((path, e): (String, PassError)) -> CpuError {
+    CpuError::Kernel { op: "pass".into(), path, message: e.to_string() }
+}
+
+/// Joins passes to contractions.
+fn fused(
     lowering: Lowering<'_, '_>,
     commit: usize,
     function: &Function,
     contraction_flops: u64,
-) -> Result<Program, CpuError> {
+) -> Result<Lowered, CpuError> {
     let gate = function.gate.map(|id| lowering.operand(id));
     let Lowering {
-        target,
-        calls,
-        mut values,
-        slots,
-        feeds,
-        outputs,
-        constants,
-        feed_words,
-        output_words,
-        ..
+        target, calls, values, slots, feeds, outputs, constants, feed_words, output_words, ..
     } = lowering;
-    let refused =
-        |(path, e): (String, PassError)| CpuError::Kernel { op: "pass".into(), path, message: e.to_string() };
     let (calls, commit) = if target.fuse {
         fuse::fuse(calls, commit, &values, gate.map(|g| g.value)).map_err(refused)?
     } else {
         (calls, commit)
     };
-    let (calls, layout) =
-        memory::finish(calls, &mut values, gate.map(|g| (commit, g.value))).map_err(refused)?;
-    Ok(Program {
-        isa: target.isa,
+    Ok(Lowered {
+        target,
         calls,
         commit,
         gate,
         values,
-        offset: layout.offset,
-        scratch_words: layout.words,
         constants,
         feed_words,
         output_words,
@@ -178,5 +190,57 @@ fn finish(
         feeds,
         outputs,
         contraction_flops,
+        least: None,
     })
+}
+
+impl Lowered {
+    /// Words of the arena that recomputation comes down to where nothing else is in the way; 0 where there is none.
+    pub fn least_words(&mut self) -> usize {
+        match self.target.memory {
+            MemoryMode::Normal => 0,
+            MemoryMode::Low => {
+                let plan = self.least.take().unwrap_or_else(|| self.plan(0));
+                self.least.insert(plan).words()
+            }
+        }
+    }
+
+    fn plan(&self, enough: usize) -> Plan {
+        Plan::of(&self.calls, self.commit, &self.values, self.gate.map(|g| g.value), enough)
+    }
+
+    /// Gives every value its place. Where memory is low, an arena of `enough` words is small enough.
+    pub fn finish(mut self, enough: usize) -> Result<Program, CpuError> {
+        let plan = match self.target.memory {
+            MemoryMode::Normal => None,
+            MemoryMode::Low => {
+                let least = self.least.take().filter(|plan| plan.words() >= enough);
+                Some(least.unwrap_or_else(|| self.plan(enough)))
+            }
+        };
+        let Lowered { target, calls, commit, gate, mut values, .. } = self;
+        let (calls, commit) = match plan {
+            None => (calls, commit),
+            Some(plan) => recompute::recompute(calls, plan, &mut values),
+        };
+        let (calls, layout) =
+            memory::finish(calls, &mut values, gate.map(|g| (commit, g.value))).map_err(refused)?;
+        Ok(Program {
+            isa: target.isa,
+            calls,
+            commit,
+            gate,
+            values,
+            offset: layout.offset,
+            scratch_words: layout.words,
+            constants: self.constants,
+            feed_words: self.feed_words,
+            output_words: self.output_words,
+            slots: self.slots,
+            feeds: self.feeds,
+            outputs: self.outputs,
+            contraction_flops: self.contraction_flops,
+        })
+    }
 }

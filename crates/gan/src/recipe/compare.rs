@@ -3,7 +3,7 @@
 use super::{Recipe, parse::leaves};
 
 /// Keys that do not change what is trained.
-const IGNORED: &[&str] = &["about", "run."];
+const IGNORED: &[&str] = &["about", "run.", "train.memory"];
 
 fn flat(recipe: &Recipe) -> Vec<(String, toml::Value)> {
     // A recipe is plain TOML data, so it always becomes a table.

@@ -82,6 +82,38 @@ pub struct Train {
     /// Arithmetic of the contractions.
     #[serde(default)]
     pub precision: Precision,
+    /// Whether time is spent to save memory.
+    #[serde(default)]
+    pub memory: MemoryMode,
+}
+
+/// What is done about the memory of activations. Results are the same bits either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryMode {
+    /// Activations are kept until the gradient has used them.
+    #[default]
+    Normal,
+    /// Activations are computed again where that lowers the peak, for up to a third more work.
+    Low,
+}
+
+impl From<ganymede_cpu::MemoryMode> for MemoryMode {
+    fn from(memory: ganymede_cpu::MemoryMode) -> Self {
+        match memory {
+            ganymede_cpu::MemoryMode::Normal => Self::Normal,
+            ganymede_cpu::MemoryMode::Low => Self::Low,
+        }
+    }
+}
+
+impl From<MemoryMode> for ganymede_cpu::MemoryMode {
+    fn from(memory: MemoryMode) -> Self {
+        match memory {
+            MemoryMode::Normal => Self::Normal,
+            MemoryMode::Low => Self::Low,
+        }
+    }
 }
 
 /// Arithmetic of matrix products and convolutions. Weights, moments, statistics and losses are f32 in either.

@@ -56,6 +56,10 @@ pub struct Measurement {
     pub isa: String,
     /// Arithmetic of the contractions: `f32` or `bf16`.
     pub precision: String,
+    /// What was done about the memory of activations: `normal` or `low`.
+    pub memory: String,
+    /// Bytes of the arena for activations and gradients, in MB (2^20 bytes).
+    pub arena_mb: f64,
     /// Time by kernel, where asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<KernelTime>,
@@ -99,9 +103,16 @@ impl Steps {
     fn new(objective: Objective, executor: Arc<Executor>) -> Result<Self, Error> {
         let mut session = Session::new(executor, objective.initial_state(0)?);
         session.set_precision(objective.recipe.train.precision.into());
+        session.set_memory(objective.recipe.train.memory.into());
         let due = vec![true; objective.regularizers.len()];
-        let critic = session.add_phase("discriminator", &objective.discriminator_phase(&due)?)?;
-        let generator = session.add_phase("generator", &objective.generator_phase()?)?;
+        let functions = [
+            ("discriminator".to_string(), objective.discriminator_phase(&due)?),
+            ("generator".to_string(), objective.generator_phase()?),
+        ];
+        let [critic, generator] = session.add_phases(&functions)?[..] else {
+            unreachable!("a phase was added for each function")
+        };
+        drop(functions);
         for phase in [critic, generator] {
             let recipe = &objective.recipe;
             let optimizer = &recipe.generator.optimizer;
@@ -185,6 +196,7 @@ pub fn measure(
     // Before anything else is done that takes memory.
     let rss_mb = memory::peak_of_this_process() >> 20;
     let cost = cost::of_session(&steps.session, &steps.phases());
+    let arena = cost.phases.iter().map(|p| p.1.scratch_bytes).max().unwrap_or(0);
     let predicted_mb = Memory::of_steps(&cost, threads).total() >> 20;
     let peak = match settings.peak {
         Some(peak) => peak,
@@ -214,6 +226,8 @@ pub fn measure(
         threads,
         isa,
         precision: precision.name().to_string(),
+        memory: steps.session.memory().name().to_string(),
+        arena_mb: arena as f64 / f64::from(1 << 20),
         kernels,
     })
 }

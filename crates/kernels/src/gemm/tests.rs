@@ -3,6 +3,7 @@ use crate::guard::Guarded;
 use crate::machine::{Lent, Machine, Space, SpaceId, Step, View};
 use crate::pool::Pool;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// Deterministic words in (-1, 1).
 fn words(len: usize, seed: u64) -> Vec<f32> {
@@ -25,7 +26,7 @@ fn product(isa: Isa, shape: MatMulShape, threads: usize, a: &[f32], b: &[f32]) -
         specs.iter().enumerate().map(|(i, s)| Space { words: s.words, writable: i > 1 }).collect();
     let views =
         (0..).zip(&specs).map(|(i, s)| View { space: SpaceId(i), offset: 0, words: s.words }).collect();
-    let step = Step { kernel: Box::new(kernel), views, label: "product".into() };
+    let step = Step { kernel: Arc::new(kernel), views, label: "product".into() };
     let mut machine = Machine::new(isa, spaces, vec![step], None).unwrap();
     let (a, b) = (Guarded::new(a), Guarded::new(b));
     let nan = |operand: usize| Guarded::new(&vec![f32::NAN; specs.get(operand).map_or(0, |s| s.words)]);

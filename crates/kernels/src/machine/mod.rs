@@ -22,6 +22,7 @@ use crate::pool::{Pool, PoolError, Worker};
 use chains::Group;
 use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -64,8 +65,8 @@ impl fmt::Display for View {
 /// One kernel call.
 #[derive(Debug)]
 pub struct Step {
-    /// What runs.
-    pub kernel: Box<dyn Kernel>,
+    /// What runs. Steps that do the same on other words may share it.
+    pub kernel: Arc<dyn Kernel>,
     /// On what, in the order of [`Kernel::operands`].
     pub views: Vec<View>,
     /// Where it comes from, for errors and profiles.

@@ -69,7 +69,7 @@ fn view(space: u32, offset: usize, words: usize) -> View {
 
 fn step(views: Vec<View>) -> Step {
     Step {
-        kernel: Box::new(Toy { words: N, in_place: true, panics: false }),
+        kernel: Arc::new(Toy { words: N, in_place: true, panics: false }),
         views,
         label: "D/dense1".into(),
     }
@@ -124,7 +124,7 @@ fn refuses_overlap_except_the_declared_alias() {
     let in_place = vec![view(1, 0, N), view(1, 0, N), view(1, N, N)];
     assert!(Machine::new(Isa::Portable, spaces(), vec![step(in_place.clone())], None).is_ok());
     let mut strict = step(in_place);
-    strict.kernel = Box::new(Toy { words: N, in_place: false, panics: false });
+    strict.kernel = Arc::new(Toy { words: N, in_place: false, panics: false });
     assert!(matches!(problem(vec![strict]), StepProblem::Overlap { operand: 1, other: 0, .. }));
 }
 
@@ -227,7 +227,7 @@ fn a_panicking_kernel_is_an_error_that_names_the_step() {
     for threads in [1, 2, 3, 7] {
         let pool = Pool::new(threads).unwrap();
         let mut broken = step(vec![view(0, 0, N), view(1, 0, N), view(1, N, N)]);
-        broken.kernel = Box::new(Toy { words: N, in_place: false, panics: true });
+        broken.kernel = Arc::new(Toy { words: N, in_place: false, panics: true });
         let good = || step(vec![view(0, 0, N), view(1, 0, N), view(1, N, N)]);
         let mut machine = Machine::new(Isa::Portable, spaces(), vec![good(), broken, good()], None).unwrap();
         let input = vec![1.0; 2 * N];

@@ -98,7 +98,7 @@ pub(crate) fn assert_threads_agree(kernel: impl Fn() -> Box<dyn Kernel>, isa: Is
             specs.iter().map(|s| Space { words: s.words, writable: s.access != Access::Read }).collect();
         let views =
             (0..).zip(&specs).map(|(i, s)| View { space: SpaceId(i), offset: 0, words: s.words }).collect();
-        let step = Step { kernel: kernel(), views, label: "kernel".into() };
+        let step = Step { kernel: kernel().into(), views, label: "kernel".into() };
         let mut machine = Machine::new(isa, spaces, vec![step], None).expect("a valid program");
         let mut written: Vec<Vec<f32>> = specs[2..].iter().map(|s| vec![f32::NAN; s.words]).collect();
         let mut lent: Vec<Lent<'_>> = inputs.iter().map(|input| Lent::Read(input)).collect();

@@ -29,7 +29,7 @@ pub enum Instr {
 
 impl Instr {
     /// The values it uses; unused places repeat the first.
-    pub(super) fn uses(self) -> impl Iterator<Item = usize> {
+    pub fn uses(self) -> impl Iterator<Item = usize> {
         let (list, n) = match self {
             Instr::Load(_) | Instr::Const(_) | Instr::Iota(_) => ([0; 3], 0),
             Instr::Unary(_, a) => ([a; 3], 1),
@@ -37,6 +37,18 @@ impl Instr {
             Instr::MulAdd(a, b, c) | Instr::Select(a, b, c) => ([a, b, c], 3),
         };
         list.into_iter().take(n)
+    }
+
+    /// The same instruction on other values: `place` says what stands for each.
+    pub fn renumbered(self, place: impl Fn(usize) -> usize) -> Instr {
+        match self {
+            Instr::Load(_) | Instr::Const(_) | Instr::Iota(_) => self,
+            Instr::Unary(op, a) => Instr::Unary(op, place(a)),
+            Instr::Binary(op, a, b) => Instr::Binary(op, place(a), place(b)),
+            Instr::MulAdd(a, b, c) => Instr::MulAdd(place(a), place(b), place(c)),
+            Instr::Compare(op, lane, a, b) => Instr::Compare(op, lane, place(a), place(b)),
+            Instr::Select(a, b, c) => Instr::Select(place(a), place(b), place(c)),
+        }
     }
 
     /// Operations an element.

@@ -15,7 +15,7 @@ pub fn start(options: &Bench, arguments: &[&str], peak: &Peak) -> anyhow::Result
     let program = std::env::current_exe().context("cannot find this program to start it again")?;
     let mut child = Command::new(&program);
     child.arg("bench").args(arguments).args(["--here", "--peak", &written(peak)]);
-    child.args(["--precision", options.precision.name()]);
+    child.args(["--precision", options.precision.name(), "--memory", options.memory.name()]);
     for (flag, given) in [("--profile", options.profile), ("--quick", options.quick)] {
         if given {
             child.arg(flag);
@@ -50,6 +50,7 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
         _ => bail!("--here measures one workload"),
     };
     recipe.train.precision = options.precision.into();
+    recipe.train.memory = options.memory.into();
     let began = options.began.map_or_else(SystemTime::now, |ns| UNIX_EPOCH + Duration::from_nanos(ns));
     let settings = Measuring {
         profile: options.profile,

@@ -4,11 +4,13 @@ use crate::args::Bench;
 use crate::commands::executor;
 use crate::say::say;
 use ganymede::workloads::{Compilation, compile_deep};
+use ganymede_cpu::Target;
 use std::process::ExitCode;
 
 pub fn run(options: &Bench, nodes: usize) -> anyhow::Result<ExitCode> {
     let executor = executor(options.threads)?;
-    let Compilation { blocks, phases } = compile_deep(nodes, executor.target())?;
+    let Compilation { blocks, phases } =
+        compile_deep(nodes, Target { memory: options.memory, ..executor.target() })?;
     if options.json {
         say!("{}", serde_json::json!({"blocks": blocks, "phases": phases}))?;
         return Ok(ExitCode::SUCCESS);
