@@ -1,6 +1,7 @@
 //! Finishes kernels and lays scratch values into one arena by their lifetimes.
 
 use super::ir::{Call, Place, Slice, Value, ValueId, Work};
+use crate::executor::MemoryMode;
 use ganymede_kernels::kernel::Kernel;
 use ganymede_kernels::machine::{Commit, SpaceId, Turn, View, turns};
 use ganymede_kernels::pass::{Pass, PassError, PassSpec};
@@ -41,11 +42,13 @@ struct Span {
 }
 
 /// Turns calls into kernels: workspaces are added, passes take over the memory of operands that end with them.
-/// `gate` is read before call `commit`.
+/// `gate` is read before call `commit`. In low memory values share memory although calls that might run at the same time
+/// then need a barrier between them.
 pub fn finish(
     calls: Vec<Call>,
     values: &mut Vec<Value>,
     gate: Option<(usize, ValueId)>,
+    memory: MemoryMode,
 ) -> Result<(Vec<Finished>, Layout), (String, PassError)> {
     let mut kernels: Vec<Box<dyn Kernel>> = Vec::with_capacity(calls.len());
     let mut bound: Vec<Bound> = Vec::with_capacity(calls.len());
@@ -67,7 +70,10 @@ pub fn finish(
         }
         bound.push(Bound { kernel, pass, operands, label });
     }
-    let uses = Uses::of(&kernels, &bound, values.len(), gate);
+    let mut uses = Uses::of(&kernels, &bound, values.len(), gate);
+    if memory == MemoryMode::Low {
+        uses.one_by_one();
+    }
     // Values that took over another's memory point to it.
     let mut shares: Vec<ValueId> = (0..values.len()).collect();
     for (i, call) in bound.iter_mut().enumerate() {
@@ -182,6 +188,14 @@ impl Uses {
         };
         let life = spans.iter().zip(&groups).map(whole).collect();
         Uses { calls: spans, life, touching, turns }
+    }
+
+    /// Takes calls to run one after the other.
+    fn one_by_one(&mut self) {
+        self.life.clone_from(&self.calls);
+        for (i, turns) in self.turns.iter_mut().enumerate() {
+            *turns = [Turn { group: i, chain: 0 }; 2];
+        }
     }
 
     /// Whether everything else that touches a value has ended where the first stage of a call runs, or comes before it

@@ -225,7 +225,8 @@ impl Lowered {
             Some(plan) => recompute::recompute(calls, plan, &mut values),
         };
         let (calls, layout) =
-            memory::finish(calls, &mut values, gate.map(|g| (commit, g.value))).map_err(refused)?;
+            memory::finish(calls, &mut values, gate.map(|g| (commit, g.value)), target.memory)
+                .map_err(refused)?;
         Ok(Program {
             isa: target.isa,
             calls,
