@@ -208,7 +208,7 @@ impl Lowering<'_, '_> {
                 dims: vec![words],
                 loads: vec![ganymede_kernels::pass::Load::contiguous(&[words])],
                 code: vec![Instr::Load(0)],
-                stores: vec![ganymede_kernels::pass::Store { value: 0, alias: None }],
+                stores: vec![ganymede_kernels::pass::Store::new(0)],
                 reduces: vec![],
                 keep: vec![],
             };
@@ -303,7 +303,12 @@ fn flat(ready: &Ready) -> Option<(PassSpec, Vec<Slice<ValueId>>, usize)> {
             if whole(i) {
                 ganymede_kernels::pass::Load::contiguous(&[words])
             } else {
-                ganymede_kernels::pass::Load { offset: 0, strides: vec![0], words: 1 }
+                ganymede_kernels::pass::Load {
+                    offset: 0,
+                    strides: vec![0],
+                    words: 1,
+                    element: ganymede_kernels::kernel::Element::F32,
+                }
             }
         })
         .collect();

@@ -136,7 +136,7 @@ impl Lowering<'_, '_> {
         let spec = PassSpec {
             dims: vec![words],
             loads: vec![Load::contiguous(&[words])],
-            stores: vec![Store { value: code.len() - 1, alias: None }],
+            stores: vec![Store::new(code.len() - 1)],
             code,
             reduces: vec![],
             keep: vec![],

@@ -170,7 +170,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
             dims: vec![to.words],
             loads: vec![],
             code: vec![Instr::Const(word)],
-            stores: vec![Store { value: 0, alias: None }],
+            stores: vec![Store::new(0)],
             reduces: vec![],
             keep: vec![],
         };
@@ -183,7 +183,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
             dims: vec![to.words],
             loads: vec![Load::contiguous(&[to.words])],
             code: vec![Instr::Load(0)],
-            stores: vec![Store { value: 0, alias: None }],
+            stores: vec![Store::new(0)],
             reduces: vec![],
             keep: vec![],
         };
@@ -196,7 +196,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
             dims: vec![at.words],
             loads: vec![Load::contiguous(&[at.words])],
             code: vec![Instr::Load(0), Instr::Unary(UnaryOp::RoundBf16, 0)],
-            stores: vec![Store { value: 1, alias: Some(0) }],
+            stores: vec![Store { alias: Some(0), ..Store::new(1) }],
             reduces: vec![],
             keep: vec![],
         };

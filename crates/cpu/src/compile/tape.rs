@@ -5,6 +5,7 @@ use super::instr::{Code, lane, reduce_op};
 use super::ir::Slice;
 use super::map::{self, Axis, Map, MapError};
 use ganymede_graph::{NodeId, Op};
+use ganymede_kernels::kernel::Element;
 use ganymede_kernels::pass::{Instr, Load, MAX_CODE, PassSpec, Reduce, Store};
 use std::collections::HashMap;
 
@@ -159,7 +160,10 @@ impl Builder<'_, '_> {
         let next = self.loads.len();
         let at = *self.load_index.entry(key).or_insert(next);
         if at == next {
-            self.loads.push((slice, Load { offset: offset as usize, strides, words: slice.words }));
+            self.loads.push((
+                slice,
+                Load { offset: offset as usize, strides, words: slice.words, element: Element::F32 },
+            ));
         }
         self.code.push(Instr::Load(at))
     }
@@ -334,7 +338,7 @@ impl Builder<'_, '_> {
             dims: self.dims,
             loads,
             code,
-            stores: stored.iter().map(|&value| Store { value, alias: None }).collect(),
+            stores: stored.iter().map(|&value| Store::new(value)).collect(),
             reduces,
             keep,
         };

@@ -4,10 +4,11 @@ use super::blocks::Source;
 use super::code::{Instr, Load, PassError, Reduce, Store, check_code};
 use super::combine::Parts;
 use super::fold::{CELL, Cell, Columns, ROWS, Row};
+use super::halves::element_at;
 use super::plan::{Block, Cut, Domain, UNIFORM, View, blocks};
 use super::tape::{Feed, Frame, Tape, put};
 use crate::isa::Isa;
-use crate::kernel::{Access, Kernel, OperandSpec, Operands};
+use crate::kernel::{Access, Element, Kernel, OperandSpec, Operands};
 use crate::simd::run_math_on;
 
 /// What a [`Pass`] computes.
@@ -76,7 +77,10 @@ impl Pass {
     pub fn new(mut spec: PassSpec) -> Result<Pass, PassError> {
         spec.check()?;
         for (j, store) in spec.stores.iter().enumerate() {
-            if let Some(load) = store.alias.filter(|&load| !spec.loads[load].is_contiguous(&spec.dims)) {
+            let matches = |load: usize| {
+                spec.loads[load].is_contiguous(&spec.dims) && spec.loads[load].element == store.element
+            };
+            if let Some(load) = store.alias.filter(|&load| !matches(load)) {
                 return Err(PassError::Alias { store: j, load });
             }
         }
@@ -91,13 +95,19 @@ impl Pass {
             }
         }
         let (domain, views) = Domain::new(&spec.dims, &spec.loads, &spec.keep, &pinned);
-        let cut = Cut::new(&domain, !spec.reduces.is_empty());
         let layout = views[spec.loads.len()].clone();
+        let mut cut = Cut::new(&domain, !spec.reduces.is_empty());
+        if spec.stores.iter().any(|s| s.element == Element::Bf16) {
+            cut = cut.at_whole_words(&domain, domain.is_flat(&layout));
+        }
         let direct_store = !cut.many_rows || domain.is_flat(&layout);
         let view_of = |instr: Instr| {
-            let view = match instr {
-                Instr::Load(i) => &views[i],
-                Instr::Iota(d) => &views[spec.loads.len() + 1 + pinned.iter().position(|&p| p == d)?],
+            let (view, element) = match instr {
+                Instr::Load(i) => (&views[i], spec.loads[i].element),
+                Instr::Iota(d) => {
+                    let index = pinned.iter().position(|&p| p == d)?;
+                    (&views[spec.loads.len() + 1 + index], Element::F32)
+                }
                 Instr::Const(_)
                 | Instr::Unary(..)
                 | Instr::Binary(..)
@@ -105,8 +115,9 @@ impl Pass {
                 | Instr::Compare(..)
                 | Instr::Select(..) => return None,
             };
-            let feed = Feed::of(&domain, view, cut.many_rows, matches!(instr, Instr::Iota(_)));
-            Some((view.clone(), feed))
+            let made = matches!(instr, Instr::Iota(_)) || element != Element::F32;
+            let feed = Feed::of(&domain, view, cut.many_rows, made);
+            Some((view.clone(), feed, element))
         };
         let tape = Tape::new(&spec.code, &spec.stores, &spec.reduces, view_of, direct_store);
         let parts = Parts::of(&domain, &cut);
@@ -161,7 +172,9 @@ impl Pass {
             let next =
                 if self.fetch_ahead { following.next().map(|next| (next, place(next) - at)) } else { None };
             // SAFETY: the block's words of an output, if outputs are direct.
-            let target = |j: usize| unsafe { operands.ptr(self.spec.loads.len() + j).offset(at) };
+            let target = |j: usize| unsafe {
+                element_at(self.spec.stores[j].element, operands.ptr(self.spec.loads.len() + j), at)
+            };
             // SAFETY: blocks of different tasks are disjoint.
             unsafe {
                 frame.run(block, next, base, target);
@@ -171,6 +184,9 @@ impl Pass {
                     } else {
                         let out = operands.ptr(self.spec.loads.len() + j);
                         frame.store_rows(j, &self.layout, out, block);
+                    }
+                    if self.domain.ends_with(block) {
+                        self.finish(j, operands);
                     }
                 }
             }
@@ -188,6 +204,19 @@ impl Pass {
                 let cells = cells.add(j * cells_of_one);
                 self.parts.give(&task, cells, reduce.lane, out, self.workspace(operands, j));
             }
+        }
+    }
+
+    /// Clears the half of a word that an odd number of bf16 elements of store `j` leaves over.
+    ///
+    /// # Safety
+    /// Called by the task that owns the last element.
+    unsafe fn finish(&self, j: usize, operands: &Operands<'_>) {
+        let elements: usize = self.spec.dims.iter().product();
+        if self.spec.stores[j].element == Element::Bf16 && !elements.is_multiple_of(2) {
+            let out = operands.ptr(self.spec.loads.len() + j).cast::<u16>();
+            // SAFETY: the second half of the operand's last word, which the task owns with the first.
+            unsafe { out.add(elements).write(0) };
         }
     }
 
@@ -242,7 +271,8 @@ pub(super) unsafe fn fold_block(
 }
 
 // SAFETY: loads are only read, at offsets that `new` checks against their lengths. The cut gives each task rows of its
-// own, and with them its words of each store and cells of each reduction; an alias is granted only where a task reads a
+// own, and with them its words (those of bf16 stores whole: `Cut::at_whole_words`) of each store and cells of each
+// reduction; an alias is granted only where a task reads a
 // word of the load before it writes the same word.
 unsafe impl Kernel for Pass {
     fn name(&self) -> &'static str {
@@ -258,7 +288,8 @@ unsafe impl Kernel for Pass {
     fn operands(&self) -> Vec<OperandSpec> {
         let words = self.spec.dims.iter().product();
         let mut list: Vec<OperandSpec> = self.spec.loads.iter().map(|l| OperandSpec::read(l.words)).collect();
-        for may_alias in &self.tape.aliases {
+        for (store, may_alias) in self.spec.stores.iter().zip(&self.tape.aliases) {
+            let words = store.element.words(words);
             list.push(OperandSpec { words, access: Access::Write, may_alias: *may_alias });
         }
         let kept = self.spec.dims.iter().zip(&self.spec.keep).filter(|(_, keep)| **keep);
