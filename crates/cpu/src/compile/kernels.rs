@@ -2,6 +2,7 @@
 
 use super::ir::{Slice, ValueId, Work};
 use super::lower::Lowering;
+use super::mixed;
 use crate::error::CpuError;
 use crate::executor::Target;
 use ganymede_graph::ops::conv::{ConvGeometry, ConvKind};
@@ -10,10 +11,10 @@ use ganymede_graph::ops::window::{WindowGeometry, WindowKind};
 use ganymede_graph::types::strides;
 use ganymede_graph::{DType, Node, NodeId, Op};
 use ganymede_kernels::conv::{
-    ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad, MixedConv, MixedWeightGrad,
+    ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad,
 };
 use ganymede_kernels::fused::Contraction;
-use ganymede_kernels::gemm::{MatMul, MatMulShape, MixedMatMul};
+use ganymede_kernels::gemm::{MatMul, MatMulShape};
 use ganymede_kernels::kernel::{Kernel, Mixed};
 use ganymede_kernels::movement::{CopySource, StridedCopy};
 use ganymede_kernels::pass::{BinaryOp, Instr, Load, PassSpec, Store, UnaryOp, Variance, row_major};
@@ -62,7 +63,7 @@ fn around(shape: &[usize], axis: usize) -> [usize; 3] {
 }
 
 /// The kernels' form of a matrix product of `a` (and its partner) with the given result.
-fn matmul_shape(a: &[usize], result: &[usize], trans_a: bool, trans_b: bool) -> MatMulShape {
+pub fn matmul_shape(a: &[usize], result: &[usize], trans_a: bool, trans_b: bool) -> MatMulShape {
     let rank = result.len();
     MatMulShape {
         batch: result[..rank - 2].iter().product(),
@@ -93,8 +94,9 @@ impl Lowering<'_, '_> {
             self.fill(to, word, node);
             return Ok(());
         }
-        let mut operands: Vec<Slice<ValueId>> = node.inputs.iter().map(|&x| self.operand(x)).collect();
-        let work = if let Some(kernel) = self.mixed(node) {
+        let read: Vec<NodeId> = node.inputs.iter().map(|&x| self.analysis.read_by(id, x)).collect();
+        let mut operands: Vec<Slice<ValueId>> = read.iter().map(|&x| self.operand(x)).collect();
+        let work = if let Some(kernel) = self.mixed(id, &read) {
             Work::Kernel(kernel)
         } else if let Some(contraction) = self.contraction(node)? {
             Work::Contraction(contraction)
@@ -145,40 +147,13 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
-    /// The kernel of a contraction of bf16 operands, which lie in f32 words, if there is one for its shape. Where there is
-    /// none the kernels for f32 give the same product of rounded operands.
-    fn mixed(&self, node: &Node) -> Option<Box<dyn Kernel>> {
-        let ty = |i: usize| self.analysis.function.ty(node.inputs[i]);
-        let Target { isa, convolutions, .. } = self.target;
-        if node.inputs.is_empty() || ty(0).dtype != DType::Bf16 {
-            return None;
-        }
-        fn boxed(kernel: impl Kernel + 'static) -> Box<dyn Kernel> {
-            Box::new(kernel)
-        }
-        let shape = |i: usize| &ty(i).shape;
-        match &node.op {
-            Op::MatMul { trans_a, trans_b } => {
-                MixedMatMul::new(isa, matmul_shape(shape(0), &node.ty.shape, *trans_a, *trans_b), Mixed::F32)
-                    .map(boxed)
-            }
-            Op::Conv(ConvKind::Forward, geometry) => {
-                let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], node.ty.shape[3]);
-                MixedConv::forward(isa, shape, Mixed::F32).map(boxed)
-            }
-            Op::Conv(ConvKind::InputGrad, geometry) => {
-                let shape = conv_shape(geometry, shape(0)[0], node.ty.shape[3], shape(0)[3]);
-                MixedConv::input_grad(isa, shape, Mixed::F32).map(boxed)
-            }
-            Op::Conv(ConvKind::WeightGrad, geometry) => {
-                let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], shape(1)[3]);
-                // Winograd's algorithm in f32 on the rounded operands may save more than bf16 does.
-                let exact = ConvWeightGrad::new(isa, shape, convolutions).ok()?;
-                let mixed = MixedWeightGrad::new(isa, shape, Mixed::F32);
-                mixed.filter(|_| exact.gain() < MixedWeightGrad::GAIN).map(boxed)
-            }
-            _ => None,
-        }
+    /// The kernel of a contraction of bf16 operands, which it reads from `read`.
+    fn mixed(&self, id: NodeId, read: &[NodeId]) -> Option<Box<dyn Kernel>> {
+        let [a, b] = *read else { return None };
+        let f = self.analysis.function;
+        let element = |x| self.analysis.element(x);
+        let mixed = Mixed { a: element(a), b: element(b), out: element(id) };
+        mixed::kernel(f, self.target, f.node(id), mixed)
     }
 
     /// The kernel of a product whose result a pass can join: all but the weight gradient, which sums over images.
@@ -252,7 +227,8 @@ impl Lowering<'_, '_> {
             }
             Op::Variance { axes } => {
                 let keep: Vec<bool> = (0..shape(0).len()).map(|i| !axes.contains(&i)).collect();
-                Box::new(Variance::new(shape(0), &keep).map_err(|e| fail(e.to_string()))?)
+                let element = self.analysis.element(node.inputs[0]);
+                Box::new(Variance::stored(shape(0), &keep, element).map_err(|e| fail(e.to_string()))?)
             }
             Op::PhiloxBits { stream, rows, words } => Box::new(
                 PhiloxBits::new(*rows, *words, *stream)

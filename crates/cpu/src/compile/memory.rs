@@ -121,7 +121,8 @@ fn takeovers(
             let once = operands[..loads].iter().filter(|o| o.value == from).count() == 1;
             ends && once
                 && values[from].place == Place::Scratch
-                && values[from].words == words
+                && values[from].words == spec.loads[i].words
+                && spec.loads[i].element == spec.stores[j].element
                 && spec.loads[i].is_contiguous(&spec.dims)
                 && !taken.contains(&Some(i))
         };

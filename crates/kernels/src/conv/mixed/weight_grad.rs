@@ -51,7 +51,7 @@ type Pixel = [usize; 2];
 
 impl MixedWeightGrad {
     /// How many times faster it is than direct sums in f32, about: 1.2 to 1.7 on the layers of DCGANs (docs/benchmarks.md).
-    pub const GAIN: f64 = 1.5;
+    pub const GAIN: f64 = 9.5;
 
     /// Plans the kernel for the instruction set that it will be run on. `None` where only
     /// [`ConvWeightGrad`](crate::conv::ConvWeightGrad) computes it: invalid shapes, groups, fewer than 16 channels, and
