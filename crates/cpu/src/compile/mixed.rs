@@ -8,7 +8,7 @@ use super::kernels::{conv_shape, matmul_shape};
 use crate::executor::Target;
 use ganymede_graph::ops::conv::ConvKind;
 use ganymede_graph::{DType, Function, Node, NodeId, Op};
-use ganymede_kernels::conv::{ConvWeightGrad, MixedConv, MixedWeightGrad};
+use ganymede_kernels::conv::{MixedConv, MixedWeightGrad};
 use ganymede_kernels::gemm::MixedMatMul;
 use ganymede_kernels::kernel::{Element, Kernel, Mixed};
 use std::collections::HashSet;
@@ -26,7 +26,7 @@ pub struct Ability {
 /// give the same product of rounded operands.
 pub fn kernel(function: &Function, target: Target, node: &Node, mixed: Mixed) -> Option<Box<dyn Kernel>> {
     let ty = |i: usize| function.ty(node.inputs[i]);
-    let Target { isa, convolutions, .. } = target;
+    let isa = target.isa;
     if node.inputs.is_empty() || ty(0).dtype != DType::Bf16 {
         return None;
     }
@@ -49,10 +49,7 @@ pub fn kernel(function: &Function, target: Target, node: &Node, mixed: Mixed) ->
         }
         Op::Conv(ConvKind::WeightGrad, geometry) => {
             let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], shape(1)[3]);
-            // Winograd's algorithm in f32 on the rounded operands may save more than bf16 does.
-            let exact = ConvWeightGrad::gain(isa, &shape, convolutions);
-            let mixed = MixedWeightGrad::new(isa, shape, mixed);
-            mixed.filter(|_| exact < MixedWeightGrad::GAIN).map(boxed)
+            MixedWeightGrad::new(isa, shape, mixed).map(boxed)
         }
         _ => None,
     }

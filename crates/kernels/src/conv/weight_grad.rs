@@ -48,13 +48,6 @@ impl ConvWeightGrad {
         };
         Ok(Self { flops: shape.flops(), choice })
     }
-
-    /// How many times less the algorithm that would be chosen costs than direct sums, by the estimate that chooses it; a
-    /// function of the shape without its batch.
-    pub fn gain(isa: Isa, shape: &ConvShape, algorithm: Algorithm) -> f64 {
-        let direct = direct_cost(shape);
-        winograd(isa, shape, algorithm).map_or(1.0, |plan| direct / plan.cost())
-    }
 }
 
 /// Winograd's algorithm, if it may be chosen and pays.
