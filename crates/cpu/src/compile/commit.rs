@@ -161,7 +161,8 @@ impl Lowering<'_, '_> {
         redirect: &HashMap<NodeId, NodeId>,
     ) -> Result<Option<Ready>, Refusal> {
         let f = self.analysis.function;
-        let Built { mut spec, loads } = tape::build(self.analysis, &self.results(set), &vec![Element::F32; set.len()], redirect)?;
+        let Built { mut spec, loads } =
+            tape::build(self.analysis, &self.results(set), &vec![Element::F32; set.len()], redirect)?;
         let mut operands: Vec<Slice<ValueId>> = loads.iter().map(|s| self.resolve(s)).collect();
         for (store, update) in spec.stores.iter_mut().zip(set) {
             let slot = self.whole(update.slot);
@@ -307,12 +308,7 @@ fn flat(ready: &Ready) -> Option<(PassSpec, Vec<Slice<ValueId>>, usize)> {
             if whole(i) {
                 ganymede_kernels::pass::Load::contiguous(&[words])
             } else {
-                ganymede_kernels::pass::Load {
-                    offset: 0,
-                    strides: vec![0],
-                    words: 1,
-                    element: Element::F32,
-                }
+                ganymede_kernels::pass::Load { offset: 0, strides: vec![0], words: 1, element: Element::F32 }
             }
         })
         .collect();

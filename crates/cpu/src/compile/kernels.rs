@@ -10,9 +10,7 @@ use ganymede_graph::ops::reduce::Reduction;
 use ganymede_graph::ops::window::{WindowGeometry, WindowKind};
 use ganymede_graph::types::strides;
 use ganymede_graph::{DType, Node, NodeId, Op};
-use ganymede_kernels::conv::{
-    ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad,
-};
+use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
 use ganymede_kernels::fused::Contraction;
 use ganymede_kernels::gemm::{MatMul, MatMulShape};
 use ganymede_kernels::kernel::{Kernel, Mixed};

@@ -213,9 +213,13 @@ fn passes_that_need_more_than_the_part_at_hand_are_refused() {
     };
     assert!(with(&|_| ()));
     // Transposed, along rows, by position, periods that differ, reduced along rows.
-    assert!(!with(&|s| s.loads[2] = Load { offset: 0, strides: vec![1, 40], words: 40 * 64, element: Element::F32 }));
+    assert!(!with(
+        &|s| s.loads[2] = Load { offset: 0, strides: vec![1, 40], words: 40 * 64, element: Element::F32 }
+    ));
     assert!(!with(&|s| s.loads[0].strides = vec![1, 40]));
-    assert!(!with(&|s| s.loads[1] = Load { offset: 0, strides: vec![1, 0], words: 40, element: Element::F32 }));
+    assert!(!with(
+        &|s| s.loads[1] = Load { offset: 0, strides: vec![1, 0], words: 40, element: Element::F32 }
+    ));
     assert!(!with(&|s| s.code[1] = Instr::Iota(1)));
     assert!(!with(&|s| {
         s.dims = vec![10, 4, 64];

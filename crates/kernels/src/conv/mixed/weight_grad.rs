@@ -263,7 +263,13 @@ impl MixedWeightGrad {
                         pack::run(self.isa, pack);
                         let sums = sums.add((rows + first) * shape.out_c);
                         let packed = [input.as_ptr().cast(), gradient.as_ptr().cast()];
-                        self.multiply(inputs.len(), channels.clone(), count.div_ceil(2), packed, (sums, store));
+                        self.multiply(
+                            inputs.len(),
+                            channels.clone(),
+                            count.div_ceil(2),
+                            packed,
+                            (sums, store),
+                        );
                     }
                 }
             }
@@ -337,9 +343,7 @@ impl WithPairs for Pack<'_> {
                 // The list leads through memory in strides that hardware does not foresee.
                 for pixel in list[(2 * line + 2 * AHEAD).min(list.len())..].iter().take(2) {
                     let ahead = from.wrapping_add(pixel[side] + channels.start);
-                    (0..channels.len())
-                        .step_by(LINE)
-                        .for_each(|i| prefetch(ahead.wrapping_add(i).cast()));
+                    (0..channels.len()).step_by(LINE).for_each(|i| prefetch(ahead.wrapping_add(i).cast()));
                 }
                 let first = from.add(two[0][side] + channels.start);
                 let second = two.get(1).map(|pixel| from.add(pixel[side] + channels.start));
