@@ -7,7 +7,7 @@ use common::Cpu;
 use ganymede_cpu::{Bf16, Executor, ExecutorOptions, Isa, Precision, Session, StateStore, has_bf16, plan};
 use ganymede_graph::cases::{Case, Tolerance, compare, networks};
 use ganymede_graph::passes::{self, mixed::mixed_precision};
-use ganymede_graph::{Array, ConvOptions, Function, Graph, TensorType, grad, interpret};
+use ganymede_graph::{Array, ConvOptions, DType, Function, Graph, TensorType, grad, interpret};
 use std::collections::HashMap;
 
 fn session(isa: Isa, threads: usize, precision: Precision, bf16: Bf16) -> Session {
@@ -55,7 +55,7 @@ fn single_contractions_agree_with_the_reference() {
             let got = run(session(isa, 2, Precision::Bf16, Bf16::Everywhere), &function, &inputs);
             for (name, reference) in &expected {
                 // Products over one term are elementwise on the executor, and stay in f32.
-                let exact = interpret(&function, &inputs, ganymede_graph::Precision::F64).unwrap().outputs;
+                let exact = interpret(&function, &inputs, ganymede_graph::Precision::F32).unwrap().outputs;
                 let got = array(reference, &got[name]);
                 let near = compare(reference, &got, Tolerance::Norm(2e-6))
                     .or_else(|e| compare(&exact[name], &got, Tolerance::Norm(2e-6)).map_err(|_| e));
@@ -126,6 +126,71 @@ fn without_bf16_on_the_cpu_programs_are_those_in_f32() {
         assert_eq!(native == Precision::Bf16, has_bf16(isa), "{}", isa.name());
         assert_eq!(session(isa, 1, Precision::Bf16, Bf16::Everywhere).precision(), Precision::Bf16);
         assert_eq!(Cpu::new(isa, 1).executor.precision(Precision::F32), Precision::F32);
+    }
+}
+
+/// Half of a network's activations in two bytes an element, the rest of the arena (weight gradients, which are results,
+/// packed weights) as in f32.
+#[test]
+fn activations_take_two_bytes_an_element() {
+    let function = network(8, 32);
+    for isa in Isa::available() {
+        let bytes = |precision| {
+            let target = ganymede_cpu::Target { precision, ..isa.into() };
+            plan(&function, target).unwrap().scratch_bytes as f64
+        };
+        let (wide, narrow) = (bytes(Precision::F32), bytes(Precision::Bf16));
+        assert!(narrow < 0.75 * wide, "{}: {narrow} bytes of {wide}", isa.name());
+    }
+}
+
+/// Bf16 at an odd element, with rows of odd length, through a transposition and as a result.
+#[test]
+fn bf16_is_read_in_every_place_and_order() {
+    let bf16 = DType::Bf16;
+    let g = Graph::new();
+    let x = g.feed("x", TensorType::f32([3, 5, 5, 16])).convert(bf16);
+    let w = g.feed("w", TensorType::f32([3, 3, 16, 17])).convert(bf16);
+    let v = g.feed("v", TensorType::f32([3, 3, 16, 18])).convert(bf16);
+    // Pixels of 17 channels begin in the middle of words.
+    let odd = x.conv2d(&w, ConvOptions::default()).convert(bf16);
+    let even = x.conv2d(&v, ConvOptions::default()).convert(bf16);
+    let product = even.reshape(&[27, 18]).matmul_with(&odd.reshape(&[27, 17]), true, false);
+    g.output("product", &product);
+    g.output("variance", &odd.convert(DType::F32).variance(&[0, 1, 2]));
+    g.output("mean", &even.convert(DType::F32).mean(&[0, 1, 2]));
+    let image = even.convert(DType::F32).slice(0, 1, 2);
+    g.output("image", &(&image + &image));
+    let late = odd.reshape(&[459]).convert(DType::F32).slice(0, 153, 306);
+    g.output("late", &(&late + &late));
+    let turned = even.convert(DType::F32).transpose(&[3, 0, 1, 2]);
+    g.output("turned", &(&turned + &turned));
+    g.output("rounded", &even.convert(DType::F32));
+    let function = g.finish().unwrap();
+    let fill = |seed: usize, shape: &[usize]| {
+        let words: Vec<f32> = (0..shape.iter().product::<usize>())
+            .map(|i| ((i * 7919 + seed) % 257) as f32 / 128.0 - 1.0)
+            .collect();
+        Array::from_f32(shape, &words)
+    };
+    let inputs = HashMap::from([
+        ("x".to_string(), fill(1, &[3, 5, 5, 16])),
+        ("w".to_string(), fill(2, &[3, 3, 16, 17])),
+        ("v".to_string(), fill(3, &[3, 3, 16, 18])),
+    ]);
+    let expected = interpret(&function, &inputs, ganymede_graph::Precision::F32).unwrap();
+    for isa in Isa::available() {
+        let got = run(session(isa, 2, Precision::F32, Bf16::Everywhere), &function, &inputs);
+        for (name, want) in &expected.outputs {
+            let largest = want.floats().iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+            for (i, (&got, want)) in got[name].iter().zip(want.floats()).enumerate() {
+                // A sum that falls to the other side of a tie rounds to the neighbour, 2^-7 of it apart at most, and so
+                // do the terms of what is summed from such.
+                let whole = if ["product", "mean"].contains(&name.as_str()) { largest } else { want.abs() };
+                let bound = whole * 0.5f64.powi(7) + 1e-6;
+                assert!((f64::from(got) - want).abs() <= bound, "{}: {name} {i}: {got} {want}", isa.name());
+            }
+        }
     }
 }
 

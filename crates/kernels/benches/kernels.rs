@@ -8,7 +8,7 @@ use ganymede_kernels::buffer::Buffer;
 use ganymede_kernels::conv::{Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad};
 use ganymede_kernels::gemm::{MatMul, MatMulShape};
 use ganymede_kernels::isa::Isa;
-use ganymede_kernels::kernel::{Access, Kernel, WORD};
+use ganymede_kernels::kernel::{Access, Element, Kernel, WORD};
 use ganymede_kernels::machine::{Lent, Machine, Space, SpaceId, Step, View};
 use ganymede_kernels::pass::{
     BinaryOp, Instr, Lane, Load, Pass, PassSpec, Reduce, ReduceOp, Store, UnaryOp, Variance,
@@ -122,14 +122,14 @@ fn passes(bench: &mut Bench<'_>) {
     let dims = IMAGE.to_vec();
     let pass = |code: Vec<Instr>, loads: Vec<Load>, sums: bool| {
         let value = code.len() - 1;
-        let store = Store { value, alias: None };
+        let store = Store::new(value);
         let reduce = Reduce { value, op: ReduceOp::Sum, lane: Lane::F32 };
         let (stores, reduces) = if sums { (vec![], vec![reduce]) } else { (vec![store], vec![]) };
         let keep = if sums { vec![false, false, false, true] } else { vec![] };
         Pass::new(PassSpec { dims: dims.clone(), loads, code, stores, reduces, keep }).expect("a pass")
     };
     let whole = || Load::contiguous(&IMAGE);
-    let channel = Load { offset: 0, strides: vec![0, 0, 0, 1], words: IMAGE[3] };
+    let channel = Load { offset: 0, strides: vec![0, 0, 0, 1], words: IMAGE[3], element: Element::F32 };
     let leaky = vec![
         Instr::Load(0),
         Instr::Load(1),

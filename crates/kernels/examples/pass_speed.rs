@@ -4,7 +4,7 @@
 //! threads by a counter.
 
 use ganymede_kernels::isa::Isa;
-use ganymede_kernels::kernel::{Kernel, Operands};
+use ganymede_kernels::kernel::{Element, Kernel, Operands};
 use ganymede_kernels::movement::StridedCopy;
 use ganymede_kernels::pass::{
     BinaryOp, CompareOp, Instr, Lane, Load, MultiPass, MultiPassSpec, Pass, PassSpec, Reduce, ReduceOp,
@@ -89,16 +89,19 @@ fn main() {
         dims: flat.clone(),
         loads: vec![Load::contiguous(&flat); 2],
         code: leaky.clone(),
-        stores: vec![Store { value: 5, alias: Some(0) }],
+        stores: vec![Store { alias: Some(0), ..Store::new(5) }],
         reduces: vec![],
         keep: vec![],
     });
     let image = vec![128, 28, 28, 32];
     let bias = pass(PassSpec {
         dims: image.clone(),
-        loads: vec![Load::contiguous(&image), Load { offset: 0, strides: vec![0, 0, 0, 1], words: 32 }],
+        loads: vec![
+            Load::contiguous(&image),
+            Load { offset: 0, strides: vec![0, 0, 0, 1], words: 32, element: Element::F32 },
+        ],
         code: leaky,
-        stores: vec![Store { value: 5, alias: Some(0) }],
+        stores: vec![Store { alias: Some(0), ..Store::new(5) }],
         reduces: vec![],
         keep: vec![],
     });
@@ -139,7 +142,7 @@ fn main() {
             dims: flat.clone(),
             loads: vec![Load::contiguous(&flat)],
             code: vec![Instr::Load(0), Instr::Unary(op, 0)],
-            stores: vec![Store { value: 1, alias: Some(0) }],
+            stores: vec![Store { alias: Some(0), ..Store::new(1) }],
             reduces: vec![],
             keep: vec![],
         });
@@ -157,7 +160,7 @@ fn main() {
             Instr::Binary(BinaryOp::Mul, 1, 4),
             Instr::Select(3, 1, 5),
         ],
-        stores: vec![Store { value: 6, alias: Some(1) }],
+        stores: vec![Store { alias: Some(1), ..Store::new(6) }],
         reduces: vec![],
         keep: vec![],
     });
@@ -190,9 +193,9 @@ fn main() {
         scalars: 1,
         code: adam,
         stores: vec![
-            Store { value: 17, alias: Some(0) },
-            Store { value: 9, alias: Some(1) },
-            Store { value: 12, alias: Some(2) },
+            Store { alias: Some(0), ..Store::new(17) },
+            Store { alias: Some(1), ..Store::new(9) },
+            Store { alias: Some(2), ..Store::new(12) },
         ],
         reduces: vec![],
     })

@@ -4,8 +4,10 @@
 //! write roots, more than once where that is cheaper than memory traffic.
 
 use super::family::{Family, family, weight};
+use super::mixed::{self, Abilities};
 use ganymede_graph::types::strides;
 use ganymede_graph::{DType, Function, Literal, Node, NodeId, Op};
+use ganymede_kernels::kernel::Element;
 use std::collections::HashSet;
 
 /// Most nodes of one expression: with moved operands counted twice it must stay below the 256 instructions of a
@@ -41,12 +43,12 @@ pub struct Expression {
     pub work: u32,
 }
 
-/// Where a value's words are: in the memory of a root, from a word on.
+/// Where a value's elements are: in the memory of a root, from an element on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Home {
     /// The root.
     pub root: NodeId,
-    /// First word.
+    /// First element.
     pub offset: usize,
 }
 
@@ -70,11 +72,23 @@ pub struct Analysis<'f> {
     /// Read under a broadcast to a large shape: kept for all readers, so that passes alike but in size stay alike.
     spread: Vec<bool>,
     forced: HashSet<NodeId>,
+    /// What the kernels of contractions can do.
+    abilities: &'f Abilities,
+    /// Contractions whose memory holds their rounded results.
+    rounded: &'f HashSet<NodeId>,
+    /// How the elements of each root are stored.
+    storage: Vec<Element>,
 }
 
 impl<'f> Analysis<'f> {
-    /// Decides for `function`; nodes in `forced` get memory whatever the rules say.
-    pub fn new(function: &'f Function, forced: &HashSet<NodeId>) -> Analysis<'f> {
+    /// Decides for `function`; nodes in `forced` get memory whatever the rules say, the memory of those in `rounded`
+    /// holds their results as rounded.
+    pub fn new(
+        function: &'f Function,
+        abilities: &'f Abilities,
+        rounded: &'f HashSet<NodeId>,
+        forced: &HashSet<NodeId>,
+    ) -> Analysis<'f> {
         let n = function.nodes.len();
         let mut a = Analysis {
             function,
@@ -86,6 +100,9 @@ impl<'f> Analysis<'f> {
             expression: vec![Expression::default(); n],
             spread: vec![false; n],
             forced: forced.clone(),
+            abilities,
+            rounded,
+            storage: vec![Element::F32; n],
         };
         a.sweep_back();
         for i in 0..n {
@@ -94,7 +111,55 @@ impl<'f> Analysis<'f> {
             }
         }
         a.settle();
+        a.store();
         a
+    }
+
+    /// Stores bf16 in two bytes where all that touches it can.
+    fn store(&mut self) {
+        let f = self.function;
+        for (i, node) in f.nodes.iter().enumerate() {
+            let id = NodeId(i as u32);
+            let written = match family(&node.op) {
+                Family::Inline => node.ty.dtype == DType::Bf16,
+                Family::Kernel => self.rounded.contains(&id),
+                Family::Source | Family::Reduce => false,
+            };
+            if self.live[i] && self.root[i] && written && !node.ty.is_empty() {
+                self.storage[i] = Element::Bf16;
+            }
+        }
+        // Whoever reads results of a phase finds f32 words.
+        let outside = f.outputs.iter().map(|o| o.1).chain(f.gate);
+        let mut words: Vec<NodeId> = outside.filter_map(|id| self.home(id)).map(|home| home.root).collect();
+        for (i, node) in f.nodes.iter().enumerate().filter(|&(i, _)| self.live[i]) {
+            let id = NodeId(i as u32);
+            let reads = match (family(&node.op), &node.op) {
+                (Family::Kernel, Op::Variance { .. }) => true,
+                (Family::Kernel, _) => self.abilities.get(id).reads,
+                (Family::Source | Family::Inline | Family::Reduce, _) => continue,
+            };
+            let homes = node.inputs.iter().filter_map(|&x| self.home(self.read_by(id, x)));
+            words.extend(homes.filter(|h| !reads || !h.offset.is_multiple_of(2)).map(|h| h.root));
+        }
+        words.into_iter().for_each(|root| self.storage[root.index()] = Element::F32);
+    }
+
+    /// Contractions in whose memory the rounded result cannot be, as something reads f32 words there.
+    pub fn unrounded(&self) -> Vec<NodeId> {
+        let wide = |id: &&NodeId| self.live[id.index()] && self.storage[id.index()] == Element::F32;
+        self.rounded.iter().filter(wide).copied().collect()
+    }
+
+    /// How the elements of a value are stored in the memory of its root.
+    pub fn element(&self, id: NodeId) -> Element {
+        self.home(id).map_or(Element::F32, |home| self.storage[home.root.index()])
+    }
+
+    /// What the kernel of `node` reads for its operand `x`: the value, or the f32 input that the kernel rounds itself.
+    pub fn read_by(&self, node: NodeId, x: NodeId) -> NodeId {
+        let rounds = self.abilities.get(node).reads;
+        mixed::rounded_input(self.function, x).filter(|_| rounds).unwrap_or(x)
     }
 
     /// Writes all expressions anew. A node can be given memory by a later user than those whose expressions were
@@ -146,7 +211,8 @@ impl<'f> Analysis<'f> {
                 self.users[x.index()] += 1;
                 self.early[x.index()] |= early;
                 if family == Family::Kernel {
-                    self.root[x.index()] = true;
+                    let read = self.read_by(NodeId(i as u32), x);
+                    self.root[read.index()] = true;
                 }
             }
             // A view needs no memory of its own where its operand has some.
@@ -157,11 +223,14 @@ impl<'f> Analysis<'f> {
         }
     }
 
-    /// The words of the operand that a node is, if it moves nothing.
+    /// The first element of the operand from which on a node is what is stored there, if it moves nothing.
     fn window(&self, node: &Node) -> Option<usize> {
         let operand = self.node(*node.inputs.first()?);
         match &node.op {
             Op::Reshape(_) | Op::StopGradient => Some(0),
+            // The memory of bf16 holds numbers that are f32 too, that of a rounded contraction those of its rounding.
+            Op::Convert(DType::F32) => (operand.ty.dtype == DType::Bf16).then_some(0),
+            Op::Convert(DType::Bf16) => self.rounded.contains(&node.inputs[0]).then_some(0),
             Op::Slice { start, stride, .. } => {
                 // Contiguous if all axes inside the first cut one are whole, and those outside have extent 1.
                 let (shape, out) = (&operand.ty.shape, &node.ty.shape);

@@ -9,6 +9,7 @@ use super::ir::{Slice, ValueId, Work};
 use super::lower::{Lowering, Stop};
 use super::tape::{self, Built, Refusal, Results};
 use ganymede_graph::{NodeId, Op};
+use ganymede_kernels::kernel::Element;
 use ganymede_kernels::pass::{Instr, MultiPass, MultiPassSpec, Pass, PassSpec};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -160,7 +161,8 @@ impl Lowering<'_, '_> {
         redirect: &HashMap<NodeId, NodeId>,
     ) -> Result<Option<Ready>, Refusal> {
         let f = self.analysis.function;
-        let Built { mut spec, loads } = tape::build(self.analysis, &self.results(set), redirect)?;
+        let Built { mut spec, loads } =
+            tape::build(self.analysis, &self.results(set), &vec![Element::F32; set.len()], redirect)?;
         let mut operands: Vec<Slice<ValueId>> = loads.iter().map(|s| self.resolve(s)).collect();
         for (store, update) in spec.stores.iter_mut().zip(set) {
             let slot = self.whole(update.slot);
@@ -196,7 +198,7 @@ impl Lowering<'_, '_> {
         let f = self.analysis.function;
         for update in set {
             let results = self.results(std::slice::from_ref(update));
-            let built = tape::build(self.analysis, &results, &HashMap::new())
+            let built = tape::build(self.analysis, &results, &[Element::F32], &HashMap::new())
                 .map_err(|refusal| Stop::Refused(refusal, vec![update.value]))?;
             let words = f.ty(update.slot).len();
             let fresh = Slice { value: self.scratch(words), offset: 0, words };
@@ -208,7 +210,7 @@ impl Lowering<'_, '_> {
                 dims: vec![words],
                 loads: vec![ganymede_kernels::pass::Load::contiguous(&[words])],
                 code: vec![Instr::Load(0)],
-                stores: vec![ganymede_kernels::pass::Store { value: 0, alias: None }],
+                stores: vec![ganymede_kernels::pass::Store::new(0)],
                 reduces: vec![],
                 keep: vec![],
             };
@@ -282,6 +284,9 @@ impl Lowering<'_, '_> {
 fn flat(ready: &Ready) -> Option<(PassSpec, Vec<Slice<ValueId>>, usize)> {
     let Ready { spec, operands, .. } = ready;
     let words: usize = spec.dims.iter().product();
+    if spec.loads.iter().any(|load| load.element != Element::F32) {
+        return None;
+    }
     let whole = |i: &usize| spec.loads[*i].is_contiguous(&spec.dims);
     let scalar = |i: &usize| !whole(i) && spec.loads[*i].strides.iter().all(|&s| s == 0);
     let (wide, mut narrow): (Vec<usize>, Vec<usize>) = (0..spec.loads.len()).partition(whole);
@@ -303,7 +308,7 @@ fn flat(ready: &Ready) -> Option<(PassSpec, Vec<Slice<ValueId>>, usize)> {
             if whole(i) {
                 ganymede_kernels::pass::Load::contiguous(&[words])
             } else {
-                ganymede_kernels::pass::Load { offset: 0, strides: vec![0], words: 1 }
+                ganymede_kernels::pass::Load { offset: 0, strides: vec![0], words: 1, element: Element::F32 }
             }
         })
         .collect();

@@ -244,7 +244,11 @@ fn outer_product(new: &mut Rewriter, node: &Node, trans_a: bool) -> Option<NodeI
     let mut side = |input: NodeId, axis: usize| {
         let mut shape = node.ty.shape[..batch].to_vec();
         shape.push(node.ty.shape[axis]);
-        let flat = new.push(Op::Reshape(shape), vec![input], &node.path);
+        let mut flat = new.push(Op::Reshape(shape), vec![input], &node.path);
+        if new.function.ty(flat).dtype != node.ty.dtype {
+            // The product of two bf16 is an f32; their elementwise product would be rounded to bf16.
+            flat = new.push(Op::Convert(node.ty.dtype), vec![flat], &node.path);
+        }
         let axes = (0..batch).chain([axis]).collect();
         new.push(Op::Broadcast { shape: node.ty.shape.clone(), axes }, vec![flat], &node.path)
     };

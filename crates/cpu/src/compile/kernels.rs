@@ -2,6 +2,7 @@
 
 use super::ir::{Call, Place, Slice, ValueId, Work};
 use super::lower::Lowering;
+use super::mixed;
 use crate::error::CpuError;
 use crate::executor::Target;
 use ganymede_graph::ops::conv::{ConvGeometry, ConvKind};
@@ -9,11 +10,9 @@ use ganymede_graph::ops::reduce::Reduction;
 use ganymede_graph::ops::window::{WindowGeometry, WindowKind};
 use ganymede_graph::types::strides;
 use ganymede_graph::{DType, Node, NodeId, Op};
-use ganymede_kernels::conv::{
-    ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad, MixedConv, MixedWeightGrad,
-};
+use ganymede_kernels::conv::{ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
 use ganymede_kernels::fused::Contraction;
-use ganymede_kernels::gemm::{BandMatMul, MatMul, MatMulShape, MixedMatMul, PackedRight};
+use ganymede_kernels::gemm::{BandMatMul, MatMul, MatMulShape, PackedRight};
 use ganymede_kernels::kernel::{Kernel, Mixed};
 use ganymede_kernels::movement::{CopySource, StridedCopy};
 use ganymede_kernels::pass::{BinaryOp, Instr, Load, PassSpec, Store, UnaryOp, Variance, row_major};
@@ -62,7 +61,7 @@ fn around(shape: &[usize], axis: usize) -> [usize; 3] {
 }
 
 /// The kernels' form of a matrix product of `a` (and its partner) with the given result.
-fn matmul_shape(a: &[usize], result: &[usize], trans_a: bool, trans_b: bool) -> MatMulShape {
+pub fn matmul_shape(a: &[usize], result: &[usize], trans_a: bool, trans_b: bool) -> MatMulShape {
     let rank = result.len();
     MatMulShape {
         batch: result[..rank - 2].iter().product(),
@@ -93,12 +92,13 @@ impl Lowering<'_, '_> {
             self.fill(to, word, node);
             return Ok(());
         }
-        let mut operands: Vec<Slice<ValueId>> = node.inputs.iter().map(|&x| self.operand(x)).collect();
-        let work = if let Some(kernel) = self.mixed(node) {
+        let read: Vec<NodeId> = node.inputs.iter().map(|&x| self.analysis.read_by(id, x)).collect();
+        let mut operands: Vec<Slice<ValueId>> = read.iter().map(|&x| self.operand(x)).collect();
+        let work = if let Some(kernel) = self.mixed(id, &read) {
             Work::Kernel(kernel)
         } else if let Some(kernel) = self.banded(node) {
             if let Some(right) = kernel.right() {
-                operands[1] = self.packed(node.inputs[1], right);
+                operands[1] = self.packed(operands[1], right, &self.label(f.node(read[1])));
             }
             Work::Kernel(Box::new(kernel))
         } else if let Some(contraction) = self.contraction(node)? {
@@ -141,7 +141,7 @@ impl Lowering<'_, '_> {
         let spec = PassSpec {
             dims: vec![words],
             loads: vec![Load::contiguous(&[words])],
-            stores: vec![Store { value: code.len() - 1, alias: None }],
+            stores: vec![Store::new(code.len() - 1)],
             code,
             reduces: vec![],
             keep: vec![],
@@ -150,40 +150,13 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
-    /// The kernel of a contraction of bf16 operands, which lie in f32 words, if there is one for its shape. Where there is
-    /// none the kernels for f32 give the same product of rounded operands.
-    fn mixed(&self, node: &Node) -> Option<Box<dyn Kernel>> {
-        let ty = |i: usize| self.analysis.function.ty(node.inputs[i]);
-        let Target { isa, convolutions, .. } = self.target;
-        if node.inputs.is_empty() || ty(0).dtype != DType::Bf16 {
-            return None;
-        }
-        fn boxed(kernel: impl Kernel + 'static) -> Box<dyn Kernel> {
-            Box::new(kernel)
-        }
-        let shape = |i: usize| &ty(i).shape;
-        match &node.op {
-            Op::MatMul { trans_a, trans_b } => {
-                MixedMatMul::new(isa, matmul_shape(shape(0), &node.ty.shape, *trans_a, *trans_b), Mixed::F32)
-                    .map(boxed)
-            }
-            Op::Conv(ConvKind::Forward, geometry) => {
-                let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], node.ty.shape[3]);
-                MixedConv::forward(isa, shape, Mixed::F32).map(boxed)
-            }
-            Op::Conv(ConvKind::InputGrad, geometry) => {
-                let shape = conv_shape(geometry, shape(0)[0], node.ty.shape[3], shape(0)[3]);
-                MixedConv::input_grad(isa, shape, Mixed::F32).map(boxed)
-            }
-            Op::Conv(ConvKind::WeightGrad, geometry) => {
-                let shape = conv_shape(geometry, shape(0)[0], shape(0)[3], shape(1)[3]);
-                // Winograd's algorithm in f32 on the rounded operands may save more than bf16 does.
-                let exact = ConvWeightGrad::new(isa, shape, convolutions).ok()?;
-                let mixed = MixedWeightGrad::new(isa, shape, Mixed::F32);
-                mixed.filter(|_| exact.gain() < MixedWeightGrad::GAIN).map(boxed)
-            }
-            _ => None,
-        }
+    /// The kernel of a contraction of bf16 operands, which it reads from `read`.
+    fn mixed(&self, id: NodeId, read: &[NodeId]) -> Option<Box<dyn Kernel>> {
+        let [a, b] = *read else { return None };
+        let f = self.analysis.function;
+        let element = |x| self.analysis.element(x);
+        let mixed = Mixed { a: element(a), b: element(b), out: element(id) };
+        mixed::kernel(f, self.target, f.node(id), mixed)
     }
 
     /// The kernel of a product of a batch of rows with a small matrix, if the node is one.
@@ -194,15 +167,14 @@ impl Lowering<'_, '_> {
     }
 
     /// The packed form of a product's right operand, which all products with it share.
-    fn packed(&mut self, id: NodeId, right: PackedRight) -> Slice<ValueId> {
-        let from = self.operand(id);
+    fn packed(&mut self, from: Slice<ValueId>, right: PackedRight, label: &str) -> Slice<ValueId> {
         if let Some(&packed) = self.packed.get(&(from, right)) {
             return packed;
         }
         let words = right.words();
         let to = Slice { value: self.scratch(words), offset: 0, words };
-        let label = self.label(self.analysis.function.node(id));
-        let call = Call { work: Work::Kernel(Box::new(right)), operands: vec![from, to], label };
+        let work = Work::Kernel(Box::new(right));
+        let call = Call { work, operands: vec![from, to], label: label.to_string() };
         if matches!(self.values[from.value].place, Place::Scratch | Place::Output(_)) {
             self.calls.push(call);
         } else {
@@ -284,7 +256,8 @@ impl Lowering<'_, '_> {
             }
             Op::Variance { axes } => {
                 let keep: Vec<bool> = (0..shape(0).len()).map(|i| !axes.contains(&i)).collect();
-                Box::new(Variance::new(shape(0), &keep).map_err(|e| fail(e.to_string()))?)
+                let element = self.analysis.element(node.inputs[0]);
+                Box::new(Variance::stored(shape(0), &keep, element).map_err(|e| fail(e.to_string()))?)
             }
             Op::PhiloxBits { stream, rows, words } => Box::new(
                 PhiloxBits::new(*rows, *words, *stream)

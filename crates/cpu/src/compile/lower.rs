@@ -9,6 +9,7 @@ use crate::error::CpuError;
 use crate::executor::Target;
 use ganymede_graph::{DType, Literal, Node, NodeId, Op, Role, TensorType};
 use ganymede_kernels::gemm::PackedRight;
+use ganymede_kernels::kernel::Element;
 use ganymede_kernels::pass::{Instr, Load, PassSpec, Store, UnaryOp};
 use std::collections::HashMap;
 
@@ -101,7 +102,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
             } else {
                 Place::Scratch
             };
-            l.define(id, node.ty.len(), place);
+            l.define(id, analysis.element(id).words(node.ty.len()), place);
         }
         for (name, id) in &f.outputs {
             let ty = f.ty(*id).clone();
@@ -159,8 +160,10 @@ impl<'a, 'f> Lowering<'a, 'f> {
     /// The words of a value in the memory of its root.
     pub(super) fn operand(&self, id: NodeId) -> Slice<ValueId> {
         let Some(home) = self.analysis.home(id) else { unreachable!("%{} has no memory", id.0) };
-        let root = self.whole(home.root);
-        Slice { value: root.value, offset: home.offset, words: self.analysis.function.ty(id).len() }
+        let (root, element) = (self.whole(home.root), self.analysis.element(id));
+        // An operand of two bytes an element begins at a whole word: see `Analysis::element`.
+        let words = element.words(self.analysis.function.ty(id).len());
+        Slice { value: root.value, offset: element.words(home.offset), words }
     }
 
     pub(super) fn label(&self, node: &Node) -> String {
@@ -177,7 +180,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
             dims: vec![to.words],
             loads: vec![],
             code: vec![Instr::Const(word)],
-            stores: vec![Store { value: 0, alias: None }],
+            stores: vec![Store::new(0)],
             reduces: vec![],
             keep: vec![],
         };
@@ -190,7 +193,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
             dims: vec![to.words],
             loads: vec![Load::contiguous(&[to.words])],
             code: vec![Instr::Load(0)],
-            stores: vec![Store { value: 0, alias: None }],
+            stores: vec![Store::new(0)],
             reduces: vec![],
             keep: vec![],
         };
@@ -203,7 +206,7 @@ impl<'a, 'f> Lowering<'a, 'f> {
             dims: vec![at.words],
             loads: vec![Load::contiguous(&[at.words])],
             code: vec![Instr::Load(0), Instr::Unary(UnaryOp::RoundBf16, 0)],
-            stores: vec![Store { value: 1, alias: Some(0) }],
+            stores: vec![Store { alias: Some(0), ..Store::new(1) }],
             reduces: vec![],
             keep: vec![],
         };
@@ -221,7 +224,10 @@ impl<'a, 'f> Lowering<'a, 'f> {
                     if results.stores.is_empty() && results.reduces.is_empty() {
                         continue;
                     }
-                    let built = tape::build(self.analysis, results, &HashMap::new()).map_err(|refusal| {
+                    let elements: Vec<Element> =
+                        results.stores.iter().map(|&r| self.analysis.element(r)).collect();
+                    let built = tape::build(self.analysis, results, &elements, &HashMap::new());
+                    let built = built.map_err(|refusal| {
                         let all = results.inside.iter().chain(&results.reduces).copied().collect();
                         Stop::Refused(refusal, all)
                     })?;

@@ -236,7 +236,8 @@ fn takeovers(
             ends && once
                 && uses.settled(from, call)
                 && values[from].place == Place::Scratch
-                && values[from].words == words
+                && values[from].words == spec.loads[i].words
+                && spec.loads[i].element == spec.stores[j].element
                 && spec.loads[i].is_contiguous(&spec.dims)
                 && !taken.contains(&Some(i))
         };

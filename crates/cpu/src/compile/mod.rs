@@ -13,6 +13,7 @@ mod lower;
 mod map;
 mod mask;
 mod memory;
+mod mixed;
 mod recompute;
 mod tape;
 
@@ -25,6 +26,7 @@ use ganymede_kernels::pass::PassError;
 use ir::{Call, Place, Slice, Value, ValueId};
 use lower::{Lowering, Stop};
 use memory::Finished;
+use mixed::Abilities;
 use recompute::Plan;
 use std::collections::HashSet;
 use tape::Refusal;
@@ -134,8 +136,15 @@ pub fn lower(function: &Function, target: Target) -> Result<Lowered, CpuError> {
     let function = factor::factor(function, target.precision)?;
     let mut forced: HashSet<NodeId> = HashSet::new();
     let mut apart: HashSet<NodeId> = HashSet::new();
+    let abilities = Abilities::of(&function, target);
+    let mut rounded = abilities.rounded(&function);
     loop {
-        let analysis = Analysis::new(&function, &forced);
+        let analysis = Analysis::new(&function, &abilities, &rounded, &forced);
+        let unrounded = analysis.unrounded();
+        if !unrounded.is_empty() {
+            rounded.retain(|id| !unrounded.contains(id));
+            continue;
+        }
         let groups = group::group(&analysis, &apart);
         let mut lowering = Lowering::new(&analysis, target);
         let commit = lowering.groups(&groups).and_then(|()| lowering.commit());

@@ -5,7 +5,8 @@ use super::instr::{Code, lane, reduce_op};
 use super::ir::Slice;
 use super::map::{self, Axis, Map, MapError};
 use ganymede_graph::{NodeId, Op};
-use ganymede_kernels::pass::{Instr, Load, MAX_CODE, PassSpec, Reduce, Store};
+use ganymede_kernels::kernel::Element;
+use ganymede_kernels::pass::{Instr, Load, MAX_CODE, PassSpec, Reduce, Store, UnaryOp};
 use std::collections::HashMap;
 
 /// A pass without its memory: loads name roots.
@@ -52,10 +53,12 @@ struct Builder<'a, 'f> {
 /// The value that was being mapped when a map failed.
 type Failure = (NodeId, MapError);
 
-/// Builds a pass. Loads of the keys of `redirect` read its values instead.
+/// Builds a pass whose stores have their elements as `elements` says. Loads of the keys of `redirect` read its values
+/// instead.
 pub fn build(
     analysis: &Analysis<'_>,
     results: &Results,
+    elements: &[Element],
     redirect: &HashMap<NodeId, NodeId>,
 ) -> Result<Built, Refusal> {
     let f = analysis.function;
@@ -86,7 +89,7 @@ pub fn build(
             load_index: HashMap::new(),
         };
         match builder.results(results) {
-            Ok(values) => return builder.finish(results, values, keep),
+            Ok(values) => return builder.finish(results, elements, values, keep),
             Err((_, MapError::Split { dim, inner })) => {
                 dims[dim] /= inner;
                 dims.insert(dim + 1, inner);
@@ -150,16 +153,21 @@ impl Builder<'_, '_> {
     /// Loads `shape` from the memory at `home`, row-major.
     fn load(&mut self, home: Home, shape: &[usize], map: &Map) -> usize {
         let root = self.redirect.get(&home.root).copied().unwrap_or(home.root);
-        let slice = Slice { value: root, offset: home.offset, words: shape.iter().product() };
         let (offset, strides) = map::address(map, shape, self.dims.len());
+        let element = self.analysis.element(home.root);
+        // An odd element of two bytes lies in the middle of a word, where no slice begins.
+        let inside = if element == Element::Bf16 { home.offset % 2 } else { 0 };
+        let words = element.words(inside + shape.iter().product::<usize>());
+        let slice = Slice { value: root, offset: element.words(home.offset - inside), words };
+        let offset = inside + offset as usize;
         // A dimension of extent 1 has no stride to speak of.
         let strides: Vec<isize> =
             strides.iter().zip(&self.dims).map(|(&s, &n)| if n == 1 { 0 } else { s }).collect();
-        let key = (slice, offset as usize, strides.clone());
+        let key = (slice, offset, strides.clone());
         let next = self.loads.len();
         let at = *self.load_index.entry(key).or_insert(next);
         if at == next {
-            self.loads.push((slice, Load { offset: offset as usize, strides, words: slice.words }));
+            self.loads.push((slice, Load { offset, strides, words, element }));
         }
         self.code.push(Instr::Load(at))
     }
@@ -302,8 +310,20 @@ impl Builder<'_, '_> {
         })
     }
 
-    fn finish(self, results: &Results, values: Vec<usize>, keep: Vec<bool>) -> Result<Built, Refusal> {
+    fn finish(
+        self,
+        results: &Results,
+        elements: &[Element],
+        mut values: Vec<usize>,
+        keep: Vec<bool>,
+    ) -> Result<Built, Refusal> {
         let f = self.analysis.function;
+        for (value, _) in values.iter_mut().zip(elements).filter(|(_, e)| **e == Element::Bf16) {
+            // The store rounds.
+            if let Instr::Unary(UnaryOp::RoundBf16, exact) = self.code.list[*value] {
+                *value = exact;
+            }
+        }
         let (code, values) = self.code.contract(&values);
         if code.len() > MAX_CODE {
             if values.len() > 1 {
@@ -334,7 +354,9 @@ impl Builder<'_, '_> {
             dims: self.dims,
             loads,
             code,
-            stores: stored.iter().map(|&value| Store { value, alias: None }).collect(),
+            stores: (stored.iter().zip(elements))
+                .map(|(&value, &element)| Store { element, ..Store::new(value) })
+                .collect(),
             reduces,
             keep,
         };

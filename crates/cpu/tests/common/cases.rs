@@ -314,7 +314,8 @@ fn contractions(list: &mut Vec<Case>) {
                 let y = b.any(dtype, &shape(k, n, trans_b));
                 b.g.output("z", &x.matmul_with(&y, trans_a, trans_b));
                 let name = format!("matmul {dtype} {batch:?} {m}x{k}x{n} {trans_a} {trans_b}");
-                list.push(b.finish(name, tolerance(dtype, Tolerance::SUM)));
+                let bf16 = dtype == DType::Bf16;
+                list.push(b.finish(name, if bf16 { Tolerance::BF16_SUM } else { Tolerance::SUM }));
             }
         }
     }
@@ -346,7 +347,8 @@ fn contractions(list: &mut Vec<Case>) {
                 };
                 b.g.output("z", &result);
                 let name = format!("{} {dtype} {n}x{input:?} {c_in} to {c_out}, {options:?}", kind.name());
-                list.push(b.finish(name, tolerance(dtype, Tolerance::SUM)));
+                let bf16 = dtype == DType::Bf16;
+                list.push(b.finish(name, if bf16 { Tolerance::BF16_SUM } else { Tolerance::SUM }));
             }
         }
     }

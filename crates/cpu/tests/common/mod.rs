@@ -32,6 +32,8 @@ impl Tolerance {
     /// Sums of a few thousand terms.
     pub const SUM: Tolerance =
         Tolerance { relative: 2e-6, of_largest: 2e-6, of_rounding: 0.0, rounded: false };
+    /// Sums in f32 of products of bf16, which are exact in f32: as [`Tolerance::SUM`], of the operands as rounded.
+    pub const BF16_SUM: Tolerance = Tolerance { rounded: true, ..Tolerance::SUM };
     /// Results kept in bf16, where one ulp of f32 can turn into one ulp of bf16.
     pub const BF16: Tolerance =
         Tolerance { relative: 8e-3, of_largest: 1e-6, of_rounding: 0.0, rounded: true };

@@ -47,25 +47,21 @@ impl ConvWeightGrad {
         if let Some(plan) = FewWeights::new(isa, &shape) {
             return Ok(Self { flops: shape.flops(), choice: Choice::Few(Box::new(plan)) });
         }
-        let winograd = match algorithm {
-            Algorithm::Direct => None,
-            Algorithm::Any => WinogradWeightGrad::new(isa, &shape),
-        };
-        let choice = match winograd.filter(|plan| plan.cost() < direct_cost(&shape)) {
+        let choice = match winograd(isa, &shape, algorithm) {
             Some(plan) => Choice::Winograd(Box::new(plan)),
             None => Choice::Direct(Box::new(WeightPlan::new(isa, shape))),
         };
         Ok(Self { flops: shape.flops(), choice })
     }
+}
 
-    /// How many times less the chosen algorithm costs than direct sums, by the estimate that chose it; a function of the
-    /// shape without its batch.
-    pub fn gain(&self) -> f64 {
-        match &self.choice {
-            Choice::Direct(_) | Choice::Few(_) => 1.0,
-            Choice::Winograd(plan) => direct_cost(&plan.shape) / plan.cost(),
-        }
-    }
+/// Winograd's algorithm, if it may be chosen and pays.
+fn winograd(isa: Isa, shape: &ConvShape, algorithm: Algorithm) -> Option<WinogradWeightGrad> {
+    let plan = match algorithm {
+        Algorithm::Direct => None,
+        Algorithm::Any => WinogradWeightGrad::new(isa, shape),
+    };
+    plan.filter(|plan| plan.cost() < direct_cost(shape))
 }
 
 /// Multiply-adds of the direct kernel for an image: those taps of the outputs that meet the image.

@@ -20,7 +20,7 @@ pub(super) const BLOCK: usize = 128;
 /// Tasks of a stage where the shape is large enough: two for each of 16 threads.
 const TASKS: usize = 32;
 /// Sums that may share an L2 of 1 MiB with the pixels.
-const L2_WORDS: usize = 96 << 10;
+pub(super) const L2_WORDS: usize = 96 << 10;
 /// Bound on the partial sums.
 const PARTIAL_WORDS: usize = 8 << 20;
 /// Channels that are packed at a time.
@@ -90,12 +90,12 @@ impl WeightPlan {
         let columns = Axis::forward(&shape, 1);
         let mut plan =
             WeightPlan { isa, shape, method, columns, cut: Cut { chunks: 1, filter_rows: 1, parts: 1 } };
-        plan.cut = plan.best_cut();
+        plan.cut = plan.best_cut(|cut| plan.traffic(cut));
         plan
     }
 
-    /// The cut into enough tasks that moves the fewest words beyond L2.
-    fn best_cut(&self) -> Cut {
+    /// The cut into enough tasks that costs least.
+    pub fn best_cut(&self, cost: impl Fn(Cut) -> f64) -> Cut {
         let blocks = self.pixels().div_ceil(BLOCK);
         let fewest = (self.units() * self.width()).div_ceil(PACKED_CHANNELS);
         let parts = match self.method {
@@ -112,7 +112,7 @@ impl WeightPlan {
                 let chunks = TASKS.div_ceil(filter_rows * parts).min(room);
                 let cut = Cut { chunks, filter_rows, parts };
                 let missing = TASKS as f64 / (chunks * filter_rows * parts).min(TASKS) as f64;
-                let cost = self.traffic(cut) * missing;
+                let cost = cost(cut) * missing;
                 if cost < best.0 {
                     best = (cost, cut);
                 }
@@ -121,7 +121,7 @@ impl WeightPlan {
         best.1
     }
 
-    /// An estimate of the words that a cut moves between L2 and what lies beyond.
+    /// An estimate of the words that a cut moves between L2 and what lies beyond. The fewest are best in f32.
     fn traffic(&self, cut: Cut) -> f64 {
         let dw = self.shape.weight_words() as f64;
         let (x, dy) = (self.shape.input_words() as f64, self.shape.output_words() as f64);

@@ -5,6 +5,7 @@ use super::{Contraction, Fused};
 use crate::conv::{Algorithm, ConvForward, ConvInputGrad, ConvShape};
 use crate::gemm::{MatMul, MatMulShape};
 use crate::isa::Isa;
+use crate::kernel::Element;
 use crate::pass::epilogue::Epilogue;
 use crate::pass::harness::{Noise, outputs};
 use crate::pass::{BinaryOp, Instr, Lane, Load, Pass, PassSpec, Reduce, ReduceOp, Store, UnaryOp};
@@ -84,9 +85,9 @@ fn loads([rows, columns]: [usize; 2]) -> Vec<Load> {
     let dims = [rows, columns];
     vec![
         Load::contiguous(&dims),
-        Load { offset: 2, strides: vec![0, 1], words: columns + 2 },
+        Load { offset: 2, strides: vec![0, 1], words: columns + 2, element: Element::F32 },
         Load::contiguous(&dims),
-        Load { offset: 1, strides: vec![0, 0], words: 3 },
+        Load { offset: 1, strides: vec![0, 0], words: 3, element: Element::F32 },
     ]
 }
 
@@ -106,7 +107,7 @@ fn code() -> Vec<Instr> {
 }
 
 fn specs(shape: [usize; 2]) -> Vec<PassSpec> {
-    let store = |value| Store { value, alias: None };
+    let store = |value| Store::new(value);
     let reduce = |value, op| Reduce { value, op, lane: Lane::F32 };
     let base = PassSpec {
         dims: shape.to_vec(),
@@ -212,17 +213,21 @@ fn passes_that_need_more_than_the_part_at_hand_are_refused() {
     };
     assert!(with(&|_| ()));
     // Transposed, along rows, by position, periods that differ, reduced along rows.
-    assert!(!with(&|s| s.loads[2] = Load { offset: 0, strides: vec![1, 40], words: 40 * 64 }));
+    assert!(!with(
+        &|s| s.loads[2] = Load { offset: 0, strides: vec![1, 40], words: 40 * 64, element: Element::F32 }
+    ));
     assert!(!with(&|s| s.loads[0].strides = vec![1, 40]));
-    assert!(!with(&|s| s.loads[1] = Load { offset: 0, strides: vec![1, 0], words: 40 }));
+    assert!(!with(
+        &|s| s.loads[1] = Load { offset: 0, strides: vec![1, 0], words: 40, element: Element::F32 }
+    ));
     assert!(!with(&|s| s.code[1] = Instr::Iota(1)));
     assert!(!with(&|s| {
         s.dims = vec![10, 4, 64];
         s.loads = vec![
             Load::contiguous(&[10, 4, 64]),
-            Load { offset: 0, strides: vec![0, 0, 1], words: 64 },
-            Load { offset: 0, strides: vec![0, 64, 1], words: 256 },
-            Load { offset: 0, strides: vec![0, 0, 0], words: 1 },
+            Load { offset: 0, strides: vec![0, 0, 1], words: 64, element: Element::F32 },
+            Load { offset: 0, strides: vec![0, 64, 1], words: 256, element: Element::F32 },
+            Load { offset: 0, strides: vec![0, 0, 0], words: 1, element: Element::F32 },
         ];
     }));
     assert!(!with(&|s| {

@@ -57,7 +57,7 @@ fn part(whole: usize, parts: usize, i: usize) -> Range<usize> {
 
 impl MixedMatMul {
     /// Plans the product for `isa`, on which it must then run. `None` where only [`MatMul`](super::MatMul) computes it:
-    /// products with a vector, which read each element once, empty ones, and, with C stored as bf16, those with rows of
+    /// products with one column or of single terms, which read each element once, empty ones, and, with C stored as bf16, those with rows of
     /// C that would begin in the middle of a word.
     pub fn new(isa: Isa, shape: MatMulShape, mixed: Mixed) -> Option<Self> {
         Self::on(PairIsa::of(isa), shape, mixed)
@@ -74,7 +74,7 @@ impl MixedMatMul {
         // Room for the padding of workspaces within the address space.
         let fits = shape.words().iter().all(|&words| words < usize::MAX >> 10);
         let whole_rows = mixed.out == Element::F32 || n.is_multiple_of(2);
-        if batch == 0 || m < 2 || n < 2 || k < 2 || !fits || !whole_rows {
+        if batch == 0 || m == 0 || n < 2 || k < 2 || !fits || !whole_rows {
             return None;
         }
         let mut product = Self { isa, shape, merged, mixed, cut: Cut { m: 1, n: 1, k: 1 } };
@@ -87,13 +87,26 @@ impl MixedMatMul {
         let flops = 2.0 * batch as f64 * m as f64 * n as f64 * k as f64;
         let wanted = (flops / TASK_FLOPS).clamp(1.0, WANTED as f64) as usize;
         let pairs = self.pairs();
-        // Each cut of m packs B once more, one of n costs nothing, one of k partial sums.
+        // Each cut of m packs B once more, one of n costs nothing, one of k partial sums. Rows are samples unless A is
+        // transposed, and their sums must not depend on how many there are: k is cut as for `TASK_ROWS` of them.
         let mut cut = Cut { m: 1, n: self.panels().min(wanted.div_ceil(batch)), k: pairs.div_ceil(DEPTH) };
+        let samples = !self.merged.trans_a && self.merged.batch == 1;
+        if samples {
+            let flops = flops / m as f64 * TASK_ROWS as f64;
+            let wanted = (flops / TASK_FLOPS).clamp(1.0, WANTED as f64) as usize;
+            while self.panels().min(wanted) * cut.k < wanted
+                && pairs / (2 * cut.k) >= 128
+                && 2 * cut.k * TASK_ROWS * n <= PARTIAL_WORDS
+            {
+                cut.k *= 2;
+            }
+        }
         for rows in [TASK_ROWS, 4 * MAX_ROWS] {
             while batch * cut.m * cut.n * cut.k < wanted && m / (2 * cut.m) >= rows {
                 cut.m *= 2;
             }
-            while batch * cut.m * cut.n * cut.k < wanted
+            while !samples
+                && batch * cut.m * cut.n * cut.k < wanted
                 && pairs / (2 * cut.k) >= 128
                 && 2 * cut.k * batch * m * n <= PARTIAL_WORDS
             {

@@ -38,7 +38,7 @@ fn plain(m: usize, n: usize, k: usize) -> MatMulShape {
 
 #[test]
 fn shapes_around_tiles_panels_and_vectors_agree_with_the_reference() {
-    for m in [2, 3, 11, 12, 13, 25] {
+    for m in [1, 2, 3, 11, 12, 13, 25] {
         for n in [2, 7, 16, 17, 31, 32, 33, 70] {
             for k in [2, 3, 15, 16, 31, 32, 33, 67] {
                 let bits = m + n + k;
@@ -99,10 +99,28 @@ fn truncated_operands_are_told_from_rounded_ones() {
 #[test]
 fn vectors_and_empty_products_are_refused() {
     let refused = |shape| MixedMatMul::new(Isa::Portable, shape, Mixed::F32).is_none();
-    assert!(refused(plain(1, 40, 40)) && refused(plain(40, 1, 40)) && refused(plain(40, 40, 0)));
+    assert!(refused(plain(0, 40, 40)) && refused(plain(40, 1, 40)) && refused(plain(40, 40, 0)));
     assert!(refused(MatMulShape { batch: 0, a_batched: true, ..plain(4, 4, 4) }));
     assert!(refused(plain(usize::MAX / 2, 4, 4)));
     let odd = Mixed { out: Element::Bf16, ..Mixed::F32 };
     assert!(MixedMatMul::new(Isa::Portable, plain(4, 5, 4), odd).is_none());
-    assert!(!refused(plain(2, 2, 2)));
+    assert!(!refused(plain(2, 2, 2)) && !refused(plain(1, 40, 40)));
+}
+
+#[test]
+fn a_row_is_the_same_bits_among_any_number_of_rows() {
+    for (n, k) in [(48, 70), (100, 5000), (1024, 784), (34, 20_000)] {
+        let (a, b) = (noise(300 * k, 5), noise(k * n, 6));
+        for isa in PairIsa::available() {
+            let rows = |m: usize| {
+                let kernel = MixedMatMul::on(isa, plain(m, n, k), Mixed::F32).expect("computed");
+                let got = run(&kernel, isa.isa, &[a[..m * k].to_vec(), b.clone()], false);
+                got[..n].iter().map(|v| v.to_bits()).collect::<Vec<u32>>()
+            };
+            let alone = rows(1);
+            for m in [2, 5, 64, 300] {
+                assert!(rows(m) == alone, "{isa:?}: row 0 of {m} differs at n {n}, k {k}");
+            }
+        }
+    }
 }

@@ -283,7 +283,7 @@ unsafe impl Kernel for Rows {
 /// Steps over arrays of `rows` rows at the given offsets of space 1: (sums, from, to).
 fn rows(rows: usize, list: &[(bool, usize, usize)]) -> Vec<Step> {
     let step = |&(sums, from, to): &(bool, usize, usize)| Step {
-        kernel: Box::new(Rows { rows, sums }),
+        kernel: Arc::new(Rows { rows, sums }),
         views: vec![view(1, from, rows * ROW), view(1, to, rows * ROW)],
         label: "rows".into(),
     };

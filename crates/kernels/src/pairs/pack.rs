@@ -269,6 +269,7 @@ impl WithPairs for Combine {
                 }
                 match self.element {
                     Element::F32 => simd.store_first(self.out.add(i), sum, n),
+                    Element::Bf16 if n == lanes => pairs.round(sum, self.out.cast::<u16>().add(i)),
                     Element::Bf16 => store_rounded(simd, sum, n, self.out.cast::<u16>().add(i)),
                 }
             }

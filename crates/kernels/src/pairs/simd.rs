@@ -33,6 +33,8 @@ pub(crate) unsafe trait Pairs: Copy {
     unsafe fn interleave(self, first: <Self::S as Simd>::F, second: <Self::S as Simd>::F, to: *mut u32);
     /// Writes `LANES` words to `to`: the lanes of `low` and then of `high`, rounded for [`Pairs::dot`].
     unsafe fn narrow(self, low: <Self::S as Simd>::F, high: <Self::S as Simd>::F, to: *mut u32);
+    /// Writes `LANES` elements to `to`: the lanes of `v` as [`round`] rounds them, denormals too.
+    unsafe fn round(self, v: <Self::S as Simd>::F, to: *mut u16);
 }
 
 /// Which instructions multiply pairs.
@@ -188,6 +190,17 @@ unsafe impl<S: Simd> Pairs for Wide<S> {
             }
         }
     }
+    #[inline(always)]
+    unsafe fn round(self, v: S::F, to: *mut u16) {
+        let mut lanes = [0.0f32; MAX_LANES];
+        // SAFETY: the array holds LANES words, and the caller promises as many elements at `to`.
+        unsafe {
+            self.0.store(lanes.as_mut_ptr(), v);
+            for (i, &lane) in lanes.iter().enumerate().take(S::LANES) {
+                to.add(i).write(round(lane));
+            }
+        }
+    }
 }
 
 /// `avx512_bf16`. Its conversions take denormals for 0, as its products do.
@@ -240,6 +253,20 @@ unsafe impl Pairs for Native {
         unsafe {
             let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
             _mm512_storeu_si512(to.cast(), halves);
+        }
+    }
+    #[inline(always)]
+    unsafe fn round(self, v: __m512, to: *mut u16) {
+        // SAFETY: the caller promises the CPU feature and LANES elements at `to`.
+        unsafe {
+            let bits = _mm512_castps_si512(v);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let nearest = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+            let whole = _mm512_mask_mov_epi32(nearest, nan, quiet);
+            let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(whole));
+            _mm256_storeu_si256(to.cast(), halves);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Rounding by its definition, and what tests of the mixed kernels share.
 
+use super::simd::{PairIsa, Pairs, WithPairs, run_pairs_on};
 use super::{pair, round, widen};
 use crate::guard::Guarded;
 use crate::isa::Isa;
 use crate::kernel::{Access, Element, Kernel, Operands};
 use crate::machine::{Lent, Machine, Space, SpaceId, Step, View};
 use crate::pool::Pool;
+use crate::simd::Simd;
 
 /// Values in [-1, 1) from a linear congruential generator (Knuth's MMIX constants).
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<f32> {
@@ -159,4 +161,35 @@ fn rounding_takes_the_nearest_and_the_even_of_two() {
     assert_eq!(widen(round(f32::INFINITY)), f32::INFINITY);
     assert!(widen(round(f32::from_bits(0x7f80_0001))).is_nan());
     assert!(widen(round(f32::from_bits(0xffff_ffff))).is_nan());
+}
+
+/// Rounds one vector of the instruction set.
+struct Rounded<'a>(&'a [f32], &'a mut [u16]);
+
+impl WithPairs for Rounded<'_> {
+    #[inline(always)]
+    unsafe fn call<P: Pairs>(self, pairs: P) {
+        let lanes = <P::S as Simd>::LANES;
+        for (from, to) in self.0.chunks_exact(lanes).zip(self.1.chunks_exact_mut(lanes)) {
+            // SAFETY: both have a vector's lanes.
+            unsafe { pairs.round(pairs.simd().load(from.as_ptr()), to.as_mut_ptr()) };
+        }
+    }
+}
+
+#[test]
+fn vectors_round_as_scalars_do() {
+    let special =
+        [0, 1, 0x7fff, 0x8000, 0x8001, 0x1_8000, 0x7f7f_7fff, 0x7f7f_8000, 0x7f80_0000, 0x7f80_0001];
+    let bits = special.into_iter().flat_map(|b| [b, b | 0x8000_0000]);
+    let noise = (0..4096u32).map(|i| i.wrapping_mul(0x9e37_79b9));
+    let mut values: Vec<f32> = bits.chain(noise).map(f32::from_bits).collect();
+    values.truncate(values.len() / 16 * 16);
+    let expected: Vec<u16> = values.iter().map(|&x| round(x)).collect();
+    for isa in PairIsa::available() {
+        let mut got = vec![0; values.len()];
+        // SAFETY: the instruction set is available, the slices are as long as each other.
+        unsafe { run_pairs_on(isa, Rounded(&values, &mut got)) };
+        assert_eq!(got, expected, "{isa:?}");
+    }
 }

@@ -187,6 +187,7 @@ impl<const MR: usize, const NV: usize> WithPairs for Sized<'_, MR, NV> {
                             let out = out.add(first);
                             simd.store_first(out, simd.add(simd.load_first(out, n), sum), n);
                         }
+                        Store::Round if n == lanes => pairs.round(sum, out.cast::<u16>().add(first)),
                         Store::Round => store_rounded(simd, sum, n, out.cast::<u16>().add(first)),
                     }
                 }

@@ -1,6 +1,7 @@
 //! What a pass is made of, and its check.
 
 use super::ops::{BinaryOp, CompareOp, Lane, ReduceOp, UnaryOp};
+use crate::kernel::Element;
 use std::fmt;
 
 /// Most instructions of one pass; longer chains are split by whoever builds them.
@@ -61,29 +62,36 @@ impl Instr {
     }
 }
 
-/// How an operand is laid over the domain: the word of element `i` is `offset + sum_d i_d stride_d`. Stride 0
-/// broadcasts, negative strides reverse.
+/// How an operand is laid over the domain: index `i` reads its element `offset + sum_d i_d stride_d`. Stride 0
+/// broadcasts, negative strides reverse. Elements stored as bf16 are widened to f32, which is exact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Load {
-    /// Word of the domain's first element.
+    /// The operand's element at the domain's first index.
     pub offset: usize,
-    /// One a dimension of the domain, in words.
+    /// One a dimension of the domain, in elements.
     pub strides: Vec<isize>,
     /// Length of the operand in words.
     pub words: usize,
+    /// How its elements are stored.
+    pub element: Element,
 }
 
 impl Load {
-    /// An operand that has the domain's own shape, row-major.
+    /// An f32 operand that has the domain's own shape, row-major.
     pub fn contiguous(dims: &[usize]) -> Load {
-        Load { offset: 0, strides: row_major(dims), words: dims.iter().product() }
+        Load::stored(dims, Element::F32)
     }
 
-    /// Whether it is what [`Load::contiguous`] would give, up to strides of dimensions of size 1.
+    /// An operand that has the domain's own shape, row-major, its elements stored as `element`.
+    pub fn stored(dims: &[usize], element: Element) -> Load {
+        Load { offset: 0, strides: row_major(dims), words: element.words(dims.iter().product()), element }
+    }
+
+    /// Whether it is what [`Load::stored`] would give, up to strides of dimensions of size 1.
     pub fn is_contiguous(&self, dims: &[usize]) -> bool {
         let wanted = row_major(dims);
         self.offset == 0
-            && self.words == dims.iter().product()
+            && self.words == self.element.words(dims.iter().product())
             && (0..dims.len()).all(|d| dims[d] == 1 || self.strides[d] == wanted[d])
     }
 
@@ -98,11 +106,15 @@ impl Load {
             low += reach.min(0);
             high += reach.max(0);
         }
-        low >= 0 && high < self.words as i128
+        let elements = match self.element {
+            Element::F32 => self.words as i128,
+            Element::Bf16 => 2 * self.words as i128,
+        };
+        low >= 0 && high < elements
     }
 }
 
-/// Row-major strides of `dims`, in words.
+/// Row-major strides of `dims`, in elements.
 pub fn row_major(dims: &[usize]) -> Vec<isize> {
     let mut strides = vec![1; dims.len()];
     for d in (1..dims.len()).rev() {
@@ -117,8 +129,18 @@ pub struct Store {
     /// What is written.
     pub value: usize,
     /// A load, contiguous in the domain, whose memory the output may take over. The operand bound to that load
-    /// must then be bound to no other load.
+    /// must then be bound to no other load. Both must store their elements alike.
     pub alias: Option<usize>,
+    /// How its elements are stored: as bf16, values are read as f32 and rounded to nearest, ties to even, and the
+    /// half that an odd number of elements leaves over is 0.
+    pub element: Element,
+}
+
+impl Store {
+    /// An f32 output with memory of its own.
+    pub fn new(value: usize) -> Store {
+        Store { value, alias: None, element: Element::F32 }
+    }
 }
 
 /// An output that combines values over the dimensions that are not kept.
@@ -167,12 +189,18 @@ pub enum PassError {
         /// The load.
         load: usize,
     },
-    /// A store may take over a load that is not contiguous in the domain, or that another store took.
+    /// A store may take over a load that is not contiguous in the domain, that stores its elements otherwise, or that
+    /// another store took.
     Alias {
         /// The store.
         store: usize,
         /// The load.
         load: usize,
+    },
+    /// A store of a pass over segments is not f32.
+    NotF32 {
+        /// The store.
+        store: usize,
     },
 }
 
@@ -192,9 +220,13 @@ impl fmt::Display for PassError {
                 write!(f, "pass: {what}: the domain has {expected} dimensions, the list {got}")
             }
             PassError::Outside { load } => write!(f, "pass: load {load} reaches outside its operand"),
+            PassError::NotF32 { store } => {
+                write!(f, "pass: store {store} of a pass over segments must be f32")
+            }
             PassError::Alias { store, load } => write!(
                 f,
-                "pass: store {store} cannot take over load {load}: it is not contiguous in the domain, or taken"
+                "pass: store {store} cannot take over load {load}: it is not contiguous in the domain, stored otherwise, \
+                 or taken"
             ),
         }
     }

@@ -18,7 +18,7 @@ use super::plan::{BLOCK, Domain, UNIFORM, View};
 use super::tape::{Feed, Frame, Tape, put};
 use crate::fused::Sink;
 use crate::isa::Isa;
-use crate::kernel::{OperandSpec, Operands};
+use crate::kernel::{Element, OperandSpec, Operands};
 use crate::simd::{Simd, WithSimd, prefetch, run_math_on, run_on};
 use std::cell::RefCell;
 
@@ -116,9 +116,11 @@ impl Epilogue {
     pub fn new(mut spec: PassSpec, result: usize, in_place: bool) -> Result<Option<Epilogue>, PassError> {
         spec.check()?;
         let words = spec.dims.iter().product::<usize>();
+        let halves = spec.loads.iter().map(|l| l.element).chain(spec.stores.iter().map(|s| s.element));
+        let halves = halves.into_iter().any(|element| element == Element::Bf16);
         let placed = spec.code.iter().any(|i| matches!(*i, Instr::Iota(d) if spec.dims[d] != 1));
         let taken = spec.stores.iter().any(|s| s.alias.is_some());
-        if words == 0 || placed || taken {
+        if words == 0 || placed || taken || halves {
             return Ok(None);
         }
         let mut lies = Vec::with_capacity(spec.loads.len());
@@ -161,7 +163,7 @@ impl Epilogue {
                     let uniform = lies[i] == Lie::Uniform;
                     let inner = isize::from(!uniform);
                     let view = View { offset: spec.loads[i].offset, outer: vec![], inner };
-                    Some((view, if uniform { Feed::Uniform } else { Feed::Rows }))
+                    Some((view, if uniform { Feed::Uniform } else { Feed::Rows }, Element::F32))
                 }
                 Instr::Iota(_)
                 | Instr::Const(_)

@@ -4,11 +4,12 @@ use super::blocks::Source;
 use super::code::{Instr, Load, PassError, Reduce, Store, check_code};
 use super::combine::Parts;
 use super::fold::{CELL, Cell, Columns, ROWS, Row};
+use super::halves::element_at;
 use super::plan::{Block, Cut, Domain, UNIFORM, View, blocks};
 use super::tape::{Feed, Frame, Tape, put};
 use crate::bands::bands;
 use crate::isa::Isa;
-use crate::kernel::{Access, Kernel, OperandSpec, Operands};
+use crate::kernel::{Access, Element, Kernel, OperandSpec, Operands};
 use crate::simd::run_math_on;
 use std::ops::Range;
 
@@ -78,7 +79,10 @@ impl Pass {
     pub fn new(mut spec: PassSpec) -> Result<Pass, PassError> {
         spec.check()?;
         for (j, store) in spec.stores.iter().enumerate() {
-            if let Some(load) = store.alias.filter(|&load| !spec.loads[load].is_contiguous(&spec.dims)) {
+            let matches = |load: usize| {
+                spec.loads[load].is_contiguous(&spec.dims) && spec.loads[load].element == store.element
+            };
+            if let Some(load) = store.alias.filter(|&load| !matches(load)) {
                 return Err(PassError::Alias { store: j, load });
             }
         }
@@ -93,17 +97,23 @@ impl Pass {
             }
         }
         let reduces = !spec.reduces.is_empty();
-        let (domain, views, cut) = banded(&spec, &mut pinned).unwrap_or_else(|| {
+        let (domain, views, mut cut) = banded(&spec, &mut pinned).unwrap_or_else(|| {
             let (domain, views) = Domain::new(&spec.dims, &spec.loads, &spec.keep, &pinned);
             let cut = Cut::new(&domain, reduces);
             (domain, views, cut)
         });
         let layout = views[spec.loads.len()].clone();
+        if spec.stores.iter().any(|s| s.element == Element::Bf16) {
+            cut = cut.at_whole_words(&domain, domain.is_flat(&layout));
+        }
         let direct_store = !cut.many_rows || domain.is_flat(&layout);
         let view_of = |instr: Instr| {
-            let view = match instr {
-                Instr::Load(i) => &views[i],
-                Instr::Iota(d) => &views[spec.loads.len() + 1 + pinned.iter().position(|&p| p == d)?],
+            let (view, element) = match instr {
+                Instr::Load(i) => (&views[i], spec.loads[i].element),
+                Instr::Iota(d) => {
+                    let index = pinned.iter().position(|&p| p == d)?;
+                    (&views[spec.loads.len() + 1 + index], Element::F32)
+                }
                 Instr::Const(_)
                 | Instr::Unary(..)
                 | Instr::Binary(..)
@@ -111,8 +121,9 @@ impl Pass {
                 | Instr::Compare(..)
                 | Instr::Select(..) => return None,
             };
-            let feed = Feed::of(&domain, view, cut.many_rows, matches!(instr, Instr::Iota(_)));
-            Some((view.clone(), feed))
+            let made = matches!(instr, Instr::Iota(_)) || element != Element::F32;
+            let feed = Feed::of(&domain, view, cut.many_rows, made);
+            Some((view.clone(), feed, element))
         };
         let tape = Tape::new(&spec.code, &spec.stores, &spec.reduces, view_of, direct_store);
         let parts = Parts::of(&domain, &cut);
@@ -167,7 +178,9 @@ impl Pass {
             let next =
                 if self.fetch_ahead { following.next().map(|next| (next, place(next) - at)) } else { None };
             // SAFETY: the block's words of an output, if outputs are direct.
-            let target = |j: usize| unsafe { operands.ptr(self.spec.loads.len() + j).offset(at) };
+            let target = |j: usize| unsafe {
+                element_at(self.spec.stores[j].element, operands.ptr(self.spec.loads.len() + j), at)
+            };
             // SAFETY: blocks of different tasks are disjoint.
             unsafe {
                 frame.run(block, next, base, target);
@@ -177,6 +190,9 @@ impl Pass {
                     } else {
                         let out = operands.ptr(self.spec.loads.len() + j);
                         frame.store_rows(j, &self.layout, out, block);
+                    }
+                    if self.domain.ends_with(block) {
+                        self.finish(j, operands);
                     }
                 }
             }
@@ -194,6 +210,19 @@ impl Pass {
                 let cells = cells.add(j * cells_of_one);
                 self.parts.give(&task, cells, reduce.lane, out, self.workspace(operands, j));
             }
+        }
+    }
+
+    /// Clears the half of a word that an odd number of bf16 elements of store `j` leaves over.
+    ///
+    /// # Safety
+    /// Called by the task that owns the last element.
+    unsafe fn finish(&self, j: usize, operands: &Operands<'_>) {
+        let elements: usize = self.spec.dims.iter().product();
+        if self.spec.stores[j].element == Element::Bf16 && !elements.is_multiple_of(2) {
+            let out = operands.ptr(self.spec.loads.len() + j).cast::<u16>();
+            // SAFETY: the second half of the operand's last word, which the task owns with the first.
+            unsafe { out.add(elements).write(0) };
         }
     }
 
@@ -215,7 +244,8 @@ impl Pass {
 /// The domain of a batch of rows, with the batch as a dimension of its own, cut into bands; leaves `pinned` as it was
 /// where there is none.
 fn banded(spec: &PassSpec, pinned: &mut Vec<usize>) -> Option<(Domain, Vec<View>, Cut)> {
-    let rows = *spec.dims.first()?;
+    let mut elements = spec.loads.iter().map(|l| l.element).chain(spec.stores.iter().map(|s| s.element));
+    let rows = *spec.dims.first().filter(|_| elements.all(|e| e == Element::F32))?;
     bands(rows, spec.dims.iter().product())?;
     let before = pinned.len();
     if !pinned.contains(&0) {
@@ -265,7 +295,8 @@ pub(super) unsafe fn fold_block(
 }
 
 // SAFETY: loads are only read, at offsets that `new` checks against their lengths. The cut gives each task rows of its
-// own, and with them its words of each store and cells of each reduction; an alias is granted only where a task reads a
+// own, and with them its words (those of bf16 stores whole: `Cut::at_whole_words`) of each store and cells of each
+// reduction; an alias is granted only where a task reads a
 // word of the load before it writes the same word.
 unsafe impl Kernel for Pass {
     fn name(&self) -> &'static str {
@@ -281,7 +312,8 @@ unsafe impl Kernel for Pass {
     fn operands(&self) -> Vec<OperandSpec> {
         let words = self.spec.dims.iter().product();
         let mut list: Vec<OperandSpec> = self.spec.loads.iter().map(|l| OperandSpec::read(l.words)).collect();
-        for may_alias in &self.tape.aliases {
+        for (store, may_alias) in self.spec.stores.iter().zip(&self.tape.aliases) {
+            let words = store.element.words(words);
             list.push(OperandSpec { words, access: Access::Write, may_alias: *may_alias });
         }
         let kept = self.spec.dims.iter().zip(&self.spec.keep).filter(|(_, keep)| **keep);
@@ -321,6 +353,13 @@ unsafe impl Kernel for Pass {
                 Some(o) if o == j => Some(self.parts.combined(index)),
                 Some(o) => (o < self.spec.reduces.len()).then_some(0..0),
             };
+        }
+        let pairs = |element: Option<Element>| element == Some(Element::Bf16);
+        if pairs(self.spec.loads.get(operand).map(|l| l.element))
+            || (stores..reduces).contains(&operand) && pairs(Some(self.spec.stores[operand - stores].element))
+        {
+            // Two elements a word: neighbouring tasks may share one.
+            return None;
         }
         let task = self.cut.task(&self.domain, task);
         let of = |view: &View| self.domain.reach(view, task.rows.clone(), task.columns.clone());

@@ -14,6 +14,7 @@ mod combine;
 mod deviations;
 pub(crate) mod epilogue;
 mod fold;
+mod halves;
 mod kernel;
 mod multi;
 pub mod ops;
@@ -23,6 +24,8 @@ pub(crate) mod special;
 mod tape;
 mod variance;
 
+#[cfg(test)]
+mod halves_tests;
 #[cfg(test)]
 pub(crate) mod harness;
 #[cfg(test)]

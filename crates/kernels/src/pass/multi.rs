@@ -6,7 +6,7 @@ use super::fold::{CELL, Cell, Row};
 use super::plan::{BLOCK, Block, Domain, UNIFORM, View};
 use super::tape::{Feed, Frame, Tape};
 use crate::isa::Isa;
-use crate::kernel::{Access, Kernel, OperandSpec, Operands};
+use crate::kernel::{Access, Element, Kernel, OperandSpec, Operands};
 use crate::simd::run_math_on;
 
 /// Most words that one task aims at.
@@ -62,6 +62,9 @@ impl MultiPass {
     pub fn new(spec: MultiPassSpec) -> Result<MultiPass, PassError> {
         check_code(&spec.code, spec.loads + spec.scalars, 0, &spec.stores, &spec.reduces)?;
         for (store, s) in spec.stores.iter().enumerate() {
+            if s.element != Element::F32 {
+                return Err(PassError::NotF32 { store });
+            }
             if let Some(load) = s.alias.filter(|&load| load >= spec.loads) {
                 return Err(PassError::Alias { store, load });
             }
@@ -71,8 +74,8 @@ impl MultiPass {
         let flat = views[0].clone();
         let scalar = View { offset: 0, outer: vec![], inner: 0 };
         let view_of = |instr: Instr| match instr {
-            Instr::Load(i) if i < spec.loads => Some((flat.clone(), Feed::Direct)),
-            Instr::Load(_) => Some((scalar.clone(), Feed::Uniform)),
+            Instr::Load(i) if i < spec.loads => Some((flat.clone(), Feed::Direct, Element::F32)),
+            Instr::Load(_) => Some((scalar.clone(), Feed::Uniform, Element::F32)),
             Instr::Const(_)
             | Instr::Iota(_)
             | Instr::Unary(..)

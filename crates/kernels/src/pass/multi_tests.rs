@@ -39,9 +39,9 @@ fn adam(segments: Vec<usize>) -> MultiPassSpec {
         scalars: 1,
         code,
         stores: vec![
-            Store { value: 19, alias: Some(0) },
-            Store { value: 10, alias: Some(1) },
-            Store { value: 14, alias: Some(2) },
+            Store { alias: Some(0), ..Store::new(19) },
+            Store { alias: Some(1), ..Store::new(10) },
+            Store { alias: Some(2), ..Store::new(14) },
         ],
         reduces: vec![
             Reduce { value: 11, op: ReduceOp::Sum, lane: Lane::F32 },

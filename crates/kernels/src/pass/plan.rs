@@ -98,7 +98,12 @@ impl Domain {
         self.groups * self.body
     }
 
-    /// Word of the first element of row `row` in a view.
+    /// Whether a block holds the last element of the domain.
+    pub fn ends_with(&self, block: Block) -> bool {
+        block.row + block.rows == self.rows() && block.column + block.words == self.inner
+    }
+
+    /// Index of the first element of row `row` in a view.
     pub fn row_start(&self, view: &View, mut row: usize) -> isize {
         let mut at = view.offset as isize;
         for d in (0..self.outer.len()).rev() {
@@ -214,6 +219,32 @@ impl Cut {
         } else {
             None
         }
+    }
+
+    /// The cut for outputs of two elements a word: every task begins at an even element of the domain's own layout, in
+    /// which rows follow each other without a gap if it is `flat`.
+    ///
+    /// Chunks of columns and rows of even length begin there by themselves. Rows of odd length are cut in pairs, and not
+    /// at all where a task's rows would lie apart.
+    pub fn at_whole_words(mut self, domain: &Domain, flat: bool) -> Cut {
+        if domain.inner.is_multiple_of(2) || domain.rows() <= 1 {
+            return self;
+        }
+        (self.columns, self.column_chunks) = (domain.inner, 1);
+        self.many_rows = domain.inner <= BLOCK / 2;
+        if !flat {
+            (self.groups, self.rows, self.slices) = (domain.groups, domain.body, 1);
+        } else if domain.groups == 1 || domain.body.is_multiple_of(2) {
+            if self.slices > 1 {
+                self.rows = self.rows.next_multiple_of(2);
+                self.slices = domain.body.div_ceil(self.rows);
+            }
+        } else {
+            // An odd number of rows a group: two groups together begin and end at whole words.
+            self.groups = self.groups.next_multiple_of(2).min(domain.groups);
+            (self.rows, self.slices) = (domain.body, 1);
+        }
+        self
     }
 
     pub fn tasks(&self, domain: &Domain) -> usize {

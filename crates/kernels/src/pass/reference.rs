@@ -2,7 +2,8 @@
 
 use super::code::Instr;
 use super::kernel::PassSpec;
-use super::ops::{Lane, ReduceOp};
+use super::ops::{Lane, ReduceOp, UnaryOp};
+use crate::kernel::Element;
 
 /// The value of every instruction for one element, given its index and what loads give there.
 pub(super) fn eval(code: &[Instr], index: &[usize], load: impl Fn(usize) -> u32) -> Vec<u32> {
@@ -70,7 +71,11 @@ pub fn run(spec: &PassSpec, inputs: &[Vec<u32>]) -> Vec<Vec<u32>> {
         let values = eval(&spec.code, &index, |i| {
             let load = &spec.loads[i];
             let steps: isize = index.iter().zip(&load.strides).map(|(&i, &s)| i as isize * s).sum();
-            inputs[i][(load.offset as isize + steps) as usize]
+            let at = (load.offset as isize + steps) as usize;
+            match load.element {
+                Element::F32 => inputs[i][at],
+                Element::Bf16 => inputs[i][at / 2] >> (at % 2 * 16) << 16,
+            }
         });
         for (out, store) in stores.iter_mut().zip(&spec.stores) {
             out.push(values[store.value]);
@@ -79,6 +84,13 @@ pub fn run(spec: &PassSpec, inputs: &[Vec<u32>]) -> Vec<Vec<u32>> {
             let at =
                 (0..spec.dims.len()).filter(|&d| spec.keep[d]).fold(0, |at, d| at * spec.dims[d] + index[d]);
             out[at].push(values[reduce.value]);
+        }
+    }
+    for (out, store) in stores.iter_mut().zip(&spec.stores) {
+        if store.element == Element::Bf16 {
+            let half = |value: u32| UnaryOp::RoundBf16.eval(value) >> 16;
+            let pair = |two: &[u32]| half(two[0]) | two.get(1).map_or(0, |&value| half(value)) << 16;
+            *out = out.chunks(2).map(pair).collect();
         }
     }
     for (out, spec) in reduced.into_iter().zip(&spec.reduces) {

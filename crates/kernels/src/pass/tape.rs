@@ -2,8 +2,11 @@
 
 use super::blocks::{Binary, Compare, MulAdd, Select, Source, Unary};
 use super::code::{Instr, MAX_CODE, Reduce, Store};
+use super::halves;
 use super::plan::{BLOCK, Block, Domain, UNIFORM, View};
 use crate::isa::Isa;
+use crate::kernel::Element;
+use crate::pairs;
 use crate::simd::run_math_on;
 
 /// How the block of an input (a load, or the index along a dimension) is provided.
@@ -22,8 +25,8 @@ pub(super) enum Feed {
 }
 
 impl Feed {
-    /// How `view` is fed in blocks of one row or of many.
-    pub fn of(domain: &Domain, view: &View, many_rows: bool, index: bool) -> Feed {
+    /// How `view` is fed in blocks of one row or of many; `made` if its f32 words lie nowhere in memory.
+    pub fn of(domain: &Domain, view: &View, many_rows: bool, made: bool) -> Feed {
         let every_row_alike =
             view.outer.iter().zip(&domain.outer).all(|(&stride, &size)| stride == 0 || size == 1);
         let constant = view.inner == 0 || domain.inner == 1;
@@ -33,7 +36,7 @@ impl Feed {
             Feed::Periodic
         } else if !many_rows && constant {
             Feed::RowUniform
-        } else if !index && view.inner == 1 && (!many_rows || domain.is_flat(view)) {
+        } else if !made && view.inner == 1 && (!many_rows || domain.is_flat(view)) {
             Feed::Direct
         } else {
             Feed::Rows
@@ -65,6 +68,8 @@ pub(super) struct Input {
     pub load: Option<usize>,
     pub view: View,
     pub feed: Feed,
+    /// How the operand's elements are stored.
+    pub element: Element,
     /// Its words in the scratch, if it is not direct.
     pub scratch: usize,
 }
@@ -79,6 +84,7 @@ pub(super) struct Tape {
     /// Which load each store may take over: what was asked, less what the code does not allow.
     pub aliases: Vec<Option<usize>>,
     store_values: Vec<usize>,
+    store_elements: Vec<Element>,
     /// Words of scratch.
     pub scratch: usize,
     /// Instructions that run over every block.
@@ -86,14 +92,14 @@ pub(super) struct Tape {
 }
 
 impl Tape {
-    /// Places every value. `view_of` gives the view and feed of a load or an index instruction (none for the
+    /// Places every value. `view_of` gives the view, feed and storage of a load or an index instruction (none for the
     /// index along a dimension of size 1); `direct_store` says whether blocks of outputs lie in the operand as
     /// in the block.
     pub fn new(
         code: &[Instr],
         stores: &[Store],
         reduces: &[Reduce],
-        view_of: impl Fn(Instr) -> Option<(View, Feed)>,
+        view_of: impl Fn(Instr) -> Option<(View, Feed, Element)>,
         direct_store: bool,
     ) -> Tape {
         let end = code.len();
@@ -131,6 +137,7 @@ impl Tape {
             inputs: Vec::new(),
             aliases,
             store_values: stores.iter().map(|s| s.value).collect(),
+            store_elements: stores.iter().map(|s| s.element).collect(),
             scratch: 0,
             steps: 0,
         };
@@ -141,7 +148,7 @@ impl Tape {
                 continue;
             }
             let instr = code[k];
-            if let Some((view, feed)) = view_of(instr) {
+            if let Some((view, feed, element)) = view_of(instr) {
                 tape.uniform[k] = feed.is_uniform();
                 tape.place[k] = Place::Input(tape.inputs.len());
                 let scratch = match feed {
@@ -150,7 +157,7 @@ impl Tape {
                     Feed::Periodic | Feed::Rows => tape.take(BLOCK),
                 };
                 let load = if let Instr::Load(i) = instr { Some(i) } else { None };
-                tape.inputs.push(Input { value: k, load, view, feed, scratch });
+                tape.inputs.push(Input { value: k, load, view, feed, element, scratch });
                 continue;
             }
             tape.uniform[k] = instr.uses().all(|v| tape.uniform[v]);
@@ -166,7 +173,8 @@ impl Tape {
                 }
             }
             let output = (0..stores.len())
-                .find(|&j| stores[j].value == k && tape.aliases[j].is_none_or(|load| load_last(load) <= k));
+                .filter(|&j| stores[j].value == k && stores[j].element == Element::F32)
+                .find(|&j| tape.aliases[j].is_none_or(|load| load_last(load) <= k));
             tape.steps += usize::from(!tape.uniform[k]);
             tape.place[k] = match output {
                 _ if tape.uniform[k] => Place::Scratch(tape.take(UNIFORM)),
@@ -201,30 +209,41 @@ const LINE: usize = 16;
 /// The memory behind the present block, fetched while that goes through the code. Hardware does not do it: its
 /// prefetchers stop at the ends of pages, which are as long as a block, and memory would wait for the arithmetic.
 struct Ahead {
-    streams: [*const f32; STREAMS],
+    /// Where each begins, and how its elements are stored.
+    streams: [(*const f32, Element); STREAMS],
     count: usize,
     /// Lines fetched so far, in the order of streams.
     done: usize,
 }
 
 impl Ahead {
-    fn push(&mut self, at: *const f32) {
+    fn push(&mut self, at: *const f32, element: Element) {
         if self.count < STREAMS {
-            self.streams[self.count] = at;
+            self.streams[self.count] = (at, element);
             self.count += 1;
         }
     }
 
-    /// Fetches up to the `share`-th of `shares` parts of all lines of blocks of `n` words.
+    /// Fetches up to the `share`-th of `shares` parts of all lines of blocks of `n` elements.
     fn fetch(&mut self, n: usize, share: usize, shares: usize) {
-        let lines = n.div_ceil(LINE);
-        let end = lines * self.count * share / shares.max(1);
-        while self.done < end {
-            let at = self.streams[self.done / lines].wrapping_add(self.done % lines * LINE);
-            crate::simd::prefetch(at);
-            self.done += 1;
+        let streams = &self.streams[..self.count];
+        let all: usize = streams.iter().map(|s| lines(s.1, n)).sum();
+        let end = all * share / shares.max(1);
+        let mut first = 0;
+        for &(start, element) in streams {
+            let lines = lines(element, n);
+            while self.done < end.min(first + lines) {
+                crate::simd::prefetch(start.wrapping_add((self.done - first) * LINE));
+                self.done += 1;
+            }
+            first += lines;
         }
     }
+}
+
+/// Cache lines that `n` elements take.
+fn lines(element: Element, n: usize) -> usize {
+    element.words(n).div_ceil(LINE)
 }
 
 impl<'a> Frame<'a> {
@@ -267,11 +286,11 @@ impl<'a> Frame<'a> {
                     splat(ptr, first(domain, input, input.load.map(&base), whole), UNIFORM)
                 },
                 // SAFETY: a block of many rows has at most `BLOCK` words.
-                Feed::Periodic => unsafe { fill(domain, input, input.load.map(&base), whole, ptr) },
+                Feed::Periodic => unsafe { fill(isa, domain, input, input.load.map(&base), whole, ptr) },
                 Feed::Direct | Feed::RowUniform | Feed::Rows => {}
             }
         }
-        let ahead = Ahead { streams: [std::ptr::null(); STREAMS], count: 0, done: 0 };
+        let ahead = Ahead { streams: [(std::ptr::null(), Element::F32); STREAMS], count: 0, done: 0 };
         Frame { tape, domain, isa, scratch, values, ahead }
     }
 
@@ -302,17 +321,26 @@ impl<'a> Frame<'a> {
                         self.values[input.value].ptr = from.map_or(std::ptr::null(), |p| p.offset(at));
                         if let (Some((next, _)), Some(from)) = (next, from) {
                             let at = self.domain.row_start(&input.view, next.row) + next.column as isize;
-                            self.ahead.push(from.wrapping_offset(at));
+                            self.ahead.push(from.wrapping_offset(at), Element::F32);
                         }
                     }
                     Feed::RowUniform => splat(ptr, first(self.domain, input, from, block), UNIFORM),
-                    Feed::Rows => fill(self.domain, input, from, block, ptr),
+                    Feed::Rows => {
+                        fill(self.isa, self.domain, input, from, block, ptr);
+                        // Rows of f32 are those that do not follow each other in memory.
+                        if let (Some((next, _)), Some(from), Element::Bf16) = (next, from, input.element) {
+                            let at = self.domain.row_start(&input.view, next.row) + next.column as isize;
+                            let from = halves::element_beyond(Element::Bf16, from.cast_mut(), at);
+                            self.ahead.push(from, Element::Bf16);
+                        }
+                    }
                 }
             }
         }
         if let Some((_, distance)) = next {
             for j in (0..self.tape.aliases.len()).filter(|&j| self.tape.aliases[j].is_none()) {
-                self.ahead.push(target(j).wrapping_offset(distance));
+                let element = self.tape.store_elements[j];
+                self.ahead.push(halves::element_beyond(element, target(j), distance), element);
             }
         }
         // SAFETY: inputs are provided; the rest is forwarded from the caller.
@@ -392,8 +420,21 @@ impl<'a> Frame<'a> {
         if self.tape.place[value] == Place::Output(j) {
             return;
         }
-        // SAFETY: the caller's promise; source and target may be the same memory.
-        unsafe { put(self.values[value], dst, n) };
+        // SAFETY: the caller's promise; source and target of f32 may be the same memory, values that become bf16 lie in
+        // the scratch or in another operand.
+        unsafe { self.write(j, self.values[value], dst, n) };
+    }
+
+    /// Writes `n` values as store `j` has its elements.
+    #[inline]
+    unsafe fn write(&self, j: usize, from: Source, dst: *mut f32, n: usize) {
+        // SAFETY: the caller promises n elements on either side, one value if the step is 0.
+        unsafe {
+            match self.tape.store_elements[j] {
+                Element::F32 => put(from, dst, n),
+                Element::Bf16 => halves::narrow(self.isa, from, dst.cast(), n),
+            }
+        }
     }
 
     /// After [`Frame::run`]: copies the value of store `j` row by row to where `view` has the block.
@@ -407,7 +448,7 @@ impl<'a> Frame<'a> {
             // SAFETY: the block lies in the domain, so its rows lie in the output.
             unsafe {
                 let row = Source { ptr: from.ptr.add(r * block.words * from.step), step: from.step };
-                put(row, out.offset(at), block.words);
+                self.write(j, row, halves::element_at(self.tape.store_elements[j], out, at), block.words);
             }
         }
     }
@@ -435,12 +476,27 @@ pub(super) unsafe fn splat(dst: *mut f32, word: f32, n: usize) {
 unsafe fn first(domain: &Domain, input: &Input, from: Option<*const f32>, block: Block) -> f32 {
     let at = domain.row_start(&input.view, block.row) + block.column as isize * input.view.inner;
     // SAFETY: the element lies in the domain.
-    unsafe { from.map_or(f32::from_bits(at as u32), |p| *p.offset(at)) }
+    unsafe { from.map_or(f32::from_bits(at as u32), |p| halves::read(input.element, p, at)) }
 }
 
 /// Lays out a block of an input row by row.
-unsafe fn fill(domain: &Domain, input: &Input, from: Option<*const f32>, block: Block, dst: *mut f32) {
+unsafe fn fill(
+    isa: Isa,
+    domain: &Domain,
+    input: &Input,
+    from: Option<*const f32>,
+    block: Block,
+    dst: *mut f32,
+) {
     let view = &input.view;
+    if let (Some(p), Element::Bf16) = (from, input.element)
+        && (block.rows == 1 && view.inner == 1 || domain.inner == block.words && domain.is_flat(view))
+    {
+        let at = domain.row_start(view, block.row) + block.column as isize;
+        // SAFETY: the block lies in the domain, and its elements follow each other in the operand.
+        unsafe { halves::widen(isa, p.cast::<u16>().offset(at), dst, block.len()) };
+        return;
+    }
     let (last_size, last_stride) = match (domain.outer.last(), view.outer.last()) {
         (Some(&size), Some(&stride)) => (size, stride),
         _ => (1, 0),
@@ -454,9 +510,34 @@ unsafe fn fill(domain: &Domain, input: &Input, from: Option<*const f32>, block: 
         for r in 0..run {
             let at = start + r as isize * last_stride;
             // SAFETY: the rows lie in the domain; dst has the block's words.
-            unsafe { fill_row(dst.add((row + r) * block.words), from, at, view.inner, block.words) };
+            unsafe {
+                let dst = dst.add((row + r) * block.words);
+                match (from, input.element) {
+                    (Some(p), Element::Bf16) => {
+                        widen_row(isa, dst, p.cast(), at, view.inner, block.words);
+                    }
+                    _ => fill_row(dst, from, at, view.inner, block.words),
+                }
+            }
         }
         row += run;
+    }
+}
+
+/// As [`fill_row`], from bf16.
+#[inline]
+unsafe fn widen_row(isa: Isa, dst: *mut f32, from: *const u16, at: isize, stride: isize, n: usize) {
+    // SAFETY: the caller promises n words at dst, and elements inside the operand.
+    unsafe {
+        match stride {
+            0 => splat(dst, pairs::widen(*from.offset(at)), n),
+            1 => halves::widen(isa, from.offset(at), dst, n),
+            _ => {
+                for i in 0..n {
+                    *dst.add(i) = pairs::widen(*from.offset(at + i as isize * stride));
+                }
+            }
+        }
     }
 }
 

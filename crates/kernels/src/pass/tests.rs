@@ -1,10 +1,11 @@
 use super::harness::{Noise, outputs};
 use super::*;
 use crate::isa::Isa;
+use crate::kernel::Element;
 use crate::kernel::Kernel;
 use crate::kernel::Operands;
 
-fn pass(spec: PassSpec) -> Pass {
+pub(super) fn pass(spec: PassSpec) -> Pass {
     Pass::new(spec).expect("a valid pass")
 }
 
@@ -17,7 +18,7 @@ fn single(words: usize, operands: usize, instr: Instr) -> Pass {
         loads: vec![Load::contiguous(&dims); operands],
         dims,
         code,
-        stores: vec![Store { value: operands, alias: Some(0) }],
+        stores: vec![Store { alias: Some(0), ..Store::new(operands) }],
         reduces: vec![],
         keep: vec![],
     })
@@ -188,10 +189,10 @@ fn random_load(dims: &[usize], noise: &mut Noise) -> Load {
             }
         }
     }
-    Load { offset, strides, words }
+    Load { offset, strides, words, element: Element::F32 }
 }
 
-fn random_spec(noise: &mut Noise, reduces: bool) -> PassSpec {
+pub(super) fn random_spec(noise: &mut Noise, reduces: bool) -> PassSpec {
     let rank = noise.below(5);
     let sizes = [1, 2, 3, 5, 16, 17, 40, 70];
     let mut dims: Vec<usize> = (0..rank).map(|_| sizes[noise.below(sizes.len())]).collect();
@@ -226,7 +227,7 @@ fn random_spec(noise: &mut Noise, reduces: bool) -> PassSpec {
         let alias = noise.below(loads.len());
         let free = !stores.iter().any(|s: &Store| s.alias == Some(alias));
         let alias = Some(alias).filter(|&l| free && loads[l].is_contiguous(&dims));
-        stores.push(Store { value: noise.below(code.len()), alias });
+        stores.push(Store { alias, ..Store::new(noise.below(code.len())) });
     }
     let list = (0..if reduces { 1 + noise.below(2) } else { 0 }).map(|_| Reduce {
         value: noise.below(code.len()),
@@ -349,7 +350,7 @@ fn mistakes_are_named() {
     assert!(matches!(with(&|s| s.keep.clear()), PassError::Rank { .. }));
     let transposed = |s: &mut PassSpec| {
         s.loads[0].strides = vec![1, 4];
-        s.stores.push(Store { value: 0, alias: Some(0) });
+        s.stores.push(Store { alias: Some(0), ..Store::new(0) });
     };
     assert_eq!(with(&transposed), PassError::Alias { store: 0, load: 0 });
 }
@@ -361,7 +362,7 @@ fn swapped_stores_do_not_take_over_each_others_loads() {
         loads: vec![Load::contiguous(&dims); 2],
         dims,
         code: vec![Instr::Load(0), Instr::Load(1)],
-        stores: vec![Store { value: 1, alias: Some(0) }, Store { value: 0, alias: Some(1) }],
+        stores: vec![Store { alias: Some(0), ..Store::new(1) }, Store { alias: Some(1), ..Store::new(0) }],
         reduces: vec![],
         keep: vec![],
     });

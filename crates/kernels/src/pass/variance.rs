@@ -5,11 +5,12 @@ use super::code::{Load, PassError};
 use super::combine::Parts;
 use super::deviations::{ColumnDeviations, RowDeviations};
 use super::fold::{CELL, Cell, ROWS};
+use super::halves;
 use super::kernel::fold_block;
 use super::ops::{Lane, ReduceOp};
 use super::plan::{BLOCK, Block, Cut, Domain, Task, View, blocks};
 use crate::isa::Isa;
-use crate::kernel::{Kernel, OperandSpec, Operands};
+use crate::kernel::{Element, Kernel, OperandSpec, Operands};
 use crate::simd::run_on;
 
 /// Output words of one combining task.
@@ -26,6 +27,7 @@ const OUTPUTS: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Variance {
     words: usize,
+    element: Element,
     kept: usize,
     domain: Domain,
     cut: Cut,
@@ -61,11 +63,20 @@ impl Moments {
 const STORED: usize = 2;
 
 impl Variance {
-    /// Plans a variance of a row-major input.
+    /// Plans a variance of a row-major f32 input.
     ///
     /// # Errors
     /// [`PassError::Rank`] if `keep` and `dims` differ in length.
     pub fn new(dims: &[usize], keep: &[bool]) -> Result<Variance, PassError> {
+        Variance::stored(dims, keep, Element::F32)
+    }
+
+    /// Plans a variance of a row-major input whose elements are stored as `element`; those of bf16 are widened as they
+    /// are read, so that the result errs as that of their f32 values.
+    ///
+    /// # Errors
+    /// As [`Variance::new`].
+    pub fn stored(dims: &[usize], keep: &[bool], element: Element) -> Result<Variance, PassError> {
         if keep.len() != dims.len() {
             return Err(PassError::Rank { what: "keep".into(), expected: dims.len(), got: keep.len() });
         }
@@ -73,7 +84,15 @@ impl Variance {
         let cut = Cut::new(&domain, true);
         let parts = Parts::of(&domain, &cut);
         let kept = dims.iter().zip(keep).filter(|(_, keep)| **keep).map(|(&d, _)| d).product();
-        Ok(Variance { words: dims.iter().product(), kept, domain, cut, view: views[0].clone(), parts })
+        Ok(Variance {
+            words: dims.iter().product(),
+            element,
+            kept,
+            domain,
+            cut,
+            view: views[0].clone(),
+            parts,
+        })
     }
 
     /// Cells of a task: shift or mean, sum, sum of squares for each output.
@@ -94,6 +113,7 @@ impl Variance {
     /// Calls `visit` for each block with its words (which may be copied to `scratch`).
     unsafe fn each_block(
         &self,
+        isa: Isa,
         task: &Task,
         input: *const f32,
         scratch: *mut f32,
@@ -104,7 +124,15 @@ impl Variance {
             let start = |row| self.domain.row_start(&self.view, row) + block.column as isize;
             // SAFETY: the block lies in the input; scratch has `BLOCK` words.
             unsafe {
-                if flat {
+                if self.element == Element::Bf16 {
+                    let rows = if flat { 1 } else { block.rows };
+                    let words = block.len() / rows;
+                    for r in 0..rows {
+                        let from = input.cast::<u16>().offset(start(block.row + r));
+                        halves::widen(isa, from, scratch.add(r * words), words);
+                    }
+                    visit(block, scratch);
+                } else if flat {
                     visit(block, input.offset(start(block.row)));
                 } else {
                     for r in 0..block.rows {
@@ -170,14 +198,14 @@ impl Variance {
             for c in 0..2 * n {
                 *sums.add(c) = zero;
             }
-            self.each_block(&task, input, copy, |block, x| {
+            self.each_block(isa, &task, input, copy, |block, x| {
                 fold_block(isa, &self.domain, block, &task, kind, Source { ptr: x, step: 1 }, sums);
             });
             for (c, shift) in shift.iter_mut().enumerate().take(n) {
                 *shift = (f64::from_bits((*sums.add(c)).0) / count) as f32;
                 *sums.add(c) = zero;
             }
-            self.each_block(&task, input, copy, |block, x| {
+            self.each_block(isa, &task, input, copy, |block, x| {
                 self.deviations(isa, block, &task, x, shift, (sums, squares));
             });
         }
@@ -249,7 +277,7 @@ unsafe impl Kernel for Variance {
         let workspace =
             if self.domain.empty { 0 } else { self.parts.groups * self.parts.parts * self.parts.width };
         vec![
-            OperandSpec::read(self.words),
+            OperandSpec::read(self.element.words(self.words)),
             OperandSpec::write(self.kept),
             OperandSpec::write(self.kept),
             OperandSpec::workspace(workspace * STORED * CELL),

@@ -152,7 +152,8 @@ fn of_pass(spec: &PassSpec, specs: &[OperandSpec], operands: &[Slice<ValueId>], 
         let open = store.alias.is_none() && values[to.value].place == Place::Scratch && elements > 0;
         let free = |&(i, from): &(usize, &Slice<ValueId>)| {
             values[from.value].place == Place::Scratch
-                && values[from.value].words == elements
+                && values[from.value].words == spec.loads[i].words
+                && spec.loads[i].element == store.element
                 && spec.loads[i].is_contiguous(&spec.dims)
                 && loads.iter().filter(|other| other.value == from.value).count() == 1
         };

@@ -85,7 +85,7 @@ fn the_part_of_a_pass_has_what_its_store_needs_and_no_more() {
             Instr::Binary(BinaryOp::Mul, 1, 3),
             Instr::MulAdd(4, 3, 1),
         ],
-        stores: vec![Store { value: 2, alias: None }, Store { value: 5, alias: None }],
+        stores: vec![Store::new(2), Store::new(5)],
         reduces: vec![],
         keep: vec![],
     };
@@ -94,7 +94,7 @@ fn the_part_of_a_pass_has_what_its_store_needs_and_no_more() {
     assert_eq!(bound.iter().map(|o| o.value).collect::<Vec<_>>(), [11, 12, 21]);
     let code = [Instr::Load(0), Instr::Load(1), Instr::Binary(BinaryOp::Mul, 0, 1), Instr::MulAdd(2, 1, 0)];
     assert_eq!(second.code, code);
-    assert_eq!((second.loads.len(), &second.stores[..]), (2, &[Store { value: 3, alias: None }][..]));
+    assert_eq!((second.loads.len(), &second.stores[..]), (2, &[Store::new(3)][..]));
     let (first, bound) = facts::part(&spec, &operands, 20);
     assert_eq!(bound.iter().map(|o| o.value).collect::<Vec<_>>(), [10, 20]);
     assert_eq!(first.code, [Instr::Load(0), Instr::Unary(UnaryOp::Neg, 0)]);

@@ -8,7 +8,7 @@
 //! side, and no product is spent on padding.
 
 use super::super::gather::share;
-use super::super::weight_plan::{WeightPlan, WeightTask};
+use super::super::weight_plan::{Cut, L2_WORDS, WeightPlan, WeightTask};
 use super::computes;
 use crate::conv::ConvShape;
 use crate::isa::Isa;
@@ -17,7 +17,7 @@ use crate::pairs::pack::{self, Block, Combine, Rows, Source, interleave};
 use crate::pairs::pair;
 use crate::pairs::simd::{MAX_LANES, PairIsa, Pairs, WithPairs};
 use crate::pairs::tile::{self, MAX_ROWS, Store, Tile, VECTORS, Walk};
-use crate::simd::Simd;
+use crate::simd::{Simd, prefetch};
 use std::ops::Range;
 
 /// Operand numbers.
@@ -34,6 +34,10 @@ const ROUND_TASKS: usize = 32;
 const BLOCK: usize = 256;
 /// Input channels that are packed at a time.
 const CHANNELS: usize = 256;
+/// Pairs of pixels that are fetched before they are packed.
+const AHEAD: usize = 4;
+/// Elements of a cache line on every target the kernels are written for.
+const LINE: usize = 32;
 
 /// The weight gradient `dw` of `<conv(x, w), dy>`, of operands rounded to bf16, summed in f32.
 ///
@@ -44,15 +48,58 @@ pub struct MixedWeightGrad {
     isa: PairIsa,
     mixed: Mixed,
     plan: WeightPlan,
+    /// By filter row: taps that meet the image at the same outputs follow each other, and share packed gradients.
+    taps: Vec<Vec<Tap>>,
+}
+
+/// A tap of the filter, and the outputs at which it meets the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tap {
+    at: [usize; 2],
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Tap {
+    fn new(shape: &ConvShape, at: [usize; 2]) -> Tap {
+        let (image, outputs) = ([shape.in_h, shape.in_w], [shape.out_h(), shape.out_w()]);
+        // Output o meets pixel o * stride + offset - pad.
+        let met = |axis: usize| {
+            let (stride, offset) = (shape.stride[axis], at[axis] * shape.dilation[axis]);
+            let pad = shape.pad_low[axis];
+            let end = (image[axis] + pad).saturating_sub(offset).div_ceil(stride).min(outputs[axis]);
+            pad.saturating_sub(offset).div_ceil(stride).min(end)..end
+        };
+        Tap { at, rows: met(0), columns: met(1) }
+    }
+
+    /// Whether it meets the image at the same outputs as another.
+    fn meets_with(&self, other: &Tap) -> bool {
+        (&self.rows, &self.columns) == (&other.rows, &other.columns)
+    }
+}
+
+/// An estimate of the time that a cut takes, in cycles of a core with 16 lanes. What a task does for each pair of pixels
+/// beside multiplying is repeated for each part of the output channels.
+fn cycles(plan: &WeightPlan, cut: Cut) -> f64 {
+    /// To list a pair, to pack a vector, to add a vector to sums in L2 or beyond it, to store or load a vector of partial
+    /// sums; about what profiles show.
+    const COSTS: [f64; 5] = [20.0, 8.0, 6.0, 16.0, 12.0];
+    let [list, pack, near_add, far_add, store] = COSTS;
+    let shape = &plan.shape;
+    let (inputs, outputs) = ((shape.in_c as f64 / 16.0).ceil(), (shape.out_c as f64 / 16.0).ceil());
+    let (pairs, products) = ((plan.pixels() * shape.taps()) as f64 / 2.0, shape.in_c as f64 * outputs);
+    let swept = shape.weight_words() / (cut.filter_rows * cut.parts);
+    let add = if swept > L2_WORDS { far_add } else { near_add } / (BLOCK / 2) as f64;
+    let packed = cut.parts as f64 * (list + pack * inputs) + pack * outputs;
+    let partial = if cut.chunks > 1 { 3.0 * store * cut.chunks as f64 } else { 0.0 };
+    pairs * (products * (1.0 + add) + packed) + partial * shape.taps() as f64 * products
 }
 
 /// Where a pixel of the list is: its element of the input under the tap, and of the gradient.
 type Pixel = [usize; 2];
 
 impl MixedWeightGrad {
-    /// How many times faster it is than direct sums in f32, about: 1.2 to 1.7 on the layers of DCGANs (docs/benchmarks.md).
-    pub const GAIN: f64 = 1.5;
-
     /// Plans the kernel for the instruction set that it will be run on. `None` where only
     /// [`ConvWeightGrad`](crate::conv::ConvWeightGrad) computes it: invalid shapes, groups, fewer than 16 channels, and
     /// results stored as bf16, which sums over a batch are not fit for.
@@ -62,7 +109,21 @@ impl MixedWeightGrad {
 
     pub(super) fn on(isa: PairIsa, shape: ConvShape, mixed: Mixed) -> Option<Self> {
         let computed = computes(&shape) && mixed.out == Element::F32;
-        computed.then(|| Self { isa, mixed, plan: WeightPlan::new(isa.isa, shape) })
+        computed.then(|| {
+            let mut plan = WeightPlan::new(isa.isa, shape);
+            plan.cut = plan.best_cut(|cut| cycles(&plan, cut));
+            let rows = plan.cut.filter_rows;
+            let taps_of = |rows: Range<usize>| {
+                let mut taps: Vec<Tap> = rows
+                    .flat_map(|ky| (0..shape.kernel[1]).map(move |kx| [ky, kx]))
+                    .map(|at| Tap::new(&shape, at))
+                    .collect();
+                taps.sort_by_key(|tap| (tap.rows.start, tap.rows.end, tap.columns.start, tap.columns.end));
+                taps
+            };
+            let taps = (0..rows).map(|row| taps_of(share(shape.kernel[0], row, rows))).collect();
+            Self { isa, mixed, plan, taps }
+        })
     }
 
     fn units_of_a_task(&self) -> usize {
@@ -113,25 +174,34 @@ impl MixedWeightGrad {
         self.plan.shape.in_c.min(CHANNELS).next_multiple_of(self.isa.lanes()) * (BLOCK / 2)
     }
 
-    /// Lists the pixels of `range` that meet the image at tap `(ky, kx)`; returns how many.
-    fn list(&self, range: Range<usize>, [ky, kx]: [usize; 2], list: &mut [Pixel]) -> usize {
+    /// Lists the pixels of `range` at which a tap meets the image; returns how many.
+    fn list(&self, range: Range<usize>, tap: &Tap, list: &mut [Pixel]) -> usize {
         let s = &self.plan.shape;
         let (oh, ow) = (s.out_h(), s.out_w());
-        let columns = self.plan.columns_of_tap(kx);
+        let step = s.stride[1] * s.in_c;
+        let mut first = range.start / ow * ow;
+        let (mut n, mut oy) = (range.start / ow / oh, range.start / ow % oh);
         let mut count = 0;
-        let mut line = range.start / ow;
-        while line * ow < range.end {
-            let (n, oy) = (line / oh, line % oh);
-            if let Some(iy) = self.plan.input_row(oy, ky) {
-                let low = columns.first.max(range.start.saturating_sub(line * ow));
-                let high = (columns.first + columns.count).min(range.end - line * ow);
-                for ox in low..high {
-                    let ix = columns.src_first + (ox - columns.first) * s.stride[1];
-                    list[count] = [((n * s.in_h + iy) * s.in_w + ix) * s.in_c, (line * ow + ox) * s.out_c];
-                    count += 1;
+        while first < range.end {
+            let low = tap.columns.start.max(range.start.saturating_sub(first));
+            let high = tap.columns.end.min(range.end - first);
+            if tap.rows.contains(&oy) && low < high {
+                let iy = oy * s.stride[0] + tap.at[0] * s.dilation[0] - s.pad_low[0];
+                let ix = low * s.stride[1] + tap.at[1] * s.dilation[1] - s.pad_low[1];
+                let mut x = ((n * s.in_h + iy) * s.in_w + ix) * s.in_c;
+                let mut dy = (first + low) * s.out_c;
+                for pixel in &mut list[count..count + high - low] {
+                    *pixel = [x, dy];
+                    x += step;
+                    dy += s.out_c;
                 }
+                count += high - low;
             }
-            line += 1;
+            first += ow;
+            oy += 1;
+            if oy == oh {
+                (oy, n) = (0, n + 1);
+            }
         }
         count
     }
@@ -154,49 +224,59 @@ impl MixedWeightGrad {
                 operands.ptr(DW)
             }
         };
-        let row_words = shape.kernel[1] * shape.in_c;
-        for row in task.filter_rows.start * row_words..task.filter_rows.end * row_words {
-            // SAFETY: the sums of the task's filter rows and output channels.
-            unsafe { sums.add(row * shape.out_c + channels.start).write_bytes(0, channels.len()) };
-        }
+        let taps = &self.taps[if plan.cut.filter_rows > 1 { task.filter_rows.start } else { 0 }];
         for start in task.pixels.clone().step_by(BLOCK) {
             let block = start..(start + BLOCK).min(task.pixels.end);
-            for ky in task.filter_rows.clone() {
-                for kx in 0..shape.kernel[1] {
-                    let count = self.list(block.clone(), [ky, kx], list);
-                    if count == 0 {
-                        continue;
+            let store = if start == task.pixels.start { Store::Write } else { Store::Add };
+            let mut before: Option<&Tap> = None;
+            for tap in taps {
+                let count = self.list(block.clone(), tap, list);
+                let rows = (tap.at[0] * shape.kernel[1] + tap.at[1]) * shape.in_c;
+                if count == 0 {
+                    if store == Store::Write {
+                        for row in rows..rows + shape.in_c {
+                            // SAFETY: sums of the task's filter rows and output channels.
+                            unsafe {
+                                let row = sums.add(row * shape.out_c + channels.start);
+                                row.write_bytes(0, channels.len());
+                            }
+                        }
                     }
-                    // SAFETY: the listed pixels lie in the operands, the packed pairs in this task's scratch, and the
-                    // sums are those of the task's filter rows and channels.
-                    unsafe {
-                        let list = &list[..count];
+                    continue;
+                }
+                // SAFETY: the listed pixels lie in the operands, the packed pairs in this task's scratch, and the sums
+                // are those of the task's filter rows and channels.
+                unsafe {
+                    let list = &list[..count];
+                    if !before.is_some_and(|other| other.meets_with(tap)) {
                         let from = operands.ptr(self.rounded(DY)).cast_const().cast::<u16>();
                         let to = gradient.as_mut_ptr().cast();
-                        pack::run(
-                            self.isa,
-                            Pack { from, list, side: 1, channels: channels.clone(), width, to },
+                        let pack = Pack { from, list, side: 1, channels: channels.clone(), width, to };
+                        pack::run(self.isa, pack);
+                    }
+                    before = Some(tap);
+                    for first in (0..shape.in_c).step_by(CHANNELS) {
+                        let inputs = first..shape.in_c.min(first + CHANNELS);
+                        let from = operands.ptr(self.rounded(X)).cast_const().cast::<u16>();
+                        let (to, width) = (input.as_mut_ptr().cast(), self.isa.lanes());
+                        let pack = Pack { from, list, side: 0, channels: inputs.clone(), width, to };
+                        pack::run(self.isa, pack);
+                        let sums = sums.add((rows + first) * shape.out_c);
+                        let packed = [input.as_ptr().cast(), gradient.as_ptr().cast()];
+                        self.multiply(
+                            inputs.len(),
+                            channels.clone(),
+                            count.div_ceil(2),
+                            packed,
+                            (sums, store),
                         );
-                        for first in (0..shape.in_c).step_by(CHANNELS) {
-                            let inputs = first..shape.in_c.min(first + CHANNELS);
-                            let from = operands.ptr(self.rounded(X)).cast_const().cast::<u16>();
-                            let (to, width) = (input.as_mut_ptr().cast(), self.isa.lanes());
-                            pack::run(
-                                self.isa,
-                                Pack { from, list, side: 0, channels: inputs.clone(), width, to },
-                            );
-                            let tap = ky * shape.kernel[1] + kx;
-                            let sums = sums.add((tap * shape.in_c + first) * shape.out_c);
-                            let packed = [input.as_ptr().cast(), gradient.as_ptr().cast()];
-                            self.multiply(inputs.len(), channels.clone(), count.div_ceil(2), packed, sums);
-                        }
                     }
                 }
             }
         }
     }
 
-    /// Adds products of `pairs` packed pairs of pixels: `rows` input channels by the output channels `channels`.
+    /// Sums products of `pairs` packed pairs of pixels: `rows` input channels by the output channels `channels`.
     ///
     /// # Safety
     /// `packed` holds input and gradient, `sums` is the first row of results.
@@ -206,7 +286,7 @@ impl MixedWeightGrad {
         channels: Range<usize>,
         pairs: usize,
         [input, gradient]: [*const u32; 2],
-        sums: *mut f32,
+        (sums, store): (*mut f32, Store),
     ) {
         let (width, lanes, out_c) = (self.plan.width(), self.isa.lanes(), self.plan.shape.out_c);
         let tallest = tile::tallest(self.isa.isa);
@@ -221,7 +301,7 @@ impl MixedWeightGrad {
                     // SAFETY: panels are packed one after another.
                     panel: unsafe { gradient.add(unit * pairs * width) },
                     columns: width.min(channels.end - first),
-                    store: Store::Add,
+                    store,
                 };
                 for (r, row) in strip.clone().enumerate() {
                     // SAFETY: row `row` is lane `row % lanes` of panel `row / lanes` of the input.
@@ -260,6 +340,11 @@ impl WithPairs for Pack<'_> {
         for (line, two) in list.chunks(2).enumerate() {
             // SAFETY: the pixels' channels lie in the operand; `to` has room for whole panels.
             unsafe {
+                // The list leads through memory in strides that hardware does not foresee.
+                for pixel in list[(2 * line + 2 * AHEAD).min(list.len())..].iter().take(2) {
+                    let ahead = from.wrapping_add(pixel[side] + channels.start);
+                    (0..channels.len()).step_by(LINE).for_each(|i| prefetch(ahead.wrapping_add(i).cast()));
+                }
                 let first = from.add(two[0][side] + channels.start);
                 let second = two.get(1).map(|pixel| from.add(pixel[side] + channels.start));
                 let mut done = 0;
