@@ -40,6 +40,11 @@ impl Source {
 /// Words of B from which strips are fetched ahead: a smaller one stays in L2 by itself.
 const FETCH_FROM: usize = 128 << 10;
 
+/// Row panels for which full panels of B's rows are read where they lie, if B is not in memory: each word is used so few
+/// times that the copy costs more than reading it from L2 again, whose latency the arithmetic hides. One row panel uses
+/// each word once wherever B is.
+const FEW_PANELS: usize = 3;
+
 /// Operands of the blocked path.
 #[derive(Clone, Copy)]
 pub(super) struct Blocked<'a> {
@@ -129,8 +134,8 @@ impl Blocked<'_> {
                 }
             }
         }
-        // A single row panel uses each word of B once: copying full panels of rows would only cost.
-        let in_place = row_panels.len() == 1 && !b.k_contiguous;
+        let few = row_panels.len() <= FEW_PANELS && b.words <= 4 * FETCH_FROM;
+        let in_place = (few || row_panels.len() == 1) && !b.k_contiguous;
         let strip = blocks.strip();
         for first in column_panels.clone().step_by(strip) {
             let panels = first..column_panels.end.min(first + strip);
