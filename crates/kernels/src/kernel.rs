@@ -1,8 +1,8 @@
 //! The contract between a kernel and the [`Machine`](crate::machine::Machine) that runs it.
 //!
 //! A kernel is a plain description of one operation at fixed shapes. It says which operands it takes and how
-//! its work is cut into stages (with a barrier between them) and tasks (which may run at the same time, in any
-//! order, on any thread). The cut depends on shapes only, never on the number of threads, so results are
+//! its work is cut into stages and tasks: tasks of a stage may run at the same time, in any order, on any thread, and
+//! see what tasks of earlier stages left in the words that both touch. The cut depends on shapes only, never on the number of threads, so results are
 //! bit-identical for any thread count.
 
 use crate::isa::Isa;
@@ -109,7 +109,8 @@ pub unsafe trait Kernel: Send + Sync + std::fmt::Debug {
     /// The operands in the order in which [`Operands`] hands them over. Workspaces come last.
     fn operands(&self) -> Vec<OperandSpec>;
 
-    /// Number of stages; all tasks of a stage end before the next stage begins.
+    /// Number of stages. A task begins after all tasks of earlier stages that touch a word which it touches too, by
+    /// [`Kernel::reach`], where one of them writes it; nothing else is handed from one stage to the next.
     fn stages(&self) -> usize {
         1
     }

@@ -70,10 +70,7 @@ pub fn finish(
         }
         bound.push(Bound { kernel, pass, operands, label });
     }
-    let mut uses = Uses::of(&kernels, &bound, values.len(), gate);
-    if memory == MemoryMode::Low {
-        uses.one_by_one();
-    }
+    let uses = Uses::of(&kernels, &bound, values.len(), gate, memory);
     // Values that took over another's memory point to it.
     let mut shares: Vec<ValueId> = (0..values.len()).collect();
     for (i, call) in bound.iter_mut().enumerate() {
@@ -137,19 +134,13 @@ impl Uses {
         calls: &[Bound],
         values: usize,
         gate: Option<(usize, ValueId)>,
+        memory: MemoryMode,
     ) -> Uses {
-        // Each value is a space of its own as long as it has no place.
-        let view = |slice: &Slice<ValueId>| View {
-            space: SpaceId(slice.value as u32),
-            offset: slice.offset,
-            words: slice.words,
+        let turns = match memory {
+            MemoryMode::Normal => turns_of(kernels, calls, gate),
+            // As if one ran after the other: the machine finds where they need not.
+            MemoryMode::Low => (0..calls.len()).map(|i| [Turn { group: i, chain: 0 }; 2]).collect(),
         };
-        let views: Vec<Vec<View>> = calls.iter().map(|c| c.operands.iter().map(view).collect()).collect();
-        let word = |value: ValueId| View { space: SpaceId(value as u32), offset: 0, words: 1 };
-        let commit = gate.map(|(step, value)| Commit { step, word: word(value) });
-        let kernel = |call: &Bound| kernels[call.kernel].as_ref();
-        let steps = calls.iter().zip(&views).map(|(c, views)| (kernel(c), views.as_slice()));
-        let turns = turns(steps, commit);
         let mut touching = vec![Vec::new(); values];
         let mut spans: Vec<Option<Span>> = vec![None; values];
         let mut groups: Vec<Option<Span>> = vec![None; values];
@@ -190,14 +181,6 @@ impl Uses {
         Uses { calls: spans, life, touching, turns }
     }
 
-    /// Takes calls to run one after the other.
-    fn one_by_one(&mut self) {
-        self.life.clone_from(&self.calls);
-        for (i, turns) in self.turns.iter_mut().enumerate() {
-            *turns = [Turn { group: i, chain: 0 }; 2];
-        }
-    }
-
     /// Whether everything else that touches a value has ended where the first stage of a call runs, or comes before it
     /// task by task.
     fn settled(&self, value: ValueId, call: usize) -> bool {
@@ -207,6 +190,19 @@ impl Uses {
             last.group < here.group || (first == here && last == here)
         })
     }
+}
+
+/// Where calls would run whose values share no memory: each value is a space of its own.
+fn turns_of(kernels: &[Box<dyn Kernel>], calls: &[Bound], gate: Option<(usize, ValueId)>) -> Vec<[Turn; 2]> {
+    let view = |slice: &Slice<ValueId>| View {
+        space: SpaceId(slice.value as u32),
+        offset: slice.offset,
+        words: slice.words,
+    };
+    let views: Vec<Vec<View>> = calls.iter().map(|c| c.operands.iter().map(view).collect()).collect();
+    let commit = gate.map(|(step, value)| Commit { step, word: view(&Slice { value, offset: 0, words: 1 }) });
+    let steps = calls.iter().zip(&views).map(|(c, views)| (kernels[c.kernel].as_ref(), views.as_slice()));
+    turns(steps, commit)
 }
 
 fn touch(span: &mut Option<Span>, at: usize) {

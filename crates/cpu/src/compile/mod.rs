@@ -179,8 +179,19 @@ fn fused(
 ) -> Result<Lowered, CpuError> {
     let gate = function.gate.map(|id| lowering.operand(id));
     let Lowering {
-        target, calls, values, slots, feeds, outputs, constants, feed_words, output_words, ..
+        target,
+        calls,
+        ahead,
+        values,
+        slots,
+        feeds,
+        outputs,
+        constants,
+        feed_words,
+        output_words,
+        ..
     } = lowering;
+    assert!(ahead.is_empty(), "calls that go before all others were left out");
     let (calls, commit) = if target.fuse {
         fuse::fuse(calls, commit, &values, gate.map(|g| g.value)).map_err(refused)?
     } else {

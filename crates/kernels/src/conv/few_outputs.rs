@@ -169,15 +169,17 @@ impl FewOutputs {
         {
             plan.band -= rows;
         }
-        (zeros <= src.w && plan.local_words() <= BAND_WORDS).then_some(plan)
+        // The first row of a plane has a vector of zeros before it.
+        let bordered = zeros <= src.w && left <= lanes as isize;
+        (bordered && plan.local_words() <= BAND_WORDS).then_some(plan)
     }
 
     /// Words of a channel's plane: zeros before the first row, then the rows. Planes a multiple of 4 KiB apart would fall
     /// into the same lines of L1.
     fn plane(&self) -> usize {
         let lanes = lanes(self.isa);
-        let words = lanes + (self.band + self.more) * self.pitch;
-        if words.is_multiple_of(512) { words + lanes } else { words }
+        let words = (self.band + self.more).saturating_mul(self.pitch).saturating_add(lanes);
+        if words.is_multiple_of(512) { words.saturating_add(lanes) } else { words }
     }
 
     fn bands(&self) -> usize {
@@ -205,7 +207,9 @@ impl FewOutputs {
     /// Words of all planes, and of what a tile's last vectors read past the last one.
     fn planes_words(&self) -> usize {
         let lanes = lanes(self.isa);
-        (self.src.c * self.plane() + (self.rows + 2) * self.pitch + 2 * lanes).next_multiple_of(lanes)
+        let beyond = (self.rows + 2).saturating_mul(self.pitch).saturating_add(2 * lanes);
+        let words = self.src.c.saturating_mul(self.plane()).saturating_add(beyond);
+        words.checked_next_multiple_of(lanes).unwrap_or(usize::MAX)
     }
 
     /// Results of a row that stand side by side: those of each horizontal phase and channel.
@@ -226,7 +230,8 @@ impl FewOutputs {
     /// Planes, results of a row of tiles, a row of the result.
     pub fn local_words(&self) -> usize {
         let lanes = lanes(self.isa);
-        self.planes_words() + self.results_words() + self.row_results() * self.columns(lanes) + lanes
+        let results = self.results_words() + self.row_results() * self.columns(lanes) + lanes;
+        self.planes_words().saturating_add(results)
     }
 
     /// Words of a row.

@@ -31,14 +31,10 @@ pub(super) struct FewWeights {
 impl FewWeights {
     /// The plan, if the method fits the shape, which is valid.
     pub fn new(isa: Isa, shape: &ConvShape) -> Option<FewWeights> {
-        let strip = match Strip::of_input(shape, PIXELS) {
-            Some(strip) => strip,
-            None => Strip::of_output(shape, PIXELS)?,
-        };
         // Vectors are read whole.
-        if !strip.seen_by.c.is_multiple_of(lanes(isa)) {
-            return None;
-        }
+        let fits = |strip: &Strip| strip.seen_by.c.is_multiple_of(lanes(isa));
+        let strip = Strip::of_input(shape, PIXELS).filter(fits);
+        let strip = strip.or_else(|| Strip::of_output(shape, PIXELS).filter(fits))?;
         let most = PARTIAL_WORDS / (strip.depth() * strip.seen_by.c);
         (most > 0).then(|| FewWeights { isa, strip, chunks: strip.bands().min(CHUNKS).min(most) })
     }

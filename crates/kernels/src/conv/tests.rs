@@ -285,6 +285,14 @@ fn few_channels_on_either_side() {
         wide.pad_low = [4, 0];
         check(&wide);
     }
+    // Filters that reach further to the left than a vector is long.
+    for (width, pad) in [(19, 9), (35, 17), (18, 0)] {
+        let mut long = square(1, 40, 16, 2, 3, 1, 1);
+        long.kernel[1] = width;
+        (long.pad_low[1], long.pad_high[1]) = (pad, pad);
+        check(&long);
+        check(&ConvShape { in_c: 2, out_c: 16, ..long });
+    }
 }
 
 #[test]

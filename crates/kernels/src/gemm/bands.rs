@@ -205,7 +205,7 @@ unsafe impl Kernel for BandMatMul {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference;
+    use super::super::{MatMul, reference};
     use super::*;
     use crate::pass::harness::{Noise, outputs};
 
@@ -253,6 +253,10 @@ mod tests {
             let all = product(isa, &BandMatMul::new(isa, shape(m, n, k, false)).unwrap(), &a, &b);
             let tail = BandMatMul::new(isa, shape(m - 50, n, k, false)).unwrap();
             assert_eq!(product(isa, &tail, &a[50 * k..], &b), all[50 * n..], "{isa:?}");
+            // Nor on whether there are enough of them for bands.
+            let few = MatMul::new(isa, shape(40, n, k, false));
+            let few = outputs(&few, isa, &[a[..40 * k].to_vec(), b.clone()]).remove(0);
+            assert_eq!(few, all[..40 * n], "{isa:?}");
         }
     }
 

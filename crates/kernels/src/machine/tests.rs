@@ -309,7 +309,7 @@ fn steps_that_keep_to_their_rows_follow_each_other_without_a_barrier() {
         [(false, 0, n), (false, n, 2 * n), (false, 4 * n, 5 * n), (true, 2 * n, 3 * n), (true, 3 * n, 0)];
     let steps = rows(4, &list);
     assert_eq!(turns_of(&steps, None), [(0, 0), (0, 0), (0, 1), (1, 0), (2, 0)]);
-    // So does one whose rows lie across two tasks.
+    // One whose rows lie across two tasks needs a barrier.
     let shifted = rows(4, &[(false, 0, n), (false, n + ROW / 2, 3 * n)]);
     assert_eq!(turns_of(&shifted, None), [(0, 0), (1, 0)]);
     // What is written may be read earlier only row by row.

@@ -84,10 +84,13 @@ impl Facts {
             }
             facts.push(fact);
         }
-        for (recipe, writers) in recipes.iter_mut().zip(writers) {
-            if writers != 1 {
-                *recipe = None;
-            }
+        // What a repeated call reads must be as it was, and what else it writes must be its own.
+        for (value, recipe) in recipes.iter_mut().enumerate() {
+            let written_once = |r: &Recipe| {
+                r.fact.reads.iter().all(|&v| writers[v] <= 1)
+                    && r.fact.writes.iter().all(|&v| writers[v] == 1)
+            };
+            *recipe = recipe.take().filter(|r| writers[value] == 1 && written_once(r));
         }
         let words = values.iter().map(|v| v.words).collect();
         Facts { calls: facts, commit, gate: gate.filter(|&v| arena(v)), words, recipes }
