@@ -337,7 +337,8 @@ def main():
         if not ratios(lines):
             sys.exit(f"{source}: no pair of measurements to compare")
         parts.append((PEERS_PART, table(lines)))
-    if options.table_from is None:
+    # A table of some workloads would replace the rows of the others.
+    if options.table_from is None and set(options.workloads) == set(WORKLOADS):
         parts.append((ROOFLINE_PART, roofline(profiles(options))))
     for part, text in parts:
         if options.quick or options.print:
