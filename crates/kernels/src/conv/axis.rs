@@ -134,6 +134,15 @@ impl Phase {
     }
 }
 
+/// How input `stride j + q` of an axis is seen without dilation, for `q` below the stride: by the taps `t = p, p + stride, ..` with
+/// `p = (q + pad) mod stride`, of the outputs `(stride j + q + pad - t) / stride`. Returns these outputs' first, less `j`,
+/// and the taps in the order of the outputs.
+pub(super) fn seen_by(shape: &ConvShape, axis: usize, q: usize) -> (isize, Vec<usize>) {
+    let (kernel, stride, pad) = (shape.kernel[axis], shape.stride[axis], shape.pad_low[axis]);
+    let taps: Vec<usize> = (((q + pad) % stride)..kernel).step_by(stride).rev().collect();
+    (((q + pad) / stride + 1) as isize - taps.len() as isize, taps)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

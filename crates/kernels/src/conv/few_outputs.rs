@@ -5,6 +5,7 @@
 //! right for each column of the filter. A tile is a column of such vectors: each one loaded serves all filter rows and
 //! all result channels. An input gradient of stride s has s x s phases of results, each a correlation of stride 1.
 
+use super::axis::seen_by;
 use super::gather::{Image, OUT, PACKED, SRC, WEIGHTS, share};
 use super::shape::ConvShape;
 use super::tile::lanes;
@@ -50,19 +51,18 @@ impl Phase {
         (shape.stride[axis] == 1).then(|| vec![phase])
     }
 
-    /// Input s j + q is seen by the taps t = p, p + s, .. with p = (q + pad) mod s of the outputs (s j + q + pad - t) / s.
+    /// Each input `s j + q` is a phase of its own.
     fn input_grad(shape: &ConvShape, axis: usize) -> Option<Vec<Phase>> {
-        let (kernel, stride, pad) = (shape.kernel[axis], shape.stride[axis], shape.pad_low[axis]);
+        let stride = shape.stride[axis];
         let size = [shape.in_h, shape.in_w][axis];
         (0..stride.min(size))
             .map(|q| {
-                let p = (q + pad) % stride;
-                let taps: Vec<usize> = (p..kernel).step_by(stride).rev().collect();
+                let (origin, taps) = seen_by(shape, axis, q);
                 (!taps.is_empty()).then(|| Phase {
                     first: q,
                     step: stride,
                     count: (size - q).div_ceil(stride),
-                    origin: ((q + pad - p) / stride + 1) as isize - taps.len() as isize,
+                    origin,
                     taps,
                 })
             })
@@ -102,16 +102,16 @@ pub(super) struct FewOutputs {
 impl FewOutputs {
     /// `y = conv(x, w)`, if the method fits the shape, which is valid.
     pub fn forward(isa: Isa, shape: &ConvShape) -> Option<FewOutputs> {
-        let src = Image { h: shape.in_h, w: shape.in_w, c: shape.in_c };
-        let out = Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c };
+        let src = Image::input(shape);
+        let out = Image::output(shape);
         let axes = [Phase::forward(shape, 0)?, Phase::forward(shape, 1)?];
         FewOutputs::new(isa, shape, axes, src, out, [shape.out_c, 1])
     }
 
     /// `dx = conv_input_grad(dy, w)`, if the method fits the shape, which is valid.
     pub fn input_grad(isa: Isa, shape: &ConvShape) -> Option<FewOutputs> {
-        let src = Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c };
-        let out = Image { h: shape.in_h, w: shape.in_w, c: shape.in_c };
+        let src = Image::output(shape);
+        let out = Image::input(shape);
         let axes = [Phase::input_grad(shape, 0)?, Phase::input_grad(shape, 1)?];
         FewOutputs::new(isa, shape, axes, src, out, [1, shape.out_c])
     }

@@ -34,6 +34,18 @@ pub(super) struct Image {
     pub c: usize,
 }
 
+impl Image {
+    /// The convolution's input, as one group.
+    pub fn input(shape: &ConvShape) -> Image {
+        Image { h: shape.in_h, w: shape.in_w, c: shape.in_c }
+    }
+
+    /// Its output.
+    pub fn output(shape: &ConvShape) -> Image {
+        Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c }
+    }
+}
+
 /// How a gather is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
@@ -114,16 +126,16 @@ impl Gather {
     /// `y = conv(x, w)`. The shape is valid.
     pub fn forward(isa: Isa, shape: &ConvShape) -> Gather {
         let axes = [Axis::forward(shape, 0), Axis::forward(shape, 1)];
-        let src = Image { h: shape.in_h, w: shape.in_w, c: shape.in_c };
-        let out = Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c };
+        let src = Image::input(shape);
+        let out = Image::output(shape);
         Gather::new(isa, shape, axes, src, out, [shape.out_c, 1, shape.out_group()])
     }
 
     /// `dx = conv_input_grad(dy, w)`. The shape is valid.
     pub fn input_grad(isa: Isa, shape: &ConvShape) -> Gather {
         let axes = [Axis::input_grad(shape, 0), Axis::input_grad(shape, 1)];
-        let src = Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c };
-        let out = Image { h: shape.in_h, w: shape.in_w, c: shape.in_c };
+        let src = Image::output(shape);
+        let out = Image::input(shape);
         Gather::new(isa, shape, axes, src, out, [1, shape.out_c, shape.out_group()])
     }
 

@@ -88,8 +88,8 @@ impl Strip {
     /// The input, as the outputs see it. The shape is valid.
     pub fn of_input(shape: &ConvShape, pixels: usize) -> Option<Strip> {
         let strip = Strip {
-            src: Image { h: shape.in_h, w: shape.in_w, c: shape.in_c },
-            seen_by: Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c },
+            src: Image::input(shape),
+            seen_by: Image::output(shape),
             batch: shape.batch,
             kernel: shape.kernel,
             flipped: false,
@@ -104,8 +104,8 @@ impl Strip {
     pub fn of_output(shape: &ConvShape, pixels: usize) -> Option<Strip> {
         let origin = |axis: usize| shape.pad_low[axis] as isize - (shape.kernel[axis] as isize - 1);
         let strip = Strip {
-            src: Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c },
-            seen_by: Image { h: shape.in_h, w: shape.in_w, c: shape.in_c },
+            src: Image::output(shape),
+            seen_by: Image::input(shape),
             batch: shape.batch,
             kernel: shape.kernel,
             flipped: true,

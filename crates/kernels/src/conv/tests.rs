@@ -4,17 +4,7 @@ use super::reference::{conv_forward, conv_input_grad, conv_weight_grad};
 use super::{Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
 use crate::isa::Isa;
 use crate::kernel::{Access, Kernel, Operands};
-
-/// Values in [-1, 1) from a linear congruential generator (Knuth's MMIX constants).
-pub(super) fn noise(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (0..len)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
+pub(super) use crate::pairs::tests::noise;
 
 /// Words before and after every operand that no kernel may use.
 const GUARD: usize = 40;

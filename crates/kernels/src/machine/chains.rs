@@ -203,9 +203,7 @@ impl Touched {
         });
         Touched { tasks, operands: operands.collect() }
     }
-}
 
-impl Touched {
     fn words(&self) -> usize {
         self.operands.iter().map(|o| o.view.words).sum()
     }

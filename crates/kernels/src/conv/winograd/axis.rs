@@ -1,5 +1,6 @@
 //! One axis of a convolution as stride-1 correlations.
 
+use super::super::axis::seen_by;
 use super::super::shape::ConvShape;
 use super::transform::{MAX_TAPS, TILE};
 
@@ -63,21 +64,17 @@ impl Phase {
         Some(vec![Phase::new(sources, vec![Output { first: 0, step: 1, count, shift: 0 }], taps)?])
     }
 
-    /// The phases of the input gradient: input s j + q is seen by the taps t = p, p + s, .. with p = (q + pad) mod s
-    /// of the outputs (s j + q + pad - t) / s.
+    /// The phases of the input gradient: one for each input s j + q.
     ///
     /// The windows of neighbouring phases begin one output apart at most. If each begins with the earliest, so that
     /// later ones have idle outputs in their first tile, all share the transform of one window; that is done unless it
     /// takes more tiles.
     pub fn input_grad(shape: &ConvShape, axis: usize) -> Option<Vec<Phase>> {
-        let (kernel, stride, pad) = (shape.kernel[axis], shape.stride[axis], shape.pad_low[axis]);
+        let stride = shape.stride[axis];
         let size = [shape.in_h, shape.in_w][axis];
         let phases = 0..stride.min(size);
-        let taps: Vec<Vec<usize>> = (phases.clone())
-            .map(|q| (((q + pad) % stride)..kernel).step_by(stride).rev().collect())
-            .collect();
-        let firsts: Vec<isize> =
-            (phases.clone()).map(|q| ((q + pad) / stride + 1) as isize - taps[q].len() as isize).collect();
+        let (firsts, taps): (Vec<isize>, Vec<Vec<usize>>) =
+            (phases.clone()).map(|q| seen_by(shape, axis, q)).unzip();
         let window = *firsts.iter().min()?;
         let outputs = |window: Option<isize>| -> Vec<Output> {
             (phases.clone())

@@ -195,16 +195,16 @@ pub struct Winograd {
 impl Winograd {
     /// The forward pass, if the algorithm fits the shape and pays. The shape is valid.
     pub fn forward(isa: Isa, shape: &ConvShape) -> Option<Winograd> {
-        let src = Image { h: shape.in_h, w: shape.in_w, c: shape.in_c };
-        let out = Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c };
+        let src = Image::input(shape);
+        let out = Image::output(shape);
         let axes = [Phase::forward(shape, 0)?, Phase::forward(shape, 1)?];
         Winograd::new(isa, shape, axes, src, out, [shape.out_c, 1])
     }
 
     /// The input gradient, if the algorithm fits the shape and pays. The shape is valid.
     pub fn input_grad(isa: Isa, shape: &ConvShape) -> Option<Winograd> {
-        let src = Image { h: shape.out_h(), w: shape.out_w(), c: shape.out_c };
-        let out = Image { h: shape.in_h, w: shape.in_w, c: shape.in_c };
+        let src = Image::output(shape);
+        let out = Image::input(shape);
         let axes = [Phase::input_grad(shape, 0)?, Phase::input_grad(shape, 1)?];
         Winograd::new(isa, shape, axes, src, out, [1, shape.out_c])
     }

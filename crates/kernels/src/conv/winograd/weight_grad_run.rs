@@ -27,7 +27,7 @@ impl WithPoints for TransformRun<'_> {
     unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
         let TransformRun { plan, chunk, ref part, operands, zeros } = self;
         let (shape, job) = (&plan.shape, &plan.job);
-        let image = Image { h: shape.in_h, w: shape.in_w, c: shape.in_c };
+        let image = Image::input(shape);
         let (tiles, across) = (job.tiles(), job.axes[1].tiles());
         // SAFETY: every tile has words of its own in the workspace; pixels outside the image are read from the zeros.
         unsafe {
