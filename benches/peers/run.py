@@ -210,12 +210,12 @@ def table(lines):
     """The part of the document between the markers."""
     found = ratios(lines)
     out = []
-    first = lines[0]
+    first = next(x for x in lines if x["who"] == "ganymede")
     versions = list(dict.fromkeys(x["peer"] for x in lines if "peer" in x))
     versions = [v for v in versions if not any(word in v for word in ("bf16", "channels-last", "compile"))]
     pairs = [len(v) for v in found.values()]
     out.append(
-        f"{first['cpu']}, {first['threads']} threads, {first['date']}"
+        f"{first['cpu']}, {first['isa']}, {first['threads']} threads, {first['date']}"
         + (" (`--quick`: short measurements)" if any(x["quick"] for x in lines) else "") + f". {', '.join(versions)}. Each cell:"
         f" median milliseconds a step (peak resident MB) and, in bold, the median of {min(pairs)} to {max(pairs)} ratios of"
         " neighbouring runs, peer over ours: above 1 ours is faster."
@@ -288,7 +288,7 @@ def roofline(lines):
     """For each workload what its work and its traffic would take at the machine's best, and where the time went."""
     first = lines[0]
     out = [
-        f"{cpu()}, {first['threads']} threads, {time.strftime('%d %B %Y')}: at best {first['peak_gflops']:.0f} GFLOP/s on"
+        f"{cpu()}, {first['isa']}, {first['threads']} threads, {time.strftime('%d %B %Y')}: at best {first['peak_gflops']:.0f} GFLOP/s on"
         f" registers and {first['memory_gbs']:.0f} GB/s through memory. Milliseconds a step, of the kernels' profile; what a"
         " barrier waits for counts to the kernel before it.",
         "",
@@ -314,6 +314,14 @@ def roofline(lines):
     return "\n".join(out)
 
 
+def instruction_set(lines, source):
+    """That of all our measurements: the document has a table for each."""
+    found = sorted({x["isa"] for x in lines if x.get("who", "ganymede") == "ganymede" and "isa" in x})
+    if len(found) != 1:
+        sys.exit(f"{source}: one table is of one instruction set, these are measurements of {', '.join(found) or 'none'}")
+    return found[0]
+
+
 def write(part, text):
     begin, end = f"<!-- {part}: written by benches/peers/run.py -->", f"<!-- {part}: end -->"
     document = DOCUMENT.read_text(encoding="utf-8")
@@ -336,10 +344,11 @@ def main():
         lines = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
         if not ratios(lines):
             sys.exit(f"{source}: no pair of measurements to compare")
-        parts.append((PEERS_PART, table(lines)))
+        parts.append((f"{PEERS_PART}, {instruction_set(lines, source)}", table(lines)))
     # A table of some workloads would replace the rows of the others.
     if options.table_from is None and set(options.workloads) == set(WORKLOADS):
-        parts.append((ROOFLINE_PART, roofline(profiles(options))))
+        lines = profiles(options)
+        parts.append((f"{ROOFLINE_PART}, {instruction_set(lines, 'the profile')}", roofline(lines)))
     for part, text in parts:
         if options.quick or options.print:
             print(text + "\n")
