@@ -4,7 +4,8 @@
 //! steps spend much of their time there. Where kernels say what each task touches ([`Kernel::reach`]), two cases need
 //! none: stages that share no word that either writes run side by side, and stages whose task `t` meets only task `t`
 //! of others follow them on the same worker, task by task. What runs between two barriers is a [`Group`] of
-//! [`Chain`]s. The order of operations on every word is that of the list, so results are the same.
+//! [`Chain`]s. Where a step of several stages has few words, its tasks go one behind the other, so that its stages need
+//! no barrier between them either. The order of operations on every word is that of the list, so results are the same.
 
 use super::{Commit, View};
 use crate::kernel::{Access, Kernel};
@@ -18,6 +19,10 @@ const SMALL: usize = 1 << 18;
 /// Most words of all operands of a step that goes before steps which wait: a larger one would hold much memory for
 /// longer, and with it the caches.
 const TINY: usize = 1 << 15;
+
+/// Most words of all operands of a step of several stages whose tasks go one behind the other where that saves the
+/// barrier between its stages: they take a microsecond or two together, as a barrier does.
+const SERIAL: usize = 1 << 12;
 
 /// Most tasks of a stage that follows another task by task.
 const TASKS: usize = 64;
@@ -52,6 +57,13 @@ impl Link {
 pub(super) struct Chain {
     pub tasks: usize,
     pub links: Vec<Link>,
+}
+
+impl Chain {
+    /// Whether its first stage has several tasks that go one behind the other.
+    fn serial(&self) -> bool {
+        self.tasks == 1 && self.links.first().is_some_and(|link| link.first.is_some())
+    }
 }
 
 /// What runs between two barriers.
@@ -125,14 +137,16 @@ pub(super) fn groups<'a>(
     let mut count = 0;
     for (step, (kernel, views)) in steps.enumerate() {
         count += 1;
-        let small = views.iter().map(|v| v.words).fold(0, usize::saturating_add) <= SMALL;
+        let words = views.iter().map(|v| v.words).fold(0, usize::saturating_add);
+        let (small, serial) = (words <= SMALL, words <= SERIAL && kernel.stages() > 1);
         if !small || commit.is_some_and(|c| c.step == step) {
             plan.run_all(&mut waiting);
         }
         for stage in 0..kernel.stages() {
             let tasks = kernel.tasks(stage);
             if small {
-                waiting.push_back(Item { step, stage, touched: Touched::of(kernel, views, stage, tasks) });
+                let touched = Touched::of(kernel, views, stage, tasks);
+                waiting.push_back(Item { step, stage, touched, serial });
                 if waiting.len() >= WINDOW {
                     plan.run_some(&mut waiting);
                 }
@@ -151,6 +165,8 @@ struct Item {
     step: usize,
     stage: usize,
     touched: Touched,
+    /// Whether one worker may as well run all its tasks: see [`SERIAL`].
+    serial: bool,
 }
 
 /// The words that tasks touch in one operand.
@@ -260,14 +276,18 @@ impl Plan {
     fn run_some(&mut self, waiting: &mut VecDeque<Item>) {
         let mut later: VecDeque<Item> = VecDeque::new();
         for item in std::mem::take(waiting) {
-            let Item { step, stage, touched } = &item;
+            let Item { step, stage, touched, serial } = &item;
             let free = self.open.len() < LINKS
                 && (later.is_empty() || touched.words() <= TINY)
                 && !later.iter().any(|before| before.touched.meets(touched));
-            let place = if free { self.place(touched) } else { None };
-            let link = Link { step: *step, stage: *stage, first: None };
+            let place = if free { self.place(touched, *serial) } else { None };
+            let mut link = Link { step: *step, stage: *stage, first: None };
             match place {
                 None => later.push_back(item),
+                Some(Place::Beside) if *serial => {
+                    link.first = Some(vec![0, touched.tasks]);
+                    self.begin(link, 1, Some(item.touched));
+                }
                 Some(Place::Beside) => self.begin(link, touched.tasks, Some(item.touched)),
                 Some(Place::After(chain, owners)) => self.follow(chain, link, item.touched, owners),
             }
@@ -306,7 +326,7 @@ impl Plan {
     }
 
     /// Where a stage can run in the open group, if it can.
-    fn place(&self, new: &Touched) -> Option<Place> {
+    fn place(&self, new: &Touched, serial: bool) -> Option<Place> {
         let mut owners: Vec<Option<usize>> = vec![None; new.tasks];
         let mut after = None;
         for (chain, link, old) in &self.open {
@@ -329,9 +349,13 @@ impl Plan {
             }
         }
         let Some(chain) = after else { return Some(Place::Beside) };
+        // Beside a chain that one worker runs for its few words others wait: nothing larger joins it.
+        if self.group.chains[chain].serial() && new.words() > SERIAL {
+            return None;
+        }
         // More tasks than the chain has would wait for each other where threads may be free. Those of one task of the
         // chain must be neighbours.
-        if new.tasks > self.group.chains[chain].tasks {
+        if new.tasks > self.group.chains[chain].tasks && !serial {
             return None;
         }
         owners.iter().flatten().is_sorted().then_some(Place::After(chain, owners))

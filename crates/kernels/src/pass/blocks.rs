@@ -29,6 +29,8 @@ macro_rules! lanes {
     }};
 }
 
+pub(super) use lanes;
+
 /// As `lanes!`, for long bodies: one copy of the body serves whole and partial vectors.
 macro_rules! heavy {
     ($s:ident, $dst:expr, $n:expr, $v:ident = $src:expr, $body:expr) => {{

@@ -1,6 +1,6 @@
 //! The cells of a task and the second stage that combines partial results in a fixed order.
 
-use super::fold::{CELL, Cell};
+use super::fold::{CELL, Cell, each_kind};
 use super::ops::{Lane, ReduceOp};
 use super::plan::{Cut, Domain, Task};
 use crate::kernel::Operands;
@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// Output words of one combining task.
 const OUTPUTS: usize = 1024;
+/// Columns that are combined side by side.
+const TOGETHER: usize = 16;
 
 /// Where the results of reductions go: `parts` partial results for each of `groups` groups of `width` outputs.
 /// The workspace holds, for each reduction, `[groups][parts][width]` cells.
@@ -101,17 +103,30 @@ impl Parts {
         operands: &Operands<'_>,
         (out, workspace): (usize, *const f32),
     ) {
-        let (group, chunk) = (index / self.chunks(), index % self.chunks());
-        for column in chunk * OUTPUTS..((chunk + 1) * OUTPUTS).min(self.width) {
-            let mut cell = Cell::identity(op, lane);
-            for part in 0..self.parts {
-                let at = (group * self.parts + part) * self.width + column;
-                // SAFETY: inside the workspace by its layout.
-                let other = unsafe { workspace.add(at * CELL).cast::<Cell>().read_unaligned() };
-                cell = cell.join(other, op, lane);
-            }
-            // SAFETY: this task's output word.
-            unsafe { *operands.ptr(out).add(group * self.width + column).cast::<u32>() = cell.word(lane) };
+        let range = self.combined(index);
+        let first = range.start / self.width * self.parts * self.width + range.start % self.width;
+        // Columns side by side: their sums do not wait for each other.
+        macro_rules! combined {
+            ($op:expr, $lane:expr) => {
+                for start in range.clone().step_by(TOGETHER) {
+                    let n = TOGETHER.min(range.end - start);
+                    let mut cells = [Cell::identity($op, $lane); TOGETHER];
+                    for part in 0..self.parts {
+                        let at = first + part * self.width + start - range.start;
+                        // SAFETY: inside the workspace by its layout.
+                        let from = unsafe { workspace.add(at * CELL).cast::<Cell>() };
+                        for (i, cell) in cells.iter_mut().enumerate().take(n) {
+                            // SAFETY: as above.
+                            *cell = cell.join(unsafe { from.add(i).read_unaligned() }, $op, $lane);
+                        }
+                    }
+                    for (i, cell) in cells.iter().enumerate().take(n) {
+                        // SAFETY: this task's output word.
+                        unsafe { *operands.ptr(out).add(start + i).cast::<u32>() = cell.word(lane) };
+                    }
+                }
+            };
         }
+        each_kind!(op, lane, combined);
     }
 }

@@ -112,6 +112,8 @@ macro_rules! each_kind {
     };
 }
 
+pub(super) use each_kind;
+
 /// Combines `rows` rows of `words` words into `words` cells, column by column.
 ///
 /// Contract of [`WithSimdMath::call`]: the source has `rows * words` words (16 if its step is 0), `cells` has

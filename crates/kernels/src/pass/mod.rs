@@ -14,6 +14,7 @@ mod combine;
 mod deviations;
 pub(crate) mod epilogue;
 mod fold;
+mod gate;
 mod halves;
 mod kernel;
 mod multi;

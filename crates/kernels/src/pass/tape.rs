@@ -2,12 +2,14 @@
 
 use super::blocks::{Binary, Compare, MulAdd, Select, Source, Unary};
 use super::code::{Instr, MAX_CODE, Reduce, Store};
+use super::gate::{Gated, Step, steps};
 use super::halves;
 use super::plan::{BLOCK, Block, Domain, UNIFORM, View};
 use crate::isa::Isa;
 use crate::kernel::Element;
 use crate::pairs;
 use crate::simd::run_math_on;
+use std::mem::MaybeUninit;
 
 /// How the block of an input (a load, or the index along a dimension) is provided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +79,8 @@ pub(super) struct Input {
 /// Code with a place for every value.
 #[derive(Clone, Debug)]
 pub(super) struct Tape {
-    code: Vec<Instr>,
+    /// Step `k` makes value `k`.
+    steps: Vec<Step>,
     place: Vec<Place>,
     uniform: Vec<bool>,
     pub inputs: Vec<Input>,
@@ -87,8 +90,8 @@ pub(super) struct Tape {
     store_elements: Vec<Element>,
     /// Words of scratch.
     pub scratch: usize,
-    /// Instructions that run over every block.
-    steps: usize,
+    /// Steps that run over every block.
+    busy: usize,
 }
 
 impl Tape {
@@ -103,13 +106,15 @@ impl Tape {
         direct_store: bool,
     ) -> Tape {
         let end = code.len();
+        let results = || stores.iter().map(|s| s.value).chain(reduces.iter().map(|r| r.value));
+        let steps = steps(code, results());
         let mut last_use: Vec<Option<usize>> = vec![None; end];
-        for value in stores.iter().map(|s| s.value).chain(reduces.iter().map(|r| r.value)) {
+        for value in results() {
             last_use[value] = Some(end);
         }
         for k in (0..end).rev() {
             if last_use[k].is_some() {
-                for v in code[k].uses() {
+                for v in steps[k].uses() {
                     last_use[v] = last_use[v].max(Some(k));
                 }
             }
@@ -131,7 +136,7 @@ impl Tape {
         };
 
         let mut tape = Tape {
-            code: code.to_vec(),
+            steps: Vec::new(),
             place: vec![Place::Unused; end],
             uniform: vec![false; end],
             inputs: Vec::new(),
@@ -139,7 +144,7 @@ impl Tape {
             store_values: stores.iter().map(|s| s.value).collect(),
             store_elements: stores.iter().map(|s| s.element).collect(),
             scratch: 0,
-            steps: 0,
+            busy: 0,
         };
         // Released scratch blocks, by their first word.
         let mut free: Vec<usize> = Vec::new();
@@ -147,8 +152,10 @@ impl Tape {
             if last_use[k].is_none() {
                 continue;
             }
-            let instr = code[k];
-            if let Some((view, feed, element)) = view_of(instr) {
+            let step = &steps[k];
+            if let Step::Plain(instr) = *step
+                && let Some((view, feed, element)) = view_of(instr)
+            {
                 tape.uniform[k] = feed.is_uniform();
                 tape.place[k] = Place::Input(tape.inputs.len());
                 let scratch = match feed {
@@ -160,9 +167,9 @@ impl Tape {
                 tape.inputs.push(Input { value: k, load, view, feed, element, scratch });
                 continue;
             }
-            tape.uniform[k] = instr.uses().all(|v| tape.uniform[v]);
+            tape.uniform[k] = step.uses().all(|v| tape.uniform[v]);
             // Operands that end here give their block to the result: elements are read before they are written.
-            let mut ended: Vec<usize> = instr.uses().filter(|&v| last_use[v] == Some(k)).collect();
+            let mut ended: Vec<usize> = step.uses().filter(|&v| last_use[v] == Some(k)).collect();
             ended.sort_unstable();
             ended.dedup();
             for v in ended {
@@ -175,13 +182,14 @@ impl Tape {
             let output = (0..stores.len())
                 .filter(|&j| stores[j].value == k && stores[j].element == Element::F32)
                 .find(|&j| tape.aliases[j].is_none_or(|load| load_last(load) <= k));
-            tape.steps += usize::from(!tape.uniform[k]);
+            tape.busy += usize::from(!tape.uniform[k]);
             tape.place[k] = match output {
                 _ if tape.uniform[k] => Place::Scratch(tape.take(UNIFORM)),
                 Some(j) if direct_store => Place::Output(j),
                 _ => Place::Scratch(free.pop().unwrap_or_else(|| tape.take(BLOCK))),
             };
         }
+        tape.steps = steps;
         tape
     }
 
@@ -197,7 +205,8 @@ pub(super) struct Frame<'a> {
     domain: &'a Domain,
     isa: Isa,
     scratch: *mut f32,
-    values: [Source; MAX_CODE],
+    /// Where each value of the code is; what is behind them is never looked at, nor written for every task.
+    values: [MaybeUninit<Source>; MAX_CODE],
     ahead: Ahead,
 }
 
@@ -261,14 +270,15 @@ impl<'a> Frame<'a> {
         rows: usize,
         base: impl Fn(usize) -> *const f32,
     ) -> Frame<'a> {
-        let mut values = [Source { ptr: std::ptr::null(), step: 1 }; MAX_CODE];
+        let mut values = [const { MaybeUninit::uninit() }; MAX_CODE];
         for (k, place) in tape.place.iter().enumerate() {
+            values[k].write(Source { ptr: std::ptr::null(), step: 1 });
             if let Place::Scratch(at) = *place {
                 // SAFETY: the place lies inside the scratch.
                 let ptr = unsafe { scratch.add(at) };
-                values[k] = Source { ptr, step: usize::from(!tape.uniform[k]) };
+                values[k].write(Source { ptr, step: usize::from(!tape.uniform[k]) });
                 // What is left of indices are those along dimensions of size 1, which are 0.
-                let word = if let Instr::Const(word) = tape.code[k] { word } else { 0 };
+                let word = if let Step::Plain(Instr::Const(word)) = tape.steps[k] { word } else { 0 };
                 if tape.uniform[k] {
                     // SAFETY: uniform values have `UNIFORM` words.
                     unsafe { splat(ptr, f32::from_bits(word), UNIFORM) };
@@ -278,7 +288,7 @@ impl<'a> Frame<'a> {
         for input in &tape.inputs {
             // SAFETY: as above.
             let ptr = unsafe { scratch.add(input.scratch) };
-            values[input.value] = Source { ptr, step: usize::from(!input.feed.is_uniform()) };
+            values[input.value].write(Source { ptr, step: usize::from(!input.feed.is_uniform()) });
             let whole = Block { row: 0, rows, column: 0, words: domain.inner };
             match input.feed {
                 // SAFETY: row 0 is inside the operand, as all rows are.
@@ -318,7 +328,7 @@ impl<'a> Frame<'a> {
                     Feed::Uniform | Feed::Periodic => {}
                     Feed::Direct => {
                         let at = self.domain.row_start(&input.view, block.row) + block.column as isize;
-                        self.values[input.value].ptr = from.map_or(std::ptr::null(), |p| p.offset(at));
+                        self.point(input, from.map_or(std::ptr::null(), |p| p.offset(at)));
                         if let (Some((next, _)), Some(from)) = (next, from) {
                             let at = self.domain.row_start(&input.view, next.row) + next.column as isize;
                             self.ahead.push(from.wrapping_offset(at), Element::F32);
@@ -347,9 +357,9 @@ impl<'a> Frame<'a> {
         unsafe { self.compute(n, target) }
     }
 
-    /// Provides the block of an input from elsewhere.
+    /// Provides the block of an input that is not uniform from elsewhere.
     pub fn point(&mut self, input: &Input, ptr: *const f32) {
-        self.values[input.value].ptr = ptr;
+        self.values[input.value].write(Source { ptr, step: 1 });
     }
 
     /// Runs the code over `n` words, whose inputs have been provided.
@@ -360,14 +370,14 @@ impl<'a> Frame<'a> {
     pub unsafe fn compute(&mut self, n: usize, target: impl Fn(usize) -> *mut f32) {
         let (tape, mut step) = (self.tape, 0);
         self.ahead.done = 0;
-        for (k, &instr) in tape.code.iter().enumerate() {
+        for (k, made) in tape.steps.iter().enumerate() {
             let dst = match tape.place[k] {
                 Place::Unused | Place::Input(_) => continue,
                 // SAFETY: the place lies inside the scratch.
                 Place::Scratch(at) => unsafe { self.scratch.add(at) },
                 Place::Output(j) => {
                     let dst = target(j);
-                    self.values[k].ptr = dst;
+                    self.values[k].write(Source { ptr: dst, step: 1 });
                     dst
                 }
             };
@@ -375,32 +385,37 @@ impl<'a> Frame<'a> {
             let n = if self.tape.uniform[k] { UNIFORM } else { n };
             if !self.tape.uniform[k] {
                 step += 1;
-                self.ahead.fetch(words, step, tape.steps);
+                self.ahead.fetch(words, step, tape.busy);
             }
             // SAFETY: sources have n words, or UNIFORM words and step 0; dst has n; dst is an operand's own
             // memory only where that operand ends.
-            unsafe { self.execute(instr, dst, n) };
+            unsafe { self.execute(made, dst, n) };
         }
     }
 
     #[inline]
-    unsafe fn execute(&self, instr: Instr, dst: *mut f32, n: usize) {
-        let v = &self.values;
+    unsafe fn execute(&self, step: &Step, dst: *mut f32, n: usize) {
+        let v = |value: usize| self.value(value);
+        let instr = match *step {
+            Step::Plain(instr) => instr,
+            // SAFETY: the caller's promise is what a gate asks for; constants are uniform.
+            Step::Gate(gate) => return unsafe { run_math_on(self.isa, Gated { gate: gate.map(v), dst, n }) },
+        };
         // SAFETY: the caller's promise is what the blocks ask for.
         unsafe {
             match instr {
                 // Filled in when the task began.
                 Instr::Load(_) | Instr::Const(_) | Instr::Iota(_) => {}
-                Instr::Unary(op, a) => run_math_on(self.isa, Unary { op, a: v[a], dst, n }),
-                Instr::Binary(op, a, b) => run_math_on(self.isa, Binary { op, a: v[a], b: v[b], dst, n }),
+                Instr::Unary(op, a) => run_math_on(self.isa, Unary { op, a: v(a), dst, n }),
+                Instr::Binary(op, a, b) => run_math_on(self.isa, Binary { op, a: v(a), b: v(b), dst, n }),
                 Instr::MulAdd(a, b, c) => {
-                    run_math_on(self.isa, MulAdd { a: v[a], b: v[b], c: v[c], dst, n });
+                    run_math_on(self.isa, MulAdd { a: v(a), b: v(b), c: v(c), dst, n });
                 }
                 Instr::Compare(op, lane, a, b) => {
-                    run_math_on(self.isa, Compare { op, lane, a: v[a], b: v[b], dst, n });
+                    run_math_on(self.isa, Compare { op, lane, a: v(a), b: v(b), dst, n });
                 }
                 Instr::Select(c, a, b) => {
-                    run_math_on(self.isa, Select { c: v[c], a: v[a], b: v[b], dst, n });
+                    run_math_on(self.isa, Select { c: v(c), a: v(a), b: v(b), dst, n });
                 }
             }
         }
@@ -408,7 +423,9 @@ impl<'a> Frame<'a> {
 
     /// After [`Frame::run`]: the words of a value.
     pub fn value(&self, value: usize) -> Source {
-        self.values[value]
+        assert!(value < self.tape.place.len(), "a value of the code");
+        // SAFETY: `new` writes the places of all values of the code.
+        unsafe { self.values[value].assume_init() }
     }
 
     /// After [`Frame::run`]: copies the value of store `j` to `dst`, unless it was computed there.
@@ -422,7 +439,7 @@ impl<'a> Frame<'a> {
         }
         // SAFETY: the caller's promise; source and target of f32 may be the same memory, values that become bf16 lie in
         // the scratch or in another operand.
-        unsafe { self.write(j, self.values[value], dst, n) };
+        unsafe { self.write(j, self.value(value), dst, n) };
     }
 
     /// Writes `n` values as store `j` has its elements.
@@ -442,7 +459,7 @@ impl<'a> Frame<'a> {
     /// # Safety
     /// `out` is the operand of the store.
     pub unsafe fn store_rows(&self, j: usize, view: &View, out: *mut f32, block: Block) {
-        let from = self.values[self.tape.store_values[j]];
+        let from = self.value(self.tape.store_values[j]);
         for r in 0..block.rows {
             let at = self.domain.row_start(view, block.row + r) + block.column as isize;
             // SAFETY: the block lies in the domain, so its rows lie in the output.

@@ -25,7 +25,7 @@ fn single(words: usize, operands: usize, instr: Instr) -> Pass {
 }
 
 /// Words that are hard in some reading, then noise in every magnitude.
-fn words(n: usize, seed: u64) -> Vec<u32> {
+pub(super) fn words(n: usize, seed: u64) -> Vec<u32> {
     let special = [
         0.0,
         -0.0,
@@ -61,7 +61,7 @@ fn words(n: usize, seed: u64) -> Vec<u32> {
     list
 }
 
-fn same(a: u32, b: u32) -> bool {
+pub(super) fn same(a: u32, b: u32) -> bool {
     a == b || f32::from_bits(a).is_nan() && f32::from_bits(b).is_nan()
 }
 
