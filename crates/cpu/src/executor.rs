@@ -190,6 +190,11 @@ impl Executor {
         Target { precision: self.precision(wanted), ..self.target }
     }
 
+    /// The threads, for work beside programs.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.pool.threads()
