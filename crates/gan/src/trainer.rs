@@ -196,8 +196,8 @@ impl Trainer {
         }
         let loader = Loader::new(dataset, objective.recipe.train.batch, seed, progress.cursor)?;
         let mut session = Session::new(executor, store);
-        session.set_precision(objective.recipe.train.precision.into());
-        session.set_memory(objective.recipe.train.memory.into());
+        session.set_precision(objective.recipe.train.precision);
+        session.set_memory(objective.recipe.train.memory);
         let due_sets = objective.due_sets();
         let critic = |due: &Vec<bool>| -> Result<_, Error> {
             Ok((critic_name(&objective, due), objective.discriminator_phase(due)?))

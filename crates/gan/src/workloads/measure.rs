@@ -103,8 +103,8 @@ impl Steps {
     fn new(objective: Objective, executor: Arc<Executor>) -> Result<Self, Error> {
         let store = objective.initial_state_on(0, &executor)?;
         let mut session = Session::new(executor, store);
-        session.set_precision(objective.recipe.train.precision.into());
-        session.set_memory(objective.recipe.train.memory.into());
+        session.set_precision(objective.recipe.train.precision);
+        session.set_memory(objective.recipe.train.memory);
         let due = vec![true; objective.regularizers.len()];
         let functions = [
             ("discriminator".to_string(), objective.discriminator_phase(&due)?),
