@@ -5,15 +5,19 @@ use ganymede_kernels::conv::Algorithm;
 use ganymede_kernels::isa::{Isa, IsaError, has_bf16};
 use ganymede_kernels::peak::{self, Peak, PeakError};
 use ganymede_kernels::pool::Pool;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Arithmetic of the contractions: matrix products and convolutions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Arithmetic of the contractions: matrix products and convolutions. In training weights, moments, statistics and losses
+/// are f32 in either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// f32 throughout.
     #[default]
     F32,
-    /// Operands in bf16, sums in f32 ([`mixed_precision`](ganymede_graph::passes::mixed::mixed_precision)).
+    /// Operands in bf16, sums in f32 ([`mixed_precision`](ganymede_graph::passes::mixed::mixed_precision)), where the CPU
+    /// has bf16; f32 elsewhere.
     Bf16,
 }
 
@@ -37,7 +41,8 @@ impl std::fmt::Display for Precision {
 }
 
 /// What is done about the memory of intermediate values. Results are the same bits either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MemoryMode {
     /// Every value is computed once and kept until its last use.
     #[default]
@@ -190,6 +195,11 @@ impl Executor {
         Target { precision: self.precision(wanted), ..self.target }
     }
 
+    /// The threads, for work beside programs.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.pool.threads()
@@ -201,5 +211,27 @@ impl Executor {
     /// As for [`peak::measure`].
     pub fn peak(&self) -> Result<Peak, PeakError> {
         peak::measure(self.target.isa, &self.pool)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, StrDeserializer};
+
+    #[test]
+    fn words_of_recipes_are_the_names() {
+        fn read<'d, T: Deserialize<'d>>(name: &'d str) -> Result<T, Error> {
+            let words: StrDeserializer<'d, Error> = name.into_deserializer();
+            T::deserialize(words)
+        }
+        for precision in Precision::ALL {
+            assert_eq!(read(precision.name()), Ok(precision));
+        }
+        for memory in MemoryMode::ALL {
+            assert_eq!(read(memory.name()), Ok(memory));
+        }
+        assert!(read::<Precision>("f16").is_err() && read::<MemoryMode>("Low").is_err());
     }
 }

@@ -130,32 +130,51 @@ impl Session {
     /// a shape, or memory is short.
     pub fn add_phase(&mut self, name: &str, function: &Function) -> Result<PhaseId, CpuError> {
         let lowered = self.lower(function)?;
-        self.bind_phase(name, lowered, 0)
+        let first = self.phases.len();
+        self.bind_phases(vec![(name, lowered)], 0)?;
+        Ok(PhaseId(first))
     }
 
     /// Adds several phases, as [`Session::add_phase`] each. In low memory what one of them cannot do without is left to
     /// the others too, which then need not spend time to take less.
     ///
     /// # Errors
-    /// As for [`Session::add_phase`].
+    /// As for [`Session::add_phase`]; then none of them is added.
     pub fn add_phases(&mut self, phases: &[(String, Function)]) -> Result<Vec<PhaseId>, CpuError> {
         let mut lowered = phases.iter().map(|(_, f)| self.lower(f)).collect::<Result<Vec<_>, _>>()?;
         let enough = lowered.iter_mut().map(Lowered::least_words).max().unwrap_or(0);
-        phases
-            .iter()
-            .zip(lowered)
-            .map(|((name, _), lowered)| self.bind_phase(name, lowered, enough))
-            .collect()
+        let first = self.phases.len();
+        self.bind_phases(phases.iter().map(|(name, _)| name.as_str()).zip(lowered).collect(), enough)?;
+        Ok((first..self.phases.len()).map(PhaseId).collect())
     }
 
     fn lower(&self, function: &Function) -> Result<Lowered, CpuError> {
         lower(function, Target { memory: self.memory, ..self.executor.target_at(self.precision) })
     }
 
-    /// Finishes a phase, for an arena of `enough` words or as many as there are, and gives it its memory.
-    fn bind_phase(&mut self, name: &str, lowered: Lowered, enough: usize) -> Result<PhaseId, CpuError> {
-        let program = lowered.finish(enough.max(self.scratch.len()))?;
-        self.compiled += 1;
+    /// Finishes phases, for an arena of `enough` words or as many as there are, and adds them, all or none.
+    fn bind_phases(&mut self, lowered: Vec<(&str, Lowered)>, enough: usize) -> Result<(), CpuError> {
+        let mut words = self.scratch.len();
+        let mut added = Vec::with_capacity(lowered.len());
+        for (name, lowered) in lowered {
+            let phase = self.bind_phase(name, lowered.finish(enough.max(words))?)?;
+            words = words.max(phase.scratch_words);
+            added.push(phase);
+        }
+        if self.scratch.len() < words {
+            // Takes no physical memory before a run, by when the old one is gone; nothing in that outlives a run.
+            self.scratch = Buffer::try_zeroed(words).map_err(|source| {
+                let names: Vec<&str> = added.iter().map(|p: &Phase| p.name.as_str()).collect();
+                CpuError::Memory { what: format!("scratch of `{}`", names.join("`, `")), source }
+            })?;
+        }
+        self.compiled += added.len();
+        self.phases.extend(added);
+        Ok(())
+    }
+
+    /// Gives a program its memory, the arena aside.
+    fn bind_phase(&self, name: &str, program: Program) -> Result<Phase, CpuError> {
         let slots = self.bind_state(name, &program)?;
         let memory = |what: &str, words: usize| {
             Buffer::try_zeroed(words)
@@ -165,12 +184,6 @@ impl Session {
         constants.as_u32_mut().copy_from_slice(&program.constants);
         let feeds = memory("feeds", program.feed_words)?;
         let outputs = memory("outputs", program.output_words)?;
-        if self.scratch.len() < program.scratch_words {
-            // Nothing in it outlives a run; released first, so that both never exist at once.
-            self.scratch = Buffer::default();
-            let needed = self.phases.iter().map(|p| p.scratch_words).fold(program.scratch_words, usize::max);
-            self.scratch = memory("scratch", needed)?;
-        }
         let output_list = program
             .outputs
             .iter()
@@ -185,7 +198,7 @@ impl Session {
             .prepare(self.executor.threads())
             .map_err(|source| CpuError::Run { phase: name.to_string(), source: Box::new(source) })?;
         machine.set_profile(self.profiling);
-        self.phases.push(Phase {
+        Ok(Phase {
             name: name.to_string(),
             machine,
             constants,
@@ -196,8 +209,7 @@ impl Session {
             scratch_words,
             state_words,
             stats,
-        });
-        Ok(PhaseId(self.phases.len() - 1))
+        })
     }
 
     /// First word of each slot of a program in the store's memory.

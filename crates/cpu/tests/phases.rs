@@ -37,6 +37,23 @@ fn vector(g: &Graph, name: &str, n: usize) -> Tensor {
 }
 
 #[test]
+fn slots_are_added_in_place() {
+    let mut store = StateStore::new();
+    store.reserve([3, 1 << 20, 3]).unwrap();
+    store.insert_zeros("a", TensorType::f32([3])).unwrap().copy_from_slice(&[1.0, 2.0, 3.0]);
+    assert!(store.insert_zeros("large", TensorType::f32([1 << 20])).unwrap().iter().all(|v| *v == 0.0));
+    store.insert_copy("b", TensorType::f32([3, 1]), "a").unwrap();
+    // Beyond what was reserved all of it moves.
+    store.insert_zeros("more", TensorType::f32([1 << 20])).unwrap().fill(4.0);
+    assert_eq!((store.f32s("a"), store.f32s("b")), (Some(&[1.0, 2.0, 3.0][..]), Some(&[1.0, 2.0, 3.0][..])));
+    assert!(store.insert_copy("c", TensorType::f32([3]), "lost").is_err());
+    assert!(store.insert_copy("c", TensorType::f32([4]), "a").is_err());
+    assert!(store.insert_zeros("a", TensorType::f32([3])).is_err());
+    assert!(store.insert_zeros("i", TensorType::new(DType::I32, [3])).is_err());
+    assert_eq!(store.len(), 4);
+}
+
+#[test]
 fn two_slots_can_be_exchanged() {
     let n = 1000;
     let g = Graph::new();
@@ -257,6 +274,39 @@ fn phases_share_state_and_scratch() {
     assert_eq!(session.phase("second"), Some(second));
     let scratch = session.stats(first).scratch_bytes.max(session.stats(second).scratch_bytes);
     assert!(session.memory_bytes() >= session.store().total_bytes() + scratch);
+}
+
+#[test]
+fn of_several_phases_all_are_added_or_none() {
+    let n = 100;
+    let step = |slot: &str, outer: usize| {
+        let g = Graph::new();
+        let w = vector(&g, slot, n);
+        // Squares summed over an outer product: the arena grows with `outer`.
+        let x = w.reshape(&[1, n]) * g.feed("x", TensorType::f32([outer, 1]));
+        g.output("sum", &x.matmul(&w.reshape(&[n, 1])));
+        g.finish().unwrap()
+    };
+    let mut session = Session::new(executor(), store(&[("w", &[n], ramp(n, 0.0))]));
+    let first = session.add_phase("first", &step("w", 8)).unwrap();
+    session.feed_mut(first, "x").unwrap().fill(2.0);
+    session.run(first).unwrap();
+    let (before, bytes) = (session.output(first, "sum").unwrap().to_vec(), session.memory_bytes());
+    // The second of them lacks its state, which is found after the first was compiled and needs a larger arena.
+    let pair = [("large".to_string(), step("w", 4096)), ("lost".to_string(), step("v", 8))];
+    assert!(matches!(session.add_phases(&pair), Err(CpuError::State { phase, .. }) if phase == "lost"));
+    assert_eq!((session.phase("large"), session.phase("lost")), (None, None));
+    assert_eq!((session.compile_count(), session.memory_bytes()), (1, bytes));
+    session.run(first).unwrap();
+    assert_eq!(session.output(first, "sum").unwrap(), before);
+    let [large, small] = session.add_phases(&[pair[0].clone(), ("small".into(), step("w", 8))]).unwrap()[..]
+    else {
+        panic!("two phases")
+    };
+    session.feed_mut(large, "x").unwrap().fill(2.0);
+    assert!(session.run(large).unwrap().committed && session.run(small).unwrap().committed);
+    assert_eq!(session.output(large, "sum").unwrap()[..8], before[..]);
+    assert_eq!(session.compile_count(), 3);
 }
 
 #[test]

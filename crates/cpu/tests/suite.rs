@@ -64,7 +64,7 @@ fn gradients_one_at_a_time() {
             }
             let program = cases::Program {
                 name: format!("random graph {seed}, {} alone", one.outputs[0].0),
-                function: ganymede_graph::passes::dce::eliminate(&one),
+                function: ganymede_graph::passes::dce::eliminate(one),
                 inputs: derivatives.feeds.clone(),
                 tolerance: cases::Tolerance::Norm(1e-4),
             };

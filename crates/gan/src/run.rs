@@ -229,8 +229,8 @@ impl Run {
         if was != now {
             notes.push(format!(
                 "the precision has changed from {} to {}: the run goes on, but not bit for bit as it would have",
-                ganymede_cpu::Precision::from(was),
-                ganymede_cpu::Precision::from(now)
+                was,
+                now
             ));
         }
         let step = progress.step;

@@ -5,12 +5,12 @@ use crate::error::Error;
 use crate::networks::Side;
 use crate::recipe::{Recipe, Scheduled};
 use crate::step::{Objective, feed};
-use ganymede_cpu::{Executor, PhaseId, Session, StateStore};
+use ganymede_cpu::{CpuError, Executor, PhaseId, Session, StateStore};
 use ganymede_data::{Dataset, Loader};
 use ganymede_graph::TensorType;
 use ganymede_kernels::random::fold_in;
-use ganymede_nn::Params;
 use ganymede_nn::optim::{FirstValue, ema_decay};
+use ganymede_nn::{ParamSpec, Params};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -84,20 +84,46 @@ impl Objective {
 
     /// The state of a run before its first step: parameters drawn from the seed, the averaged generator equal to the
     /// generator, and the optimizers' slots.
+    ///
+    /// # Errors
+    /// Memory is short.
     pub fn initial_state(&self, seed: u64) -> Result<StateStore, Error> {
+        self.draw_state(seed, |spec, key, values| {
+            values.copy_from_slice(&spec.initialize(key));
+            Ok(())
+        })
+    }
+
+    /// [`Objective::initial_state`], the same bits, drawn by the threads of `executor`.
+    ///
+    /// # Errors
+    /// Memory is short.
+    pub fn initial_state_on(&self, seed: u64, executor: &Executor) -> Result<StateStore, Error> {
+        self.draw_state(seed, |spec, key, values| {
+            spec.initialize_on(key, executor.pool(), values).map_err(|e| CpuError::from(e).into())
+        })
+    }
+
+    fn draw_state(
+        &self,
+        seed: u64,
+        draw: impl Fn(&ParamSpec, [u32; 2], &mut [f32]) -> Result<(), Error>,
+    ) -> Result<StateStore, Error> {
         let key = fold_in(key_of(seed), INIT);
         let mut store = StateStore::new();
+        store.reserve(self.state_types().values().map(TensorType::len))?;
         for side in [Side::Generator, Side::Discriminator] {
             let params = self.params(side);
             for spec in params.iter() {
-                store.insert(&spec.name, spec.ty.clone(), &spec.initialize(key))?;
+                draw(spec, key, store.insert_zeros(&spec.name, spec.ty.clone())?)?;
             }
             for slot in self.extra_state(side, &params) {
-                let values = match &slot.first {
-                    FirstValue::Fill(value) => vec![*value as f32; slot.ty.len()],
-                    FirstValue::CopyOf(name) => store.f32s(name).unwrap_or(&[]).to_vec(),
-                };
-                store.insert(&slot.name, slot.ty.clone(), &values)?;
+                match &slot.first {
+                    // Pages that are zero already are left to the first step, which writes them on all threads.
+                    FirstValue::Fill(0.0) => drop(store.insert_zeros(&slot.name, slot.ty)?),
+                    FirstValue::Fill(value) => store.insert_zeros(&slot.name, slot.ty)?.fill(*value as f32),
+                    FirstValue::CopyOf(name) => store.insert_copy(&slot.name, slot.ty, name)?,
+                }
             }
         }
         Ok(store)
@@ -113,7 +139,7 @@ impl Trainer {
         seed: u64,
         total_images: u64,
     ) -> Result<Self, Error> {
-        let store = objective.initial_state(seed)?;
+        let store = objective.initial_state_on(seed, &executor)?;
         let progress = Progress {
             step: 0,
             images: 0,
@@ -170,8 +196,8 @@ impl Trainer {
         }
         let loader = Loader::new(dataset, objective.recipe.train.batch, seed, progress.cursor)?;
         let mut session = Session::new(executor, store);
-        session.set_precision(objective.recipe.train.precision.into());
-        session.set_memory(objective.recipe.train.memory.into());
+        session.set_precision(objective.recipe.train.precision);
+        session.set_memory(objective.recipe.train.memory);
         let due_sets = objective.due_sets();
         let critic = |due: &Vec<bool>| -> Result<_, Error> {
             Ok((critic_name(&objective, due), objective.discriminator_phase(due)?))

@@ -58,7 +58,7 @@ fn recipes(set: &[&str]) -> Vec<Recipe> {
 }
 
 fn in_memory(mut recipe: Recipe, memory: MemoryMode) -> Objective {
-    recipe.train.memory = memory.into();
+    recipe.train.memory = memory;
     Objective::new(recipe).unwrap()
 }
 

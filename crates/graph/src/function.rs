@@ -98,11 +98,13 @@ impl Function {
         let fail = |node: &Node, message: String| {
             Err(GraphError { op: node.op.name(), path: node.path.to_string(), message, caller: None })
         };
+        let mut inputs: Vec<&TensorType> = Vec::new();
         for (i, node) in self.nodes.iter().enumerate() {
             if let Some(bad) = node.inputs.iter().find(|x| x.index() >= i) {
                 return fail(node, format!("node %{i} reads %{} which does not precede it", bad.0));
             }
-            let inputs: Vec<&TensorType> = node.inputs.iter().map(|&x| self.ty(x)).collect();
+            inputs.clear();
+            inputs.extend(node.inputs.iter().map(|&x| self.ty(x)));
             match ops::infer(&node.op, &inputs) {
                 Ok(ty) if ty == node.ty => {}
                 Ok(ty) => {

@@ -96,7 +96,7 @@ fn a_second_run_changes_nothing() {
         .chain((0..40).map(|seed| random::graph(seed, 30).function()));
     for function in functions {
         let once = mixed(&function);
-        assert_eq!(dump::dump(&once), dump::dump(&passes::dce::eliminate(&mixed_precision(&once))));
+        assert_eq!(dump::dump(&once), dump::dump(&passes::dce::eliminate(mixed_precision(&once))));
     }
 }
 

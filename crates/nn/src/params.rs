@@ -2,6 +2,7 @@
 
 use crate::init::{FanRule, Init, Stream};
 use ganymede_graph::TensorType;
+use ganymede_kernels::pool::{Pool, PoolError};
 use std::collections::HashMap;
 
 /// One parameter or buffer: its name, type and first value.
@@ -29,7 +30,22 @@ impl ParamSpec {
     /// does not change the others. Words come from Philox4x32-10 under `key` on the counter (block low, block high,
     /// hash low, hash high), with the 64-bit FNV-1a hash of the name.
     pub fn initialize(&self, key: [u32; 2]) -> Vec<f32> {
-        self.init.sample(&self.ty.shape, self.fans, &Stream::new(key, &self.name))
+        let mut values = vec![0.0; self.ty.len()];
+        self.init.draw(&self.ty.shape, self.fans, &Stream::new(key, &self.name), &mut values);
+        values
+    }
+
+    /// As [`ParamSpec::initialize`], drawn by the workers of `pool` to `out`, which has the length of the parameter: the
+    /// same bits for any number of them.
+    ///
+    /// # Errors
+    /// It is called from inside a region of the pool, or a worker panicked, which is a bug.
+    ///
+    /// # Panics
+    /// If `out` has another length.
+    pub fn initialize_on(&self, key: [u32; 2], pool: &Pool, out: &mut [f32]) -> Result<(), PoolError> {
+        assert_eq!(out.len(), self.ty.len(), "the first value of `{}` has {}", self.name, self.ty);
+        self.init.draw_on(&self.ty.shape, self.fans, &Stream::new(key, &self.name), pool, out)
     }
 }
 

@@ -72,7 +72,7 @@ fn load(path: &Path, threads: Option<usize>, precision: Option<Precision>) -> an
     let recipe = Recipe::parse(&format!("recipe in {}", path.display()), &progress.recipe, &[])?;
     let objective = Objective::new(recipe)?;
     let executor = executor(threads)?;
-    let precision = precision.unwrap_or(objective.recipe.train.precision.into());
+    let precision = precision.unwrap_or(objective.recipe.train.precision);
     tell_precision(&executor, precision);
     let mut session = Session::new(executor, store);
     session.set_precision(precision);

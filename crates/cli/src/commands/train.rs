@@ -48,7 +48,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let length = length(options).unwrap_or(Length::Images(recipe.train.images));
     let executor = executor(options.threads)?;
     let objective = Objective::new(recipe.clone())?;
-    tell_precision(&executor, recipe.train.precision.into());
+    tell_precision(&executor, recipe.train.precision);
     if options.dry_run {
         return dry_run(options, &objective, &dataset, length, &executor);
     }
@@ -79,7 +79,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
 /// What the phases of a run are compiled for.
 fn target(objective: &Objective, executor: &Executor) -> Target {
     let train = &objective.recipe.train;
-    Target { memory: train.memory.into(), ..executor.target_at(train.precision.into()) }
+    Target { memory: train.memory, ..executor.target_at(train.precision) }
 }
 
 fn length(options: &Train) -> Option<Length> {
@@ -288,7 +288,7 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     }
     let executor = executor(options.threads)?;
     let objective = Objective::new(recipe.clone())?;
-    tell_precision(&executor, recipe.train.precision.into());
+    tell_precision(&executor, recipe.train.precision);
     check_fit(&objective, &dataset)?;
     let step = checkpoint.progress.step;
     let cost = ganymede::cost::of_run(&objective, target(&objective, &executor))?;

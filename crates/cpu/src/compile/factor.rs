@@ -12,26 +12,26 @@ use std::sync::Arc;
 
 /// The rewrites, in order.
 const PASSES: &[Pass] = &[
-    Pass { name: "shift removal", run: remove_shifts },
-    Pass { name: "factor extraction", run: extract_factors },
+    Pass { name: "shift removal", run: |f| remove_shifts(&f) },
+    Pass { name: "factor extraction", run: |f| extract_factors(&f) },
     Pass { name: "constant folding", run: fold::fold },
     Pass { name: "common-subexpression elimination", run: cse::merge },
     Pass { name: "dead-code elimination", run: dce::eliminate },
-    Pass { name: "factor merging", run: merge_factors },
+    Pass { name: "factor merging", run: |f| merge_factors(&f) },
     Pass { name: "constant folding", run: fold::fold },
     Pass { name: "common-subexpression elimination", run: cse::merge },
 ];
 
 /// After [`PASSES`], which look for contractions of f32: what transposes and factors are there no longer.
 const MIXED: &[Pass] = &[
-    Pass { name: "mixed precision", run: mixed::mixed_precision },
+    Pass { name: "mixed precision", run: |f| mixed::mixed_precision(&f) },
     Pass { name: "simplification", run: simplify::simplify },
     Pass { name: "common-subexpression elimination", run: cse::merge },
 ];
 
 /// Last.
 const MASKS: &[Pass] = &[
-    Pass { name: "masks from outputs", run: super::mask::read_from_output },
+    Pass { name: "masks from outputs", run: |f| super::mask::read_from_output(&f) },
     Pass { name: "dead-code elimination", run: dce::eliminate },
 ];
 
@@ -49,7 +49,7 @@ pub fn factor(function: Function, precision: Precision) -> Result<Function, Grap
         Precision::Bf16 => &[PASSES, MIXED, MASKS, SHARED],
     };
     for pass in passes.iter().copied().flatten() {
-        current = (pass.run)(&current);
+        current = (pass.run)(current);
         current.verify().map_err(|e| e.after(pass.name))?;
     }
     Ok(current)

@@ -6,6 +6,7 @@ mod parse;
 mod scheduled;
 
 pub use builtin::{BUILTIN, Builtin};
+pub use ganymede_cpu::{MemoryMode, Precision};
 pub use parse::reaches;
 pub use scheduled::Scheduled;
 
@@ -85,64 +86,6 @@ pub struct Train {
     /// Whether time is spent to save memory.
     #[serde(default)]
     pub memory: MemoryMode,
-}
-
-/// What is done about the memory of activations. Results are the same bits either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MemoryMode {
-    /// Activations are kept until the gradient has used them.
-    #[default]
-    Normal,
-    /// Activations are computed again where that lowers the peak, for up to a third more work.
-    Low,
-}
-
-impl From<ganymede_cpu::MemoryMode> for MemoryMode {
-    fn from(memory: ganymede_cpu::MemoryMode) -> Self {
-        match memory {
-            ganymede_cpu::MemoryMode::Normal => Self::Normal,
-            ganymede_cpu::MemoryMode::Low => Self::Low,
-        }
-    }
-}
-
-impl From<MemoryMode> for ganymede_cpu::MemoryMode {
-    fn from(memory: MemoryMode) -> Self {
-        match memory {
-            MemoryMode::Normal => Self::Normal,
-            MemoryMode::Low => Self::Low,
-        }
-    }
-}
-
-/// Arithmetic of matrix products and convolutions. Weights, moments, statistics and losses are f32 in either.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// f32 throughout.
-    #[default]
-    F32,
-    /// Operands in bf16, sums in f32, where the CPU has bf16; f32 elsewhere.
-    Bf16,
-}
-
-impl From<ganymede_cpu::Precision> for Precision {
-    fn from(precision: ganymede_cpu::Precision) -> Self {
-        match precision {
-            ganymede_cpu::Precision::F32 => Self::F32,
-            ganymede_cpu::Precision::Bf16 => Self::Bf16,
-        }
-    }
-}
-
-impl From<Precision> for ganymede_cpu::Precision {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Self::F32,
-            Precision::Bf16 => Self::Bf16,
-        }
-    }
 }
 
 fn one() -> usize {

@@ -101,9 +101,10 @@ pub(super) struct Steps {
 
 impl Steps {
     fn new(objective: Objective, executor: Arc<Executor>) -> Result<Self, Error> {
-        let mut session = Session::new(executor, objective.initial_state(0)?);
-        session.set_precision(objective.recipe.train.precision.into());
-        session.set_memory(objective.recipe.train.memory.into());
+        let store = objective.initial_state_on(0, &executor)?;
+        let mut session = Session::new(executor, store);
+        session.set_precision(objective.recipe.train.precision);
+        session.set_memory(objective.recipe.train.memory);
         let due = vec![true; objective.regularizers.len()];
         let functions = [
             ("discriminator".to_string(), objective.discriminator_phase(&due)?),

@@ -85,7 +85,7 @@ pub fn derivatives(case: &Case) -> Derivatives {
 fn only(function: &Function, output: &str) -> Function {
     let mut one = function.clone();
     one.outputs.retain(|(name, _)| name == output);
-    dce::eliminate(&one)
+    dce::eliminate(one)
 }
 
 fn scalar(function: &Function, feeds: &HashMap<String, Array>, output: &str) -> Result<f64, String> {

@@ -1,11 +1,11 @@
 //! Dead-code elimination.
 
-use super::rewrite::rewrite;
+use super::rewrite::rewrite_moving;
 use crate::function::Function;
 use crate::ops::Op;
 
 /// Leaves out every node that no output, update or gate needs. Inputs stay: they are the function's signature.
-pub fn eliminate(function: &Function) -> Function {
+pub fn eliminate(function: Function) -> Function {
     let mut live: Vec<bool> = function.nodes.iter().map(|n| matches!(n.op, Op::Input { .. })).collect();
     for root in function.roots() {
         live[root.index()] = true;
@@ -17,5 +17,5 @@ pub fn eliminate(function: &Function) -> Function {
             }
         }
     }
-    rewrite(function, |i| live[i], |new, node| new.push_typed(node))
+    rewrite_moving(function, |i| live[i], |new, node| new.push_typed(node))
 }

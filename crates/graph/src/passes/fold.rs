@@ -1,6 +1,6 @@
 //! Constant folding.
 
-use super::rewrite::{Rewriter, rewrite};
+use super::rewrite::{Rewriter, rewrite_moving};
 use crate::array::{Array, Data};
 use crate::function::{Function, Node, NodeId};
 use crate::ops::{self, Op};
@@ -33,8 +33,8 @@ fn is_elementwise(op: &Op) -> bool {
 /// Evaluates ops on constants. Folding never enlarges a constant: an elementwise op on repeated scalars becomes a
 /// repeated scalar, and an op on constant tensors is evaluated only where the result is no larger than its operands.
 /// Floats fold in f64 and are rounded where they are used, except that whatever touches bf16 waits for run time.
-pub fn fold(function: &Function) -> Function {
-    rewrite(
+pub fn fold(function: Function) -> Function {
+    rewrite_moving(
         function,
         |_| true,
         |new, node| {

@@ -16,7 +16,7 @@ pub struct Pass {
     /// Name, for errors and tests.
     pub name: &'static str,
     /// The rewrite.
-    pub run: fn(&Function) -> Function,
+    pub run: fn(Function) -> Function,
 }
 
 /// The passes of [`optimize`], in order.
@@ -35,7 +35,7 @@ pub const PASSES: &[Pass] = &[
 pub fn optimize(function: &Function) -> Result<Function, GraphError> {
     let mut current = function.clone();
     for pass in PASSES {
-        current = (pass.run)(&current);
+        current = (pass.run)(current);
         current.verify().map_err(|e| e.after(pass.name))?;
     }
     Ok(current)

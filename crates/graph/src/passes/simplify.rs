@@ -1,6 +1,6 @@
 //! Local algebra. No rule changes which inputs make a result non-finite: x * 0 is never folded.
 
-use super::rewrite::{Rewriter, rewrite};
+use super::rewrite::{Rewriter, rewrite_moving};
 use crate::function::{Function, Node, NodeId};
 use crate::ops::Op;
 use crate::ops::elementwise::{Binary, Unary};
@@ -18,8 +18,8 @@ fn constant(new: &Rewriter, mut id: NodeId) -> Option<f64> {
 }
 
 /// Applies the rules to every node, operands first.
-pub fn simplify(function: &Function) -> Function {
-    rewrite(
+pub fn simplify(function: Function) -> Function {
+    rewrite_moving(
         function,
         |_| true,
         |new, node| match replacement(new, &node) {

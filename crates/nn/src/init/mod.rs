@@ -3,9 +3,11 @@
 mod orthogonal;
 
 use crate::error::{ParseError, suggestion};
+use ganymede_kernels::pool::{Pool, PoolError};
 use ganymede_kernels::random::philox4x32;
 use std::f64::consts::TAU;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 /// How a parameter's first value is drawn. Normals are not truncated.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,26 +106,81 @@ impl Stream {
         philox4x32(counter, self.key)
     }
 
-    /// `count` draws in (0, 1), centred in steps of 2^-32.
-    fn uniforms(&self, count: usize, mut give: impl FnMut(f64)) {
-        for block in 0..count.div_ceil(4) {
-            let words = self.block(block as u64);
-            for word in words.iter().take(count - 4 * block) {
-                give(unit(*word));
+    /// Draws in (0, 1), centred in steps of 2^-32: those from block `first` on, each as `map` sends it.
+    fn uniforms(&self, first: u64, out: &mut [f32], map: impl Fn(f64) -> f32) {
+        for (block, out) in (first..).zip(out.chunks_mut(BLOCK)) {
+            for (value, word) in out.iter_mut().zip(self.block(block)) {
+                *value = map(unit(word));
             }
         }
     }
 
-    /// `count` standard normals by the transform of Box and Muller (1958): two for every two words.
-    pub(crate) fn normals(&self, count: usize, mut give: impl FnMut(f64)) {
-        for block in 0..count.div_ceil(4) {
-            let [a, b, c, d] = self.block(block as u64);
+    /// Standard normals by the transform of Box and Muller (1958), two for every two words: those from block `first` on,
+    /// each as `map` sends it.
+    pub(crate) fn normals<T>(&self, first: u64, out: &mut [T], map: impl Fn(f64) -> T) {
+        for (block, out) in (first..).zip(out.chunks_mut(BLOCK)) {
+            let [a, b, c, d] = self.block(block);
             let ([w, x], [y, z]) = (box_muller(a, b), box_muller(c, d));
-            for value in [w, x, y, z].into_iter().take(count - 4 * block) {
-                give(value);
+            for (value, normal) in out.iter_mut().zip([w, x, y, z]) {
+                *value = map(normal);
             }
         }
     }
+}
+
+/// Values of one block of random words.
+const BLOCK: usize = 4;
+/// Values that one task draws: whole blocks, tens of microseconds.
+const STRETCH: usize = 1 << 14;
+
+/// What the values of a parameter follow, its fans known.
+enum Law {
+    /// Each by itself, from its block of random words.
+    Each(Each),
+    /// All together: a random orthogonal matrix times gain.
+    Orthogonal { gain: f64 },
+}
+
+enum Each {
+    Constant(f64),
+    Uniform { low: f64, high: f64 },
+    Normal { mean: f64, std: f64 },
+}
+
+impl Law {
+    fn uniform(low: f64, high: f64) -> Law {
+        Law::Each(Each::Uniform { low, high })
+    }
+
+    fn symmetric(bound: f64) -> Law {
+        Law::uniform(-bound, bound)
+    }
+
+    fn normal(mean: f64, std: f64) -> Law {
+        Law::Each(Each::Normal { mean, std })
+    }
+}
+
+impl Each {
+    /// The values from block `first` on.
+    fn draw(&self, stream: &Stream, first: u64, out: &mut [f32]) {
+        match *self {
+            Each::Constant(v) => out.fill(v as f32),
+            Each::Uniform { low, high } => stream.uniforms(first, out, |u| (low + (high - low) * u) as f32),
+            Each::Normal { mean, std } => stream.normals(first, out, |z| (mean + std * z) as f32),
+        }
+    }
+}
+
+/// Cuts `out` into stretches and gives each, with the number of its first block, to a worker.
+fn on_workers(pool: &Pool, out: &mut [f32], draw: impl Fn(u64, &mut [f32]) + Sync) -> Result<(), PoolError> {
+    let stretches: Vec<Mutex<&mut [f32]>> = out.chunks_mut(STRETCH).map(Mutex::new).collect();
+    pool.run(&|worker| {
+        worker.stage_near(stretches.len(), |i| {
+            let mut stretch = stretches[i].lock().unwrap_or_else(PoisonError::into_inner);
+            draw((i * (STRETCH / BLOCK)) as u64, &mut stretch);
+        });
+    })
 }
 
 fn unit(word: u32) -> f64 {
@@ -155,39 +212,55 @@ impl Init {
         }
     }
 
-    /// Values of the given shape, row-major.
-    pub(crate) fn sample(&self, shape: &[usize], rule: FanRule, stream: &Stream) -> Vec<f32> {
-        let count: usize = shape.iter().product();
+    fn law(&self, shape: &[usize], rule: FanRule) -> Law {
         let (fan_in, fan_out) = rule.fans(shape);
         let (fan_in, fan_out) = (fan_in.max(1) as f64, fan_out.max(1) as f64);
-        let mut out = Vec::with_capacity(count);
-        let uniform = |low: f64, high: f64, out: &mut Vec<f32>| {
-            stream.uniforms(count, |u| out.push((low + (high - low) * u) as f32));
-        };
-        let normal = |mean: f64, std: f64, out: &mut Vec<f32>| {
-            stream.normals(count, |z| out.push((mean + std * z) as f32));
-        };
-        let symmetric = |bound: f64, out: &mut Vec<f32>| uniform(-bound, bound, out);
         match *self {
-            Init::Zeros => out.resize(count, 0.0),
-            Init::Ones => out.resize(count, 1.0),
-            Init::Constant(value) => out.resize(count, value as f32),
-            Init::Normal { mean, std } => normal(mean, std, &mut out),
-            Init::Uniform { low, high } => uniform(low, high, &mut out),
-            Init::GlorotUniform => symmetric((6.0 / (fan_in + fan_out)).sqrt(), &mut out),
-            Init::GlorotNormal => normal(0.0, (2.0 / (fan_in + fan_out)).sqrt(), &mut out),
-            Init::HeNormal { gain } => normal(0.0, gain / fan_in.sqrt(), &mut out),
-            Init::HeUniform => symmetric((6.0 / fan_in).sqrt(), &mut out),
+            Init::Zeros => Law::Each(Each::Constant(0.0)),
+            Init::Ones => Law::Each(Each::Constant(1.0)),
+            Init::Constant(v) => Law::Each(Each::Constant(v)),
+            Init::Normal { mean, std } => Law::normal(mean, std),
+            Init::Uniform { low, high } => Law::uniform(low, high),
+            Init::GlorotUniform => Law::symmetric((6.0 / (fan_in + fan_out)).sqrt()),
+            Init::GlorotNormal => Law::normal(0.0, (2.0 / (fan_in + fan_out)).sqrt()),
+            Init::HeNormal { gain } => Law::normal(0.0, gain / fan_in.sqrt()),
+            Init::HeUniform => Law::symmetric((6.0 / fan_in).sqrt()),
             Init::TorchDefault => {
                 let stored = match rule {
                     FanRule::Forward => fan_in,
                     FanRule::Transposed => fan_out,
                 };
-                symmetric(1.0 / stored.sqrt(), &mut out);
+                Law::symmetric(1.0 / stored.sqrt())
             }
-            Init::Orthogonal { gain } => out = orthogonal::sample(shape, gain, stream),
+            Init::Orthogonal { gain } => Law::Orthogonal { gain },
         }
-        out
+    }
+
+    /// Values of the given shape, row-major.
+    pub(crate) fn draw(&self, shape: &[usize], rule: FanRule, stream: &Stream, out: &mut [f32]) {
+        match self.law(shape, rule) {
+            Law::Each(each) => each.draw(stream, 0, out),
+            Law::Orthogonal { gain } => orthogonal::draw(shape, gain, stream, out),
+        }
+    }
+
+    /// As [`Init::draw`], by the workers of `pool` where values are drawn each by itself. A block of random words depends
+    /// on its number alone, so they are the same bits.
+    pub(crate) fn draw_on(
+        &self,
+        shape: &[usize],
+        rule: FanRule,
+        stream: &Stream,
+        pool: &Pool,
+        out: &mut [f32],
+    ) -> Result<(), PoolError> {
+        match self.law(shape, rule) {
+            Law::Each(each) if out.len() > STRETCH => {
+                on_workers(pool, out, |first, out| each.draw(stream, first, out))?;
+            }
+            Law::Each(_) | Law::Orthogonal { .. } => self.draw(shape, rule, stream, out),
+        }
+        Ok(())
     }
 
     /// Reads `normal:0.02`, `normal:MEAN:STD`, `uniform:LOW:HIGH`, `constant:V`, `he_normal[:GAIN]`,
@@ -352,11 +425,31 @@ mod tests {
     #[test]
     fn words_come_from_the_documented_counter() {
         let stream = Stream::new([3, 4], "a");
-        let mut drawn = Vec::new();
-        stream.uniforms(6, |u| drawn.push(u));
+        let mut drawn = [0.0; 6];
+        stream.uniforms(0, &mut drawn, |u| u as f32);
         let words: Vec<u32> =
             (0..2).flat_map(|block| philox4x32([block, 0, 0x8601_ec8c, 0xaf63_dc4c], [3, 4])).collect();
-        let expected: Vec<f64> = words[..6].iter().map(|&w| unit(w)).collect();
-        assert_eq!(drawn, expected);
+        let expected: Vec<f32> = words[..6].iter().map(|&w| unit(w) as f32).collect();
+        assert_eq!(drawn, expected[..]);
+    }
+
+    #[test]
+    fn workers_draw_what_one_thread_draws() {
+        // The last stretch ends within a block, or at its end, or there is one alone.
+        for shape in [[3, STRETCH - 1], [2, STRETCH], [1, 7]] {
+            let stream = Stream::new([5, 6], "G/dense/weight");
+            let count = shape[0] * shape[1];
+            for init in [Init::Normal { mean: 1.0, std: 0.5 }, Init::TorchDefault, Init::Constant(0.25)] {
+                let mut alone = vec![f32::NAN; count];
+                init.draw(&shape, FanRule::Forward, &stream, &mut alone);
+                assert!(alone.iter().all(|v| v.is_finite()), "{init} {shape:?}");
+                for threads in 1..4 {
+                    let pool = Pool::new(threads).unwrap();
+                    let mut out = vec![f32::NAN; count];
+                    init.draw_on(&shape, FanRule::Forward, &stream, &pool, &mut out).unwrap();
+                    assert_eq!(out, alone, "{init} {shape:?} {threads}");
+                }
+            }
+        }
     }
 }

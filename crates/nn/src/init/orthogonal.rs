@@ -6,13 +6,13 @@ use super::Stream;
 /// triangular factor has a positive diagonal). Each vector is cleaned of the earlier ones twice, which reaches
 /// orthogonality to rounding ("twice is enough", Giraud, Langou, Rozloznik 2005). Cost: 4 k^2 l flops for a k by l
 /// matrix, k <= l.
-pub(super) fn sample(shape: &[usize], gain: f64, stream: &Stream) -> Vec<f32> {
-    let count: usize = shape.iter().product();
+pub(super) fn draw(shape: &[usize], gain: f64, stream: &Stream, out: &mut [f32]) {
+    let count = out.len();
     let columns = shape.last().copied().unwrap_or(1).max(1);
     let rows = count / columns;
     let (vectors, length) = (rows.min(columns), rows.max(columns));
-    let mut q = Vec::with_capacity(count);
-    stream.normals(count, |z| q.push(z));
+    let mut q = vec![0.0; count];
+    stream.normals(0, &mut q, |z| z);
     for i in 0..vectors {
         let (done, rest) = q.split_at_mut(i * length);
         let v = &mut rest[..length];
@@ -30,7 +30,9 @@ pub(super) fn sample(shape: &[usize], gain: f64, stream: &Stream) -> Vec<f32> {
     let at = |row: usize, column: usize| {
         if rows < columns { q[row * length + column] } else { q[column * length + row] }
     };
-    (0..count).map(|i| (gain * at(i / columns, i % columns)) as f32).collect()
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = (gain * at(i / columns, i % columns)) as f32;
+    }
 }
 
 /// Inner product in eight running sums, in an order fixed by the length.

@@ -49,8 +49,8 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
         (None, [name]) => Workload::find(name)?.recipe()?,
         _ => bail!("--here measures one workload"),
     };
-    recipe.train.precision = options.precision.into();
-    recipe.train.memory = options.memory.into();
+    recipe.train.precision = options.precision;
+    recipe.train.memory = options.memory;
     let began = options.began.map_or_else(SystemTime::now, |ns| UNIX_EPOCH + Duration::from_nanos(ns));
     let settings = Measuring {
         profile: options.profile,
