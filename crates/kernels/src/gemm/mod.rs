@@ -33,7 +33,6 @@ use crate::simd::{Simd, WithSimd, run_on};
 use blocked::{Blocked, Source};
 use blocks::{Blocks, Extent};
 use dot::Dots;
-use tile::Geometry;
 
 /// Shapes of `C[b] = op(A[b]) * op(B[b])`, all row-major: op(A) is [m, k], op(B) is [k, n], C is [m, n].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +106,6 @@ const COMBINE: usize = 8 << 10;
 impl MatMul {
     /// Plans the product for `isa`, on which it must then run.
     pub fn new(isa: Isa, shape: MatMulShape) -> Self {
-        let geometry = Geometry::of(isa);
         let mut merged = shape;
         if !shape.b_batched && shape.a_batched && !shape.trans_a {
             // [batch, m, k] times one [k, n] is [batch * m, k] times [k, n].
@@ -133,7 +131,7 @@ impl MatMul {
         } else if m == 1 && merged.trans_b {
             Path::Dot(Dots::new(batch, n, k))
         } else {
-            Path::Blocked(Blocks::new(geometry, Extent { batch, m, n, k }))
+            Path::Blocked(Blocks::new(isa, Extent { batch, m, n, k }, !merged.trans_a))
         };
         Self { isa, shape, merged, swapped, path }
     }
