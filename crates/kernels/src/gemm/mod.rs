@@ -3,7 +3,7 @@
 //! share in L1, the block of A in L2.
 //!
 //! Unlike there, B is packed a strip of panels at a time, just before use, by every task for itself: a task
-//! covers up to 256 rows, so packing costs a hundredth of the arithmetic, no copy of a large B ever exists,
+//! covers up to 256 rows (192 with AVX2), so packing costs a hundredth of the arithmetic, no copy of a large B ever exists,
 //! and no barrier stands between packing and use.
 
 mod ahead;
@@ -33,7 +33,6 @@ use crate::simd::{Simd, WithSimd, run_on};
 use blocked::{Blocked, Source};
 use blocks::{Blocks, Extent};
 use dot::Dots;
-use tile::Geometry;
 
 /// Shapes of `C[b] = op(A[b]) * op(B[b])`, all row-major: op(A) is [m, k], op(B) is [k, n], C is [m, n].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +106,6 @@ const COMBINE: usize = 8 << 10;
 impl MatMul {
     /// Plans the product for `isa`, on which it must then run.
     pub fn new(isa: Isa, shape: MatMulShape) -> Self {
-        let geometry = Geometry::of(isa);
         let mut merged = shape;
         if !shape.b_batched && shape.a_batched && !shape.trans_a {
             // [batch, m, k] times one [k, n] is [batch * m, k] times [k, n].
@@ -133,7 +131,7 @@ impl MatMul {
         } else if m == 1 && merged.trans_b {
             Path::Dot(Dots::new(batch, n, k))
         } else {
-            Path::Blocked(Blocks::new(geometry, Extent { batch, m, n, k }))
+            Path::Blocked(Blocks::new(isa, Extent { batch, m, n, k }, !merged.trans_a))
         };
         Self { isa, shape, merged, swapped, path }
     }

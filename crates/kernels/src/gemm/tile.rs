@@ -76,6 +76,9 @@ pub(super) const PACKED: usize = 0;
 /// Steps along k between fetches.
 pub(super) const STRETCH: usize = 8;
 
+/// Steps that are one piece of code where tiles are small.
+const UNROLLED: usize = 4;
+
 /// A tile with its size known to the compiler.
 struct Sized<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool>(Tile);
 
@@ -99,24 +102,27 @@ impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
                     }
                 }
             }
+            let (a_row, a_step) = if IN_PLACE { (t.a_row, t.a_k) } else { (1, ROWS) };
+            let b_step = t.b_k;
             let mut left = t.k;
             while left > 0 {
                 t.ahead.fetch(t.fetches);
                 let steps = left.min(STRETCH);
                 left -= steps;
-                for _ in 0..steps {
-                    let mut row = [s.zero(); VECTORS];
-                    for (v, row) in row.iter_mut().enumerate() {
-                        *row = s.load(b.add(v * S::LANES));
-                    }
-                    for (i, acc) in acc.iter_mut().enumerate() {
-                        let x = s.splat(*a.add(if IN_PLACE { i * t.a_row } else { i }));
-                        for (acc, &row) in acc.iter_mut().zip(&row) {
-                            *acc = s.mul_add(x, row, *acc);
+                if steps == STRETCH && S::ISA == Isa::Avx2 {
+                    // Twelve multiply-adds take six cycles, in which what a loop adds to loads and broadcasts does
+                    // not fit: of four steps it does.
+                    for _ in 0..STRETCH / UNROLLED {
+                        for _ in 0..UNROLLED {
+                            step::<S, ROWS, VECTORS>(s, a, a_row, b, &mut acc);
+                            (a, b) = (a.add(a_step), b.add(b_step));
                         }
                     }
-                    a = a.add(if IN_PLACE { t.a_k } else { ROWS });
-                    b = b.add(t.b_k);
+                } else {
+                    for _ in 0..steps {
+                        step::<S, ROWS, VECTORS>(s, a, a_row, b, &mut acc);
+                        (a, b) = (a.add(a_step), b.add(b_step));
+                    }
                 }
             }
             if t.columns == VECTORS * S::LANES {
@@ -137,6 +143,33 @@ impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
             }
         }
         t.ahead
+    }
+}
+
+/// One step along k: adds the products of a column of A and a row of B to the sums.
+///
+/// # Safety
+/// The CPU supports the instruction set; the words of the column and whole vectors of the row are readable.
+#[inline(always)]
+unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    a: *const f32,
+    a_row: usize,
+    b: *const f32,
+    acc: &mut [[S::F; VECTORS]; ROWS],
+) {
+    // SAFETY: forwarded from the caller.
+    unsafe {
+        let mut row = [s.zero(); VECTORS];
+        for (v, row) in row.iter_mut().enumerate() {
+            *row = s.load(b.add(v * S::LANES));
+        }
+        for (i, acc) in acc.iter_mut().enumerate() {
+            let x = s.splat(*a.add(i * a_row));
+            for (acc, &row) in acc.iter_mut().zip(&row) {
+                *acc = s.mul_add(x, row, *acc);
+            }
+        }
     }
 }
 

@@ -80,11 +80,19 @@ unsafe impl Simd for Avx2 {
     ) {
         // SAFETY: the caller promises the CPU feature, `rows` rows of `cols` words and `cols` whole vectors.
         unsafe {
-            let mask = first(cols);
             let mut v = [_mm256_setzero_ps(); 8];
-            for (r, v) in v.iter_mut().enumerate() {
-                if r < rows {
-                    *v = _mm256_maskload_ps(src.add(r * src_stride), mask);
+            if cols == 8 {
+                for (r, v) in v.iter_mut().enumerate() {
+                    if r < rows {
+                        *v = _mm256_loadu_ps(src.add(r * src_stride));
+                    }
+                }
+            } else {
+                let mask = first(cols);
+                for (r, v) in v.iter_mut().enumerate() {
+                    if r < rows {
+                        *v = _mm256_maskload_ps(src.add(r * src_stride), mask);
+                    }
                 }
             }
             // u[4q + j] holds in its 128-bit lane l column 4l + j of rows 4q..4q+4.
@@ -106,9 +114,16 @@ unsafe impl Simd for Avx2 {
                 columns[j] = _mm256_permute2f128_ps::<0x20>(u[j], u[4 + j]);
                 columns[4 + j] = _mm256_permute2f128_ps::<0x31>(u[j], u[4 + j]);
             }
-            for (c, column) in columns.iter().enumerate() {
-                if c < cols {
+            if cols == 8 {
+                // Nearly every block, so that its eight stores need no branch each.
+                for (c, column) in columns.iter().enumerate() {
                     _mm256_storeu_ps(dst.add(c * dst_stride), *column);
+                }
+            } else {
+                for (c, column) in columns.iter().enumerate() {
+                    if c < cols {
+                        _mm256_storeu_ps(dst.add(c * dst_stride), *column);
+                    }
                 }
             }
         }
