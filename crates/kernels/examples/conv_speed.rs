@@ -2,10 +2,11 @@
 //! that GANs meet, per direction and instruction set, and their share of the peak: f32 multiply-adds on registers,
 //! measured in turn with the kernel, the best of both counting, so that what else the machine does decides less.
 //!
-//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [--bf16 [--stored]] [FILTER]`
+//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [--only DIRECTION] [--bf16 [--stored]] [FILTER]`
 //!
 //! `--bf16` times mixed precision where it is computed (`b`), and the rate of `vdpbf16ps` alone; with `--stored`,
-//! images and gradients that are read are stored as bf16.
+//! images and gradients that are read are stored as bf16. `--only forward` (or `input`, `weight`) leaves the others out,
+//! for profiles.
 
 use ganymede_kernels::conv::{
     Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad, MixedConv, MixedWeightGrad,
@@ -157,6 +158,7 @@ fn peak(_: usize) -> Option<f64> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut isas, mut threads, mut batch, mut filter) = (Isa::available(), 2, None, String::new());
     let (mut algorithm, mut bf16, mut stored) = (Algorithm::Any, false, Element::F32);
+    let mut only = String::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -167,6 +169,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             "--bf16" => bf16 = true,
             "--stored" => stored = Element::Bf16,
+            "--only" => only = args.next().ok_or("--only needs a direction")?,
             "--direct" => algorithm = Algorithm::Direct,
             other => filter = other.to_string(),
         }
@@ -204,7 +207,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 kernels[2] = Box::new(kernel);
             }
             print!("{name:36}");
-            for kernel in &kernels {
+            for (direction, kernel) in ["forward", "input", "weight"].into_iter().zip(&kernels) {
+                if !direction.starts_with(&only) {
+                    print!("{:23}", "");
+                    continue;
+                }
                 // About 15 milliseconds at 150 GFLOP/s, as long as the peak is measured each time.
                 let repeats = (2e9 / kernel.flops() as f64).clamp(2.0, 40.0) as usize;
                 let (mut time, mut peak) = (f64::INFINITY, 0.0f64);

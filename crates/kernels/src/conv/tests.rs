@@ -1,6 +1,7 @@
 //! The triad against its scalar twins on every instruction set, and against itself through the adjoint identities.
 
 use super::reference::{conv_forward, conv_input_grad, conv_weight_grad};
+use super::weight_plan::WeightPlan;
 use super::{Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
 use crate::isa::Isa;
 use crate::kernel::{Access, Kernel, Operands};
@@ -251,6 +252,19 @@ fn enough_pixels_for_full_blocks_and_several_chunks() {
     check(&grouped);
     grouped.groups = 48;
     check(&grouped);
+}
+
+/// Weight gradients with panels enough that each tile's input is copied, channels that fill no tile, and groups.
+#[test]
+fn weight_gradients_on_copied_input() {
+    let mut grouped = square(33, 16, 14, 256, 1, 1, 0);
+    grouped.groups = 2;
+    let mut copied = 0;
+    for shape in [square(33, 16, 20, 136, 1, 1, 1), square(33, 16, 9, 256, 2, 1, 0), grouped] {
+        check(&shape);
+        copied += usize::from(WeightPlan::new(Isa::Avx2, shape).copies());
+    }
+    assert!(copied >= 2, "{copied}");
 }
 
 /// Few channels on either side: copies of several bands, images smaller and larger than vectors and tiles, padding on one

@@ -3,7 +3,7 @@
 use super::axis::{Axis, Class};
 use super::gather::share;
 use super::shape::ConvShape;
-use super::tile::{VECTORS, lanes};
+use super::tile::{VECTORS, lanes, tallest};
 use crate::isa::Isa;
 use crate::kernel::OperandSpec;
 use std::ops::Range;
@@ -21,6 +21,13 @@ pub(super) const BLOCK: usize = 128;
 const TASKS: usize = 32;
 /// Sums that may share an L2 of 1 MiB with the pixels.
 pub(super) const L2_WORDS: usize = 96 << 10;
+/// Sums that may share an L2 of 512 KiB with the pixels, as CPUs with AVX2 alone often have.
+const SMALL_L2_WORDS: usize = 64 << 10;
+/// Words between panels of packed gradients beyond their size, which is a multiple of 4 KiB: the panels of a pixel would
+/// fall into the same lines of L1.
+const SKEW: usize = 16;
+/// Fewest panels of a group that the input is copied for: for four, copying took more than it gained.
+const COPIED_FOR: usize = 8;
 /// Bound on the partial sums.
 const PARTIAL_WORDS: usize = 8 << 20;
 /// Channels that are packed at a time.
@@ -132,7 +139,8 @@ impl WeightPlan {
         let sums = if cut.chunks > 1 { 3.0 * cut.chunks as f64 * dw } else { dw };
         // A task's share of the sums is swept once a block, through L2 or from it.
         let swept = dw / (filter_rows * parts);
-        let sweeps = if swept > L2_WORDS as f64 { 2.0 * dw * (self.pixels() / BLOCK) as f64 } else { 0.0 };
+        let room = if self.isa == Isa::Avx2 { SMALL_L2_WORDS } else { L2_WORDS };
+        let sweeps = if swept > room as f64 { 2.0 * dw * (self.pixels() / BLOCK) as f64 } else { 0.0 };
         read + sums + sweeps
     }
 
@@ -206,13 +214,32 @@ impl WeightPlan {
         }
     }
 
+    /// Words of a panel of packed output gradients and to the next.
+    pub fn packed_step(&self) -> usize {
+        BLOCK * self.width() + SKEW
+    }
+
     /// Words of packed output gradients that a task needs.
     pub fn packed_words(&self) -> usize {
-        if self.packs() { self.units().div_ceil(self.cut.parts) * BLOCK * self.width() } else { 0 }
+        if self.packs() { self.units().div_ceil(self.cut.parts) * self.packed_step() } else { 0 }
+    }
+
+    /// Whether the input that a block meets at a tap is copied, tile by tile. Where it lies its pixels are often a power of
+    /// two apart, so that L1 holds few of them, and every panel of output gradients reads all of it again. Tiles of wide
+    /// vectors read half as often.
+    pub fn copies(&self) -> bool {
+        let panels = self.units().div_ceil(self.cut.parts).min(self.panels());
+        self.isa == Isa::Avx2 && self.method == Method::Dense && panels >= COPIED_FOR
+    }
+
+    /// Words of the input's copy: tiles of a group's channels, each followed by a vector for what is stored past its end.
+    pub fn copy_words(&self) -> usize {
+        let tiles = self.shape.in_group().div_ceil(tallest(self.isa));
+        if self.copies() { BLOCK * self.shape.in_group() + tiles * lanes(self.isa) } else { 0 }
     }
 
     pub fn local_words(&self) -> usize {
-        BLOCK * size_of::<Pixel>() / size_of::<f32>() + self.packed_words()
+        BLOCK * size_of::<Pixel>() / size_of::<f32>() + self.packed_words() + self.copy_words()
     }
 }
 

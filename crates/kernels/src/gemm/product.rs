@@ -1,7 +1,7 @@
 //! One register tile for kernels that bring their operands packed.
 
 use super::ahead::Ahead;
-use super::tile::{self, Geometry, Tile};
+use super::tile::{self, Geometry, STRETCH, Tile};
 use crate::isa::Isa;
 
 /// Rows of the left operand, contiguous along the sums.
@@ -24,15 +24,36 @@ pub fn tallest(isa: Isa) -> usize {
     Geometry::of(isa).rows
 }
 
-/// `c = a * b` for `rows` rows, sums of `depth` terms and a panel of `columns`, whose rows follow each other.
+/// What a product does beside its sums.
+#[derive(Clone, Copy, Debug)]
+pub struct Also {
+    /// Whether to add to the results rather than overwrite them.
+    pub accumulate: bool,
+    /// Where words lie that will be needed soon, to be fetched meanwhile, and how many; the address need not be valid.
+    pub soon: *const f32,
+    pub words: usize,
+}
+
+/// `c = a * b`, or `c += a * b`, for `rows` rows, sums of `depth` terms and a panel of `columns`, whose rows follow each
+/// other.
 ///
 /// # Safety
 /// The CPU supports `isa`; `rows` is at most [`tallest`]; `columns` is a number of whole vectors and at most a panel's
-/// width; all three operands are live and of these sizes.
-pub unsafe fn run(isa: Isa, rows: usize, depth: usize, a: Rows, b: *const f32, columns: usize, c: Results) {
+/// width; all three operands are live and of these sizes; sums that are added to exist.
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn run(
+    isa: Isa,
+    rows: usize,
+    depth: usize,
+    a: Rows,
+    b: *const f32,
+    columns: usize,
+    c: Results,
+    also: Also,
+) {
     let left = Left { start: a.start, row: a.stride, k: 1 };
     // SAFETY: forwarded from the caller.
-    unsafe { panel(isa, rows, depth, left, b, columns, c, false) }
+    unsafe { panel(isa, rows, depth, left, b, columns, c, also) }
 }
 
 /// `c = a' * b`, or `c += a' * b`, where `a` has a row for each of the `depth` terms.
@@ -51,8 +72,9 @@ pub unsafe fn run_transposed(
     accumulate: bool,
 ) {
     let left = Left { start: a.start, row: 1, k: a.stride };
+    let also = Also { accumulate, soon: std::ptr::null(), words: 0 };
     // SAFETY: forwarded from the caller.
-    unsafe { panel(isa, rows, depth, left, b, columns, c, accumulate) }
+    unsafe { panel(isa, rows, depth, left, b, columns, c, also) }
 }
 
 /// The left operand, with the words between its rows and between the terms of a sum.
@@ -74,8 +96,10 @@ unsafe fn panel(
     b: *const f32,
     columns: usize,
     c: Results,
-    accumulate: bool,
+    also: Also,
 ) {
+    let mut ahead = if also.words > 0 { Ahead::new(also.soon, 1, also.words, 0) } else { Ahead::nothing() };
+    let fetches = ahead.left().div_ceil(depth.div_ceil(STRETCH).max(1));
     let geometry = Geometry::of(isa);
     let mut first = 0;
     while first < columns {
@@ -93,13 +117,13 @@ unsafe fn panel(
             c: unsafe { c.start.add(first) },
             c_row: c.stride,
             columns: part,
-            accumulate,
+            accumulate: also.accumulate,
             fetch_c: false,
-            ahead: Ahead::nothing(),
-            fetches: 0,
+            ahead,
+            fetches,
         };
         // SAFETY: forwarded from the caller.
-        unsafe { tile::run(isa, rows, geometry.vectors_for(part), tile) };
+        ahead = unsafe { tile::run(isa, rows, geometry.vectors_for(part), tile) };
         first += part;
     }
 }

@@ -41,6 +41,9 @@ const CHANNELS: usize = 16;
 const BLOCK: usize = 48;
 /// Words of transformed tiles and products that a block should not exceed, so that most of it stays in L2.
 const BLOCK_WORDS: usize = 640 << 10;
+/// Words between the tiles at neighbouring points, and their products, beyond their size, which is often a multiple of
+/// 4 KiB: what belongs to one tile would fall into the same lines of L1.
+const SKEW: usize = 16;
 /// Tiles of a small block, one register tile.
 const SMALL: usize = 12;
 /// Tasks where there are enough blocks, and the fewest that blocks are made smaller for.
@@ -50,6 +53,9 @@ const MIN_TASKS: usize = 16;
 const DATA_COST: f64 = 5.0;
 const PRODUCT_COST: f64 = 5.0;
 const WEIGHT_COST: f64 = 6.0;
+/// The same of weights beyond `CACHED_WORDS`, which do not stay in L3 and are read from memory once a block.
+const MEMORY_COST: f64 = 24.0;
+const CACHED_WORDS: usize = 8 << 20;
 /// Multiply-adds a unit of time of the register tiles, relative to those of the direct kernel.
 const RATE: f64 = 0.9;
 
@@ -249,9 +255,12 @@ impl Winograd {
     /// Estimated cost of an image, in multiply-adds of the direct kernel.
     pub fn cost(&self) -> f64 {
         let tiles = self.most_tiles() as f64;
+        // Measured on AVX2 alone.
+        let far = self.isa == Isa::Avx2 && self.packed_words > CACHED_WORDS;
+        let weight_cost = if far { MEMORY_COST } else { WEIGHT_COST };
         let cost = |job: &Job| {
             let depth: usize = job.depths.iter().sum();
-            let products = job.multiply_adds() as f64 * (1.0 / RATE + WEIGHT_COST / tiles);
+            let products = job.multiply_adds() as f64 * (1.0 / RATE + weight_cost / tiles);
             let transforms = depth as f64 * DATA_COST + job.product_words() as f64 * PRODUCT_COST;
             job.tiles() as f64 * (products + transforms)
         };
@@ -322,7 +331,8 @@ impl Winograd {
 
     pub fn local_words(&self) -> usize {
         let most = self.blocks.iter().map(|block| block.count).max().unwrap_or(0);
-        (self.zeros() + most * self.tile_words()).max(weights::local_words(self))
+        let points = self.jobs.iter().map(Job::points).max().unwrap_or(0);
+        (self.zeros() + most * self.tile_words() + 2 * points * SKEW).max(weights::local_words(self))
     }
 
     /// Words of a pixel.

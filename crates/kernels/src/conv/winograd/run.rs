@@ -3,9 +3,10 @@
 use super::super::gather::{Image, OUT, PACKED, SRC};
 use super::super::tile::strip;
 use super::transform::{MAX_POINTS, Points, TILE, WithPoints};
-use super::{Block, Job, Pair, Winograd};
+use super::{Block, Job, Pair, SKEW, Winograd};
 use crate::fused::Sink;
 use crate::gemm::product;
+use crate::isa::Isa;
 use crate::kernel::Operands;
 use crate::simd::Simd;
 use std::ops::Range;
@@ -60,7 +61,7 @@ impl WithPoints for BlockRun<'_> {
         unsafe {
             let zeros = local;
             let data = zeros.add(plan.zeros());
-            let products = data.add(block.count * job.data_words());
+            let products = data.add(block.count * job.data_words() + job.points() * SKEW);
             for c in (0..plan.zeros()).step_by(S::LANES) {
                 s.store(zeros.add(c), s.zero());
             }
@@ -72,9 +73,9 @@ impl WithPoints for BlockRun<'_> {
                 multiply(
                     &run,
                     point,
-                    data.add(job.data_at[point] * block.count),
+                    data.add(job.data_at[point] * block.count + point * SKEW),
                     weights,
-                    products.add(job.products_at[point] * block.count),
+                    products.add(job.products_at[point] * block.count + point * SKEW),
                 );
             }
             for i in 0..block.count {
@@ -115,7 +116,7 @@ unsafe fn transform_data<S: Simd, Y: Points, X: Points>(
             let mut to = [std::ptr::null_mut::<f32>(); MAX_POINTS * MAX_POINTS];
             for (point, to) in to.iter_mut().enumerate().take(Y::N * X::N) {
                 if let Some(slot) = pair.slots[point] {
-                    let row = job.data_at[point] * block.count + i * job.strides[point];
+                    let row = job.data_at[point] * block.count + point * SKEW + i * job.strides[point];
                     *to = data.add(row + slot * channels);
                 }
             }
@@ -204,24 +205,46 @@ unsafe fn multiply(
     let BlockRun { plan, job, block, .. } = *run;
     let (depth, stride, results) = (job.depths[point], job.strides[point], job.widths[point]);
     let (width, outputs) = (plan.panel_width(), plan.out.c);
-    let tallest = product::tallest(plan.isa);
+    let (tallest, terms) = (product::tallest(plan.isa), terms(plan.isa));
+    let strips = block.count.div_ceil(tallest);
     // Panels end with a phase of the outputs.
     for phase in (0..results).step_by(outputs) {
         for panel in (0..outputs).step_by(width) {
             let (first, columns) = (phase + panel, width.min(outputs - panel));
-            for i in 0..block.count.div_ceil(tallest) {
-                let rows = strip(block.count, tallest, i);
-                // SAFETY: rows are the block's, the panel's weights are `depth` rows of `columns` words.
-                unsafe {
-                    let a = product::Rows { start: data.add(rows.start * stride), stride };
-                    let c = product::Results {
-                        start: products.add(rows.start * results + first),
-                        stride: results,
+            for k in (0..depth).step_by(terms) {
+                let part = terms.min(depth - k);
+                // SAFETY: `part` rows of `columns` words, from the panel's k-th row on.
+                let weights = unsafe { weights.add(first * depth + k * columns) };
+                let words = part * columns / strips;
+                for i in 0..strips {
+                    let rows = strip(block.count, tallest, i);
+                    // What follows in memory is the next part, panel or point.
+                    let also = product::Also {
+                        accumulate: k > 0,
+                        soon: weights.wrapping_add(part * columns + i * words),
+                        words: if depth > terms { words } else { 0 },
                     };
-                    product::run(plan.isa, rows.len(), depth, a, weights.add(first * depth), columns, c);
+                    // SAFETY: rows are the block's, with words for every term.
+                    unsafe {
+                        let a = product::Rows { start: data.add(rows.start * stride + k), stride };
+                        let c = product::Results {
+                            start: products.add(rows.start * results + first),
+                            stride: results,
+                        };
+                        product::run(plan.isa, rows.len(), part, a, weights, columns, c, also);
+                    }
                 }
             }
         }
+    }
+}
+
+/// Terms of a sum that are taken at a time. On 16 columns their weights, 16 KiB, stay in an L1 of 32 KiB beside the tile's
+/// rows while all tiles of the block pass; panels of 32 columns are taken whole.
+fn terms(isa: Isa) -> usize {
+    match isa {
+        Isa::Avx512 => usize::MAX,
+        Isa::Avx2 | Isa::Portable => 256,
     }
 }
 
@@ -245,7 +268,7 @@ unsafe fn transform_products<S: Simd, Y: Points, X: Points>(
         let mut from = [zeros; MAX_POINTS * MAX_POINTS];
         for (point, from) in from.iter_mut().enumerate().take(Y::N * X::N) {
             if let Some(slot) = result.slots[point] {
-                let row = job.products_at[point] * block.count + i * job.widths[point];
+                let row = job.products_at[point] * block.count + point * SKEW + i * job.widths[point];
                 // SAFETY: the tile's results of the phase at the point.
                 *from = unsafe { products.add(row + slot * outputs) };
             }

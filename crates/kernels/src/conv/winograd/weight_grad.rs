@@ -14,7 +14,7 @@ use super::super::tile::{VECTORS, lanes};
 use super::axis::Phase;
 use super::transform::run_with_points;
 use super::weight_grad_run::{MultiplyRun, TransformRun};
-use super::{CHANNELS, Job};
+use super::{CHANNELS, Job, SKEW};
 use crate::isa::Isa;
 use crate::kernel::{OperandSpec, Operands};
 use std::ops::Range;
@@ -40,13 +40,17 @@ const COLUMNS: usize = 64;
 const MIN_TASKS: usize = 8;
 /// Tasks of a transforming stage.
 const TASKS: usize = 64;
-/// Words between the regions of neighbouring points beyond their size, which is often a multiple of 4 KiB: those would
-/// fall into the same lines of L1.
-const SKEW: usize = 16;
-/// Cost of a word of transformed input and of transformed output gradients, in multiply-adds.
-const DATA_COST: f64 = 9.0;
 /// Multiply-adds a unit of time of the register tiles, relative to those of the direct kernel.
 const RATE: f64 = 0.95;
+
+/// Cost of a word of transformed input and of transformed output gradients, in multiply-adds.
+fn data_cost(isa: Isa) -> f64 {
+    match isa {
+        Isa::Avx512 | Isa::Portable => 9.0,
+        // The transforms spill, and what they write leaves a small L2: 32 to 64 channels at 28x28 are faster directly.
+        Isa::Avx2 => 36.0,
+    }
+}
 
 /// A weight gradient at fixed shapes.
 #[derive(Clone, Debug)]
@@ -103,7 +107,7 @@ impl WinogradWeightGrad {
         let depth: usize = self.job.depths.iter().sum();
         let depth = (depth * self.blocks()) as f64;
         let (points, outputs) = (self.job.points() as f64, self.shape.out_c as f64);
-        self.job.tiles() as f64 * (depth * outputs / RATE + (depth + points * outputs) * DATA_COST)
+        self.job.tiles() as f64 * (depth * outputs / RATE + (depth + points * outputs) * data_cost(self.isa))
     }
 
     /// Tiles of the batch.
