@@ -192,13 +192,14 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     paths.retain(|p| !p.starts_with("run."));
     for side in SIDES {
         paths.extend(OPTIONAL.iter().map(|key| format!("{side}.optimizer.{key}")));
-        paths.extend(["model", "layers"].map(|key| format!("{side}.{key}")));
+        paths.extend(["model", "layers", "spectral_norm"].map(|key| format!("{side}.{key}")));
         let model = table.get(side).and_then(|n| n.get("model")).and_then(toml::Value::as_str);
         if let Some(model) = model.and_then(crate::models::find) {
             paths.extend(model.options().iter().map(|o| format!("{side}.options.{}", o.key)));
         }
     }
-    paths.extend(["ema.half_life", "ema.buffers"].map(String::from));
+    let open = ["ema.half_life", "ema.buffers", "train.pack", "loss.real_label", "loss.fake_label"];
+    paths.extend(open.iter().chain(&["loss.top_k", "loss.instance_noise"]).map(|key| key.to_string()));
     paths.sort_unstable();
     paths.dedup();
     let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);
