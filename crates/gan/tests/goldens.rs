@@ -88,7 +88,12 @@ impl Networks {
         let real = self.feed("real");
         self.with_common(&self.weights(&["g1", "g2"]), |common| {
             let features = Some([&real, &fake]);
-            regularizer.generator_penalty(&GeneratorContext { styles: &styles, fake: &fake, features, common })
+            regularizer.generator_penalty(&GeneratorContext {
+                styles: &styles,
+                fake: &fake,
+                features,
+                common,
+            })
         })
     }
     fn outputs(&self, inputs: &HashMap<String, Array>) -> HashMap<String, Vec<f64>> {
@@ -221,7 +226,10 @@ fn whole_losses_are_differentiable_twice() {
                     let difference = (up[order][0] - down[order][0]) / (2.0 * step);
                     let got = at[&format!("g{order}/{variable}")][k];
                     let near = (got - difference).abs() <= 2e-6 * (1.0 + difference.abs());
-                    assert!(near, "{kind} {name}, order {order}, {variable}[{k}]: {got} against {difference}");
+                    assert!(
+                        near,
+                        "{kind} {name}, order {order}, {variable}[{k}]: {got} against {difference}"
+                    );
                     compared += 1;
                 }
             }

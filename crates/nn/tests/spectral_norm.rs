@@ -30,17 +30,16 @@ fn spectral(iterations: usize) -> WeightRule {
 
 #[test]
 fn weights_gradients_and_vectors_are_those_of_pytorch() {
-    for (name, fans) in [
-        ("dense", FanRule::Forward),
-        ("conv", FanRule::Forward),
-        ("conv_transpose", FanRule::Transposed),
-    ] {
+    for (name, fans) in
+        [("dense", FanRule::Forward), ("conv", FanRule::Forward), ("conv_transpose", FanRule::Transposed)]
+    {
         let (shape, weight) = golden("weight", name);
         let (u_shape, u) = golden("u", name);
         let graph = Graph::new();
         let scope = Scope::root(&graph, "D", Mode::train()).with_rule(spectral(2));
         let used = scope.weight("weight", &shape, Init::Zeros, fans);
-        let again = scope.with_mode(Mode::train_frozen_statistics()).weight("weight", &shape, Init::Zeros, fans);
+        let again =
+            scope.with_mode(Mode::train_frozen_statistics()).weight("weight", &shape, Init::Zeros, fans);
         assert_eq!(used.id(), again.id(), "the rule is applied once a phase");
         let factor = graph.constant_f32(&shape, &golden("factor", name).1);
         let parameter = scope.trainable()[0].1.clone();

@@ -87,3 +87,34 @@ fn mean_of_largest(graph: &Graph, each: &Tensor, logits: &Tensor) -> Tensor {
     let counts = place.ge(&(count - &k).broadcast_to(&each.shape()));
     counts.select(each, &each.zeros_like()).sum_all() / k
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ganymede_graph::{Array, Precision, interpret};
+    use std::collections::HashMap;
+
+    #[test]
+    fn only_the_samples_with_the_largest_logits_count() {
+        let each = [5.0, 1.0, 4.0, 2.0];
+        // The last two logits are equal: the later one counts first.
+        let logits = [0.3, -1.0, 2.0, 2.0];
+        for (k, expected) in [(1.0, 2.0), (2.0, 3.0), (3.0, 11.0 / 3.0), (4.0, 3.0)] {
+            let graph = Graph::new();
+            let each_of = graph.feed("each", TensorType::f32([4]));
+            let loss = mean_of_largest(&graph, &each_of, &graph.feed("logits", TensorType::f32([4])));
+            graph.output("loss", &loss);
+            graph.output("gradient", &grad(&loss, &[&each_of])[0]);
+            let inputs = HashMap::from([
+                ("each".to_string(), Array::f32(&[4], each)),
+                ("logits".to_string(), Array::f32(&[4], logits)),
+                (feed::TOP_K.to_string(), Array::f32(&[], [k])),
+            ]);
+            let outcome = interpret(&graph.finish().unwrap(), &inputs, Precision::F64).unwrap();
+            let got = outcome.outputs["loss"].floats()[0];
+            assert!((got - expected).abs() < 1e-12, "k = {k}: {got} against {expected}");
+            let gradient = outcome.outputs["gradient"].floats();
+            assert_eq!(gradient.iter().filter(|g| **g > 0.0).count(), k as usize, "{gradient:?}");
+        }
+    }
+}

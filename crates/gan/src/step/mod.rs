@@ -331,3 +331,33 @@ impl Objective {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ganymede_graph::{Array, Precision, interpret};
+    use std::collections::HashMap;
+
+    #[test]
+    fn packs_hold_consecutive_samples_channel_by_channel() {
+        let recipe = Recipe::load("dcgan28", &["train.pack=2".into(), "train.batch=4".into()]).unwrap();
+        let objective = Objective::new(recipe).unwrap();
+        let graph = Graph::new();
+        // Sample s has 100 s + its place at each place.
+        let samples = graph.feed("samples", TensorType::f32([4, 1, 2, 3]));
+        let packed = objective.packed(&samples);
+        assert_eq!(packed.shape(), [2, 1, 2, 6]);
+        graph.output("packed", &packed);
+        let values = (0..4).flat_map(|s| (0..6).map(move |place| f64::from(100 * s + place)));
+        let inputs =
+            HashMap::from([("samples".to_string(), Array::f32(&[4, 1, 2, 3], values.collect::<Vec<_>>()))]);
+        let outcome = interpret(&graph.finish().unwrap(), &inputs, Precision::F64).unwrap();
+        let expected = [
+            [0., 1., 2., 100., 101., 102.],
+            [3., 4., 5., 103., 104., 105.],
+            [200., 201., 202., 300., 301., 302.],
+            [203., 204., 205., 303., 304., 305.],
+        ];
+        assert_eq!(outcome.outputs["packed"].floats(), expected.concat());
+    }
+}
