@@ -5,6 +5,7 @@
     venv/bin/python tools/goldens_torch.py
 
 crates/gan/goldens/objectives.txt: every loss and regularizer on a discriminator of two dense layers, with its gradients;
+crates/gan/goldens/augmentations.txt: every augmentation on small images with given draws;
 crates/nn/goldens/spectral_norm.txt: weights over their largest singular value as torch.nn.utils.spectral_norm has them.
 Operands are drawn from a fixed seed and rounded to f32. Files are blocks of a header line `KIND NAME SHAPE..` and a line
 of numbers.
@@ -151,6 +152,143 @@ def objectives():
     write("gan", "objectives", text)
 
 
+# Augmentations, sample by sample: x is [H, W, C], u and n are this sample's uniform and normal draws in order.
+def shifted(x, rows, columns):
+    """y[i, j] = x[i + rows, j + columns], beyond the edges reflected."""
+    reach = max(abs(rows), abs(columns))
+    wide = np.pad(x, ((reach, reach), (reach, reach), (0, 0)), mode="reflect")
+    return wide[reach + rows:reach + rows + x.shape[0], reach + columns:reach + columns + x.shape[1]]
+
+
+def flip(x, u, n):
+    return x[:, ::-1] if int(u[0] * 2) == 1 else x
+
+
+def translation(x, u, n):
+    moves = []
+    for axis in range(2):
+        most = int(x.shape[axis] * 0.125 + 0.5)
+        moves.append(int(u[axis] * (2 * most + 1)) - most)
+    wide = np.pad(x, ((4, 4), (4, 4), (0, 0)))
+    return wide[4 + moves[0]:4 + moves[0] + x.shape[0], 4 + moves[1]:4 + moves[1] + x.shape[1]]
+
+
+def cutout(x, u, n):
+    hole = [int(side * 0.5 + 0.5) for side in x.shape[:2]]
+    centre = [int(u[i] * (x.shape[i] + 1 - hole[i] % 2)) for i in range(2)]
+    y = x.copy()
+    (top, left) = [max(centre[i] - hole[i] // 2, 0) for i in range(2)]
+    (bottom, right) = [centre[i] - hole[i] // 2 + hole[i] for i in range(2)]
+    y[top:max(bottom, 0), left:max(right, 0)] = 0
+    return y
+
+
+def color(x, u, n):
+    x = x + (u[0] - 0.5)
+    grey = x.mean(2, keepdims=True)
+    x = (x - grey) * (u[1] * 2) + grey
+    return (x - x.mean()) * (u[2] + 0.5) + x.mean()
+
+
+def blit(x, u, n):
+    x = x[:, ::-1] if int(u[0] * 2) == 1 else x
+    x = np.rot90(x, -int(u[1] * 4))
+    rows, columns = [int(np.floor((u[2 + i] * 2 - 1) * 0.125 * x.shape[i] + 0.5)) for i in range(2)]
+    return shifted(x, rows, columns)
+
+
+def jitter(x, u, n):
+    """As one matrix on (r, g, b, 1)."""
+    v = np.ones(3) / np.sqrt(3)
+    along = np.outer(v, v)
+    matrix = np.eye(4)
+
+    def then(m, shift=0.0):
+        nonlocal matrix
+        step = np.eye(4)
+        step[:3, :3], step[:3, 3] = m, shift
+        matrix = step @ matrix
+
+    then(np.eye(3), n[0] * 0.2)
+    then(np.eye(3) * 2 ** (n[1] * 0.5))
+    then(np.eye(3) - 2 * along * int(u[0] * 2))
+    angle = (u[1] * 2 - 1) * np.pi
+    crossed = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    then(np.cos(angle) * np.eye(3) + np.sin(angle) * crossed + (1 - np.cos(angle)) * along)
+    then(along + (np.eye(3) - along) * 2 ** n[2])
+    flat = np.concatenate([x.reshape(-1, 3), np.ones((x.shape[0] * x.shape[1], 1))], 1)
+    return (flat @ matrix.T)[:, :3].reshape(x.shape)
+
+
+SYM6 = np.array([
+    0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633, 0.4910559419267466, 0.787641141030194,
+    0.3379294217276218, -0.07263752278646252, -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148])
+
+
+def along(x, axis, f):
+    return np.apply_along_axis(f, axis, x)
+
+
+def doubled(line):
+    """Twice the resolution, with 6 pixels of the source on each side as margin."""
+    wide = np.pad(np.pad(line, 11, mode="reflect"), 1, mode="edge") if len(line) == 12 else np.pad(line, 12, mode="reflect")
+    spread = np.zeros(2 * len(wide))
+    spread[::2] = wide
+    return np.convolve(spread, SYM6 * 2 / SYM6.sum(), "valid")[6:6 + 2 * (len(line) + 12)]
+
+
+def halved(line):
+    return np.correlate(line, SYM6 / SYM6.sum(), "valid")[1:1 + len(line) - 12:2]
+
+
+def geometry(x, u, n):
+    def scale(a, b):
+        return np.diag([a, b, 1.0])
+
+    def turn(draw):
+        angle = (draw * 2 - 1) * np.pi
+        return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+
+    shift = np.eye(3)
+    shift[0, 2], shift[1, 2] = 2 * 0.125 * x.shape[0] * n[2], 2 * 0.125 * x.shape[1] * n[3]
+    even, stretch = 2 ** (0.2 * n[0]), 2 ** (0.2 * n[1])
+    matrix = scale(even, even) @ turn(u[0]) @ scale(stretch, 1 / stretch) @ turn(u[1]) @ shift
+    large = along(along(x, 0, doubled), 1, doubled)
+    middle = (np.array(large.shape[:2]) - 1) / 2
+    moved = np.zeros((2 * x.shape[0] + 12, 2 * x.shape[1] + 12, x.shape[2]))
+    for i in range(moved.shape[0]):
+        for j in range(moved.shape[1]):
+            at = (matrix @ [i - (moved.shape[0] - 1) / 2, j - (moved.shape[1] - 1) / 2, 1])[:2] + middle
+            for k in range(2):
+                last = large.shape[k] - 1
+                # Beyond the margin, as the image's own edge pixels mirror it; their middles lie 12.5 inside.
+                if not 0 <= at[k] <= last:
+                    span = last - 25
+                    at[k] = abs(at[k] - 12.5) % (2 * span)
+                    at[k] = min(at[k], 2 * span - at[k]) + 12.5
+            (r, c), (fr, fc) = np.floor(at).astype(int), at - np.floor(at)
+            for dr, wr in ((0, 1 - fr), (1, fr)):
+                for dc, wc in ((0, 1 - fc), (1, fc)):
+                    moved[i, j] += wr * wc * large[min(r + dr, large.shape[0] - 1), min(c + dc, large.shape[1] - 1)]
+    return along(along(moved, 0, halved), 1, halved)
+
+
+AUGMENTATIONS = {"flip": flip, "translation": translation, "cutout": cutout, "color": color, "blit": blit, "jitter": jitter,
+                 "geometry": geometry}
+
+
+def augmentations():
+    random = np.random.default_rng(11)
+    rounded = lambda x: np.float32(x).astype(np.float64)  # noqa: E731
+    x = rounded(random.standard_normal((3, 12, 12, 3)) * 0.5)
+    u, n = rounded(random.random((4, 3))), rounded(random.standard_normal((4, 3)))
+    text = "# Made by tools/goldens_torch.py with NumPy in f64.\n"
+    text += block("input", "images", x) + block("input", "uniform", u) + block("input", "normal", n)
+    for name, f in AUGMENTATIONS.items():
+        text += block("result", name, np.stack([f(x[i], u[:, i], n[:, i]) for i in range(3)]))
+    write("gan", "augmentations", text)
+
+
 def spectral_norm():
     draw = draws(9)
     text = f"# Made by tools/goldens_torch.py with PyTorch {torch.__version__} in f64.\n"
@@ -186,4 +324,5 @@ def write(crate, name, text):
 
 if __name__ == "__main__":
     objectives()
+    augmentations()
     spectral_norm()

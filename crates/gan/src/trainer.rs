@@ -279,6 +279,7 @@ impl Trainer {
             (feed::BETA1, optimizer.beta1.as_ref().map(at)),
             (feed::BETA2, optimizer.beta2.as_ref().map(at)),
             (feed::TOP_K, recipe.loss.top_k.as_ref().map(|share| counted(at(share), recipe.judged_batch()))),
+            (feed::AUGMENT, recipe.augment.as_ref().and_then(|a| a.probability.as_ref()).map(at)),
             (feed::INSTANCE_NOISE, recipe.loss.instance_noise.as_ref().map(at)),
         ];
         for (name, value) in values {

@@ -9,6 +9,7 @@ pub use builtin::{BUILTIN, Builtin};
 pub use parse::reaches;
 pub use scheduled::Scheduled;
 
+use crate::augment::{self, Augmentation};
 use crate::losses::{self, Labels, Loss};
 use crate::networks::{Net, Side};
 use crate::regularizers;
@@ -33,6 +34,9 @@ pub struct Recipe {
     pub train: Train,
     /// The adversarial loss.
     pub loss: LossSpec,
+    /// Changes of what the discriminator sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
     /// Exponential moving average of the generator's weights; samples are drawn from it where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<Ema>,
@@ -199,6 +203,30 @@ pub struct LossSpec {
     /// 0 (Sonderby et al. 2017; Arjovsky, Bottou 2017, section 3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_noise: Option<Scheduled>,
+}
+
+/// Augmentation of everything that the discriminator sees, real and generated, in both steps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augment {
+    /// Names in [`augment::AUGMENTATIONS`], applied one after the other.
+    pub policy: Vec<String>,
+    /// Probability with which each part of each acts on a sample; may be scheduled. 1 unless given, and its first value
+    /// where a target is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probability: Option<Scheduled>,
+    /// Adapts the probability: it rises while the mean sign of the logits of real samples is above this, and falls while
+    /// it is below (Karras et al. 2020, ADA, with 0.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    /// Images over which it could go from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<u64>,
+}
+
+impl Augment {
+    /// Images over which an adapted probability could go from 0 to 1 where the recipe does not say: as in ADA.
+    pub const RAMP: u64 = 500_000;
 }
 
 /// Exponential moving average of the generator's weights.
@@ -368,6 +396,7 @@ impl Recipe {
     /// Checks every name and number; networks are checked for shape by [`Recipe::networks`].
     pub fn validate(&self) -> Result<(), RecipeError> {
         self.check_loss()?;
+        self.augmentations()?;
         self.regularizers()?;
         // The name is part of the run folder's.
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -537,6 +566,42 @@ impl Recipe {
             return Err(self.error("loss.instance_noise", message));
         }
         Ok(())
+    }
+
+    /// The augmentations by name.
+    pub fn augmentations(&self) -> Result<Vec<&'static dyn Augmentation>, RecipeError> {
+        let Some(spec) = &self.augment else { return Ok(Vec::new()) };
+        if self.data.shape.len() != 3 {
+            let message =
+                format!("changes images, and the samples have shape {:?}: leave it out", self.data.shape);
+            return Err(self.error("augment", message));
+        }
+        let within = |low: f64, high: f64| 0.0 <= low && high <= 1.0;
+        if let Some(p) = &spec.probability
+            && !within(p.range().0, p.range().1)
+        {
+            return Err(self.error("augment.probability", format!("must stay from 0 to 1, got {p}")));
+        }
+        if let Some(target) = spec.target
+            && !within(target, target)
+        {
+            return Err(self.error("augment.target", format!("must be from 0 to 1, got {target}")));
+        }
+        if spec.target.is_none() && spec.ramp.is_some() {
+            return Err(
+                self.error("augment.ramp", "is the pace of a probability that follows a target: give one")
+            );
+        }
+        if spec.ramp == Some(0) {
+            return Err(self.error("augment.ramp", "must be at least 1 image, got 0"));
+        }
+        let find = |name: &String| {
+            augment::find(name).ok_or_else(|| {
+                let known: Vec<&str> = augment::AUGMENTATIONS.iter().map(|a| a.name()).collect();
+                self.error("augment.policy", unknown("augmentation", name, &known))
+            })
+        };
+        spec.policy.iter().map(find).collect()
     }
 
     /// Samples, or packs of them, that the discriminator judges in a step.

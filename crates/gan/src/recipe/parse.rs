@@ -26,6 +26,7 @@ const SECTIONS: &[&str] = &[
     "train",
     "loss",
     "ema",
+    "augment",
     "regularizers",
     "generator",
     "generator.options",
@@ -199,7 +200,15 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         }
     }
     let open = ["ema.half_life", "ema.buffers", "train.pack", "loss.real_label", "loss.fake_label"];
-    paths.extend(open.iter().chain(&["loss.top_k", "loss.instance_noise"]).map(|key| key.to_string()));
+    let more = [
+        "loss.top_k",
+        "loss.instance_noise",
+        "augment.policy",
+        "augment.probability",
+        "augment.target",
+        "augment.ramp",
+    ];
+    paths.extend(open.iter().chain(&more).map(|key| key.to_string()));
     paths.sort_unstable();
     paths.dedup();
     let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);

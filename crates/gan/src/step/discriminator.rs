@@ -20,8 +20,7 @@ impl Objective {
         let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, self.recipe.train.batch);
         let g = Scope::root(&graph, Side::Generator.root(), self.mode(&source, None, false));
         let fake = self.generate(&g, &latent).stop_gradient();
-        let seen = |samples: &Tensor| self.packed(&self.with_noise(&graph, &source, samples));
-        let (real, fake) = (seen(&real), seen(&fake));
+        let [real, fake] = [&real, &fake].map(|samples| self.seen(&graph, &source, samples));
 
         let together = self.judges_together(due);
         let (d, [real_logits, fake_logits]) = self.judge_both(&graph, &source, [&real, &fake], together);
@@ -54,6 +53,7 @@ impl Objective {
         let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
         graph.commit_when(&and_bounded(sound, &d.buffers()));
         graph.output("d_penalty", &penalties.sum);
+        self.adapt(&graph, &real_logits);
         graph.output("d_real", &real_logits.mean_all());
         graph.output("d_fake", &fake_logits.mean_all());
         graph.finish()

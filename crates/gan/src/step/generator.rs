@@ -26,7 +26,7 @@ impl Objective {
         let fake = self.generate(&g, &latent);
         let d = Scope::root(&graph, Side::Discriminator.root(), self.mode(&source, None, false));
         let judge = |samples: &Tensor| {
-            let logits = self.judge(&d, &self.packed(&self.with_noise(&graph, &source, samples)));
+            let logits = self.judge(&d, &self.seen(&graph, &source, samples));
             (logits, d.features())
         };
         let compares = self.applied(Side::Generator, due).any(|(_, r)| r.regularizer.compares_features());

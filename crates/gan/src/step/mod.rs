@@ -8,9 +8,10 @@ mod discriminator;
 mod generator;
 mod sampling;
 
+use crate::augment::{Augmentation, Draw};
 use crate::losses::{Labels, Loss};
 use crate::networks::{self, Net, Side};
-use crate::recipe::{OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
+use crate::recipe::{Augment, OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
 use crate::regularizers::{Common, Memory, Regularizer, memory_prefix};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType};
 use ganymede_nn::optim::{FirstValue, Hyper, Plan, StateSpec, state_specs};
@@ -27,6 +28,13 @@ pub enum Stream {
     /// Latents of sampling.
     Sample = 4,
 }
+
+/// Prefix of the slots that adapt the probability of augmentations.
+const ADAPTATION: &str = "augment";
+/// The slot of the adapted probability.
+pub const PROBABILITY: &str = "augment/probability";
+/// What the mean sign of the logits keeps at a step: it remembers four steps.
+const SIGN_DECAY: f64 = 0.75;
 
 /// Prefix of the averaged generator's slots.
 pub const EMA: &str = "ema/";
@@ -51,6 +59,8 @@ pub mod feed {
     pub const TOP_K: &str = "top_k";
     /// Standard deviation of the noise on what the discriminator sees.
     pub const INSTANCE_NOISE: &str = "instance_noise";
+    /// Probability of augmentations.
+    pub const AUGMENT: &str = "augment";
     /// Strength of regularizer `i`.
     pub fn strength(i: usize) -> String {
         format!("strength/{i}")
@@ -69,6 +79,8 @@ pub struct Objective {
     pub loss: &'static dyn Loss,
     /// What the discriminator is asked to say.
     pub labels: Labels,
+    /// Changes of what the discriminator sees, one after the other.
+    pub augmentations: Vec<&'static dyn Augmentation>,
     /// The regularizers as the recipe applies them.
     pub regularizers: Vec<Applied>,
     generator_optimizer: Box<dyn Optimizer>,
@@ -133,6 +145,7 @@ impl Objective {
             discriminator_optimizer: optimizer(&recipe.discriminator.optimizer)?,
             loss: recipe.loss_function()?,
             labels: recipe.labels(),
+            augmentations: recipe.augmentations()?,
             regularizers: recipe.regularizers()?,
             generator,
             discriminator,
@@ -224,6 +237,48 @@ impl Objective {
         samples.reshape(&apart).transpose(&order).reshape(&joined)
     }
 
+    /// Samples as the discriminator sees them: augmented, with noise, packed.
+    fn seen(&self, graph: &Graph, source: &RandomSource, samples: &Tensor) -> Tensor {
+        self.packed(&self.with_noise(graph, source, &self.augmented(graph, source, samples)))
+    }
+
+    /// Samples changed by the recipe's augmentations.
+    fn augmented(&self, graph: &Graph, source: &RandomSource, samples: &Tensor) -> Tensor {
+        let Some(spec) = &self.recipe.augment else { return samples.clone() };
+        let _at = graph.scope("augment");
+        let probability = match (&spec.target, &spec.probability) {
+            (Some(_), _) => Some(graph.state(PROBABILITY, TensorType::f32([]))),
+            (None, Some(_)) => Some(graph.feed(feed::AUGMENT, TensorType::f32([]))),
+            (None, None) => None,
+        };
+        self.augmentations.iter().fold(samples.clone(), |x, augmentation| {
+            let _at = graph.scope(augmentation.name());
+            augmentation.apply(
+                &x,
+                &Draw {
+                    uniform: &|shape| source.uniform(graph, augmentation.name(), shape),
+                    normal: &|shape| source.normal(graph, augmentation.name(), shape),
+                    probability: probability.as_ref(),
+                },
+            )
+        })
+    }
+
+    /// Moves the probability of augmentations by a step towards the target (Karras et al. 2020, ADA, section 3.2): up by
+    /// the batch's share of the ramp while the mean sign of the logits of real samples exceeds the target, else down. The
+    /// sign is averaged over about four steps, as the authors' program does.
+    fn adapt(&self, graph: &Graph, real_logits: &Tensor) {
+        let Some((spec, target)) = self.recipe.augment.as_ref().and_then(|s| Some((s, s.target?))) else {
+            return;
+        };
+        let memory = Memory { graph, prefix: ADAPTATION };
+        let sign = memory.average("sign", "share", &real_logits.sign().mean_all(), SIGN_DECAY);
+        let step = self.recipe.train.batch as f64 / spec.ramp.unwrap_or(Augment::RAMP) as f64;
+        let p = memory.recall("probability");
+        let moved = &p + (sign - target).sign() * step;
+        memory.keep("probability", &moved.maximum(&p.zeros_like()).minimum(&p.ones_like()));
+    }
+
     /// Samples with noise upon them, where the recipe has some (Sonderby et al. 2017; Arjovsky, Bottou 2017, section 3).
     fn with_noise(&self, graph: &Graph, source: &RandomSource, samples: &Tensor) -> Tensor {
         if self.recipe.loss.instance_noise.is_none() {
@@ -312,6 +367,18 @@ impl Objective {
     pub fn extra_state(&self, side: Side, params: &Params) -> Vec<StateSpec> {
         let ema = (side == Side::Generator && self.recipe.ema.is_some()).then_some(EMA);
         let mut specs = state_specs(self.optimizer(side), &optimizer_prefix(side), params, ema);
+        let adapts =
+            self.recipe.augment.as_ref().filter(|a| side == Side::Discriminator && a.target.is_some());
+        if let Some(augment) = adapts {
+            let first = augment.probability.as_ref().map_or(0.0, |p| p.at(0, self.recipe.train.images));
+            specs.extend([("probability", first), ("sign", 0.0), ("share", 0.0)].map(|(name, first)| {
+                StateSpec {
+                    name: format!("{ADAPTATION}/{name}"),
+                    ty: TensorType::f32([]),
+                    first: FirstValue::Fill(first),
+                }
+            }));
+        }
         for applied in self.regularizers.iter().filter(|r| r.side == side) {
             let prefix = memory_prefix(side, applied.regularizer.name());
             specs.extend(applied.regularizer.memory().iter().map(|name| StateSpec {
