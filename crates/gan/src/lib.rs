@@ -15,6 +15,7 @@ pub mod models;
 pub mod networks;
 pub mod picture;
 pub mod plot;
+pub mod preview;
 pub mod recipe;
 pub mod regularizers;
 pub mod run;

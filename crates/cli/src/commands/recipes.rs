@@ -2,7 +2,7 @@ use crate::args::Recipes;
 use crate::say::say;
 use ganymede::Recipe;
 use ganymede::recipe::BUILTIN;
-use ganymede::{losses::LOSSES, models::MODELS, regularizers::REGULARIZERS};
+use ganymede::{augment::AUGMENTATIONS, losses::LOSSES, models::MODELS, regularizers::REGULARIZERS};
 use ganymede_nn::layer_list::LAYERS;
 use ganymede_nn::optim::{OPTIMIZERS, Optimizer};
 use ganymede_nn::{Activation, init, schedule};
@@ -120,6 +120,22 @@ const REGULARIZER_KEYS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Keys of the augmentation.
+const AUGMENT_KEYS: &[(&str, &str, &str)] = &[
+    ("policy", "policy = [\"color\", \"translation\", \"cutout\"]", "augmentations, one after the other"),
+    (
+        "probability",
+        "probability = SCHEDULE",
+        "with which each part of each acts on a sample; 1 where it is left out",
+    ),
+    (
+        "target",
+        "target = NUMBER",
+        "adapts it so that the mean sign of real samples' logits comes to this; 0.6 in ADA",
+    ),
+    ("ramp", "ramp = 500000", "images over which an adapted probability could go from 0 to 1"),
+];
+
 /// Keys of a network beside its layers or model.
 const NETWORK_KEYS: &[(&str, &str, &str)] = &[(
     "spectral_norm",
@@ -197,6 +213,9 @@ fn vocabulary() -> Vec<Word> {
         let usage = format!("{} strength={}", r.name(), r.default_strength());
         words.push(Word { paper: r.paper(), ..Word::new("regularizer", r.name(), usage, r.about()) });
     }
+    for a in AUGMENTATIONS {
+        words.push(Word { paper: a.paper(), ..Word::new("augmentation", a.name(), a.name(), a.about()) });
+    }
     for m in MODELS {
         words.push(Word { paper: m.paper(), ..Word::new("model", m.name(), m.name(), m.about()) });
         for o in m.options() {
@@ -215,11 +234,12 @@ fn vocabulary() -> Vec<Word> {
     words.extend(keys("ema key", EMA_KEYS));
     words.extend(keys("loss key", LOSS_KEYS));
     words.extend(keys("regularizer key", REGULARIZER_KEYS));
+    words.extend(keys("augment key", AUGMENT_KEYS));
     words.extend(keys("network key", NETWORK_KEYS));
     words.extend(keys("train key", TRAIN_KEYS));
     for f in schedule::FORMS {
         let word = Word::new(
-            "schedule, for lr, beta1, beta2, strength, half_life, top_k and instance_noise",
+            "schedule, for lr, beta1, beta2, strength, half_life, top_k, instance_noise and probability",
             f.name,
             f.usage,
             f.doc,
@@ -270,6 +290,7 @@ mod tests {
         assert_eq!(count("layer"), LAYERS.len());
         assert_eq!(count("loss"), LOSSES.len());
         assert_eq!(count("regularizer"), REGULARIZERS.len());
+        assert_eq!(count("augmentation"), AUGMENTATIONS.len());
         assert_eq!(count("model"), MODELS.len());
         assert_eq!(count("optimizer"), OPTIMIZERS.len());
         assert_eq!(count("activation"), Activation::ALL.len() - 1);
@@ -311,7 +332,11 @@ mod tests {
         assert_eq!(ema, sorted(EMA_KEYS));
         let sets =
             ["loss.real_label=0.9", "loss.fake_label=0.1", "loss.top_k=0.5", "loss.instance_noise=0.1"];
-        let more = ["train.pack=2", "generator.spectral_norm=1"];
+        let more = [
+            "train.pack=2",
+            "generator.spectral_norm=1",
+            "augment={policy=[\"flip\"],probability=0.5,target=0.6,ramp=1000}",
+        ];
         let sets: Vec<String> = sets.iter().chain(&more).map(|s| s.to_string()).collect();
         let table = toml::Table::try_from(Recipe::load("dcgan28", &sets).unwrap()).unwrap();
         let of = |part: &str, known: &[&str]| {
@@ -322,6 +347,7 @@ mod tests {
         };
         assert_eq!(of("loss", &["name"]), sorted(LOSS_KEYS));
         assert_eq!(of("train", &[]), sorted(TRAIN_KEYS));
+        assert_eq!(of("augment", &[]), sorted(AUGMENT_KEYS));
         assert_eq!(of("generator", &["layers", "optimizer"]), sorted(NETWORK_KEYS));
         // Those of a regularizer, from one that has them all.
         let text = format!(

@@ -242,25 +242,32 @@ impl Objective {
         self.packed(&self.with_noise(graph, source, &self.augmented(graph, source, samples)))
     }
 
-    /// Samples changed by the recipe's augmentations.
+    /// Samples changed by the recipe's augmentations, at its probability.
     fn augmented(&self, graph: &Graph, source: &RandomSource, samples: &Tensor) -> Tensor {
         let Some(spec) = &self.recipe.augment else { return samples.clone() };
-        let _at = graph.scope("augment");
         let probability = match (&spec.target, &spec.probability) {
             (Some(_), _) => Some(graph.state(PROBABILITY, TensorType::f32([]))),
             (None, Some(_)) => Some(graph.feed(feed::AUGMENT, TensorType::f32([]))),
             (None, None) => None,
         };
+        self.augmented_at(graph, source, samples, probability.as_ref())
+    }
+
+    fn augmented_at(
+        &self,
+        graph: &Graph,
+        source: &RandomSource,
+        samples: &Tensor,
+        probability: Option<&Tensor>,
+    ) -> Tensor {
+        let _at = graph.scope("augment");
         self.augmentations.iter().fold(samples.clone(), |x, augmentation| {
             let _at = graph.scope(augmentation.name());
-            augmentation.apply(
-                &x,
-                &Draw {
-                    uniform: &|shape| source.uniform(graph, augmentation.name(), shape),
-                    normal: &|shape| source.normal(graph, augmentation.name(), shape),
-                    probability: probability.as_ref(),
-                },
-            )
+            let (uniform, normal) = (
+                |shape: &[usize]| source.uniform(graph, augmentation.name(), shape),
+                |shape: &[usize]| source.normal(graph, augmentation.name(), shape),
+            );
+            augmentation.apply(&x, &Draw { uniform: &uniform, normal: &normal, probability })
         })
     }
 

@@ -1,6 +1,6 @@
 //! Samples of a trained generator, and what the discriminator makes of samples.
 
-use super::{EMA, Objective, Random, Stream};
+use super::{EMA, Objective, Random, Stream, feed};
 use crate::networks::Side;
 use ganymede_graph::{Function, Graph, GraphError, Tensor, TensorType};
 use ganymede_nn::{Mode, Scope};
@@ -64,6 +64,18 @@ impl Objective {
             pack => logits.reshape(&[count / pack, 1]).broadcast_to(&[count / pack, pack]).reshape(&[count]),
         };
         graph.output("logits", &of_each);
+        graph.finish()
+    }
+
+    /// `count` given samples as the recipe's augmentations change them at the probability that is fed.
+    pub fn augment_phase(&self, count: usize) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let random = Random::new(&graph);
+        let mut shape = vec![count];
+        shape.extend(&self.recipe.data.shape);
+        let samples = graph.feed("samples", TensorType::f32(shape));
+        let probability = graph.feed(feed::AUGMENT, TensorType::f32([]));
+        graph.output("samples", &self.augmented_at(&graph, &random.source(), &samples, Some(&probability)));
         graph.finish()
     }
 }
