@@ -134,6 +134,10 @@ pub struct Train {
     /// Go on with a run (its folder, or one of its checkpoints), bit for bit as if it had not stopped.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "seed", "dry_run"])]
     pub resume: Option<PathBuf>,
+    /// Write a picture of what the recipe's augmentations make of real samples, and stop: each row begins with a sample as
+    /// it is.
+    #[arg(long, value_name = "PNG", conflicts_with_all = ["resume", "dry_run"])]
+    pub preview_augment: Option<PathBuf>,
     /// Print the resolved recipe, the networks, memory and work of a step, and stop.
     #[arg(long)]
     pub dry_run: bool,

@@ -27,7 +27,7 @@ impl Objective {
         let sample = &self.recipe.data.shape;
         match side {
             Side::Generator => self.generator.describe(&[self.recipe.latent.dim], sample, side),
-            Side::Discriminator => self.discriminator.describe(sample, sample, side),
+            Side::Discriminator => self.discriminator.describe(&self.recipe.judged_shape(), sample, side),
         }
     }
 
@@ -46,25 +46,26 @@ impl Objective {
 /// Plans every phase of a step for a target, its precision and memory included, and adds up. They share an
 /// arena, as those of a trainer's session do.
 pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
-    let (mut names, mut functions) = (Vec::new(), Vec::new());
-    for due in objective.due_sets() {
-        names.push(format!("discriminator {due:?}"));
-        functions.push(objective.discriminator_phase(&due)?);
+    let (mut sets, mut functions) = (Vec::new(), Vec::new());
+    for side in [Side::Discriminator, Side::Generator] {
+        for due in objective.due_sets(side) {
+            functions.push(objective.phase(side, &due)?);
+            sets.push((side, due));
+        }
     }
-    let critic_sets = names.len();
-    names.push("generator".into());
-    functions.push(objective.generator_phase()?);
+    let names: Vec<String> = sets.iter().map(|(side, due)| objective.phase_name(*side, due)).collect();
     let phases: Vec<_> = names.into_iter().zip(plan_phases(&functions, target)?).collect();
     let steps = 64u64;
-    let critic: u64 = (0..steps)
-        .map(|n| {
-            let due = objective.due(n);
-            let at = objective.due_sets().iter().position(|d| *d == due).unwrap_or(0);
-            phases[at.min(critic_sets - 1)].1.contraction_flops
-        })
-        .sum::<u64>()
-        / steps;
-    let flops = critic * objective.recipe.train.critic_steps as u64 + phases[critic_sets].1.contraction_flops;
+    let mean = |side: Side| {
+        let of_step = |n: u64| {
+            let due = objective.due(side, n);
+            let at = sets.iter().position(|s| *s == (side, due.clone()));
+            at.map_or(0, |at| phases[at].1.contraction_flops)
+        };
+        (0..steps).map(of_step).sum::<u64>() / steps
+    };
+    let flops =
+        mean(Side::Discriminator) * objective.recipe.train.critic_steps as u64 + mean(Side::Generator);
     let state_bytes = objective.state_bytes();
     Ok(Cost { flops, peak_bytes: state_bytes + held(&phases), state_bytes, phases })
 }

@@ -9,15 +9,22 @@ use ganymede_data::Dataset;
 /// Samples judged at once.
 const BATCH: usize = 64;
 
+/// Samples judged at once by a discriminator of packs of `pack`.
+fn batch(pack: usize) -> usize {
+    (BATCH / pack).max(1) * pack
+}
+
 /// Judges samples with the discriminator of the state in a session.
 pub struct Judge {
     phase: PhaseId,
+    batch: usize,
 }
 
 impl Judge {
     /// Compiles the discriminator.
     pub fn new(objective: &Objective, session: &mut Session) -> Result<Self, Error> {
-        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)? })
+        let batch = batch(objective.recipe.train.pack);
+        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(batch)?)?, batch })
     }
 
     /// One logit a sample; larger means more like real ones.
@@ -29,10 +36,12 @@ impl Judge {
     ) -> Result<Vec<f32>, Error> {
         let size: usize = objective.recipe.data.shape.iter().product();
         let mut out = Vec::with_capacity(samples.len() / size);
-        for chunk in samples.chunks(BATCH * size) {
+        for chunk in samples.chunks(self.batch * size) {
             let feed = session.feed_mut(self.phase, "samples")?;
-            feed[..chunk.len()].copy_from_slice(chunk);
-            feed[chunk.len()..].fill(0.0);
+            // Again from the first where they are fewer: the last pack holds samples alone.
+            for part in feed.chunks_mut(chunk.len()) {
+                part.copy_from_slice(&chunk[..part.len()]);
+            }
             session.run(self.phase)?;
             let logits = session.output(self.phase, "logits").unwrap_or(&[]);
             out.extend_from_slice(&logits[..chunk.len() / size]);

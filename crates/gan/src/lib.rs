@@ -1,9 +1,10 @@
 //! Ganymede trains, judges and samples generative adversarial networks.
 //!
-//! A [`recipe`] names two networks, a loss ([`losses`]) and [`regularizers`]; [`step`] turns it into graph functions,
+//! A [`recipe`] names two networks, a loss ([`losses`]), [`regularizers`] and augmentations ([`augment`]); [`step`] turns it into graph functions,
 //! [`trainer`] advances them over a stream of real samples, [`run`] does so in a folder with checkpoints, sample
 //! pictures and a log, and [`sampler`] draws from what was trained.
 
+pub mod augment;
 pub mod checkpoint;
 pub mod cost;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod models;
 pub mod networks;
 pub mod picture;
 pub mod plot;
+pub mod preview;
 pub mod recipe;
 pub mod regularizers;
 pub mod run;

@@ -3,10 +3,12 @@
 use crate::models::{self, Model, Options};
 use crate::recipe::{NetworkSpec, OptimizerSpec, Scheduled, unknown};
 use ganymede_graph::{Graph, Tensor, TensorType};
-use ganymede_nn::{LayerRow, Mode, Network, Optimizer, Params, Scope};
+use ganymede_nn::{LayerRow, Mode, Network, Optimizer, Params, Scope, WeightRule};
+use serde::{Deserialize, Serialize};
 
 /// Which of the two networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Side {
     /// Latents to samples.
     Generator,
@@ -15,6 +17,14 @@ pub enum Side {
 }
 
 impl Side {
+    /// As recipes name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Generator => "generator",
+            Side::Discriminator => "discriminator",
+        }
+    }
+
     /// The root of its parameter names.
     pub fn root(self) -> &'static str {
         match self {
@@ -25,12 +35,20 @@ impl Side {
 }
 
 /// A network ready to be built into graphs.
-pub enum Net {
+pub struct Net {
+    kind: Kind,
+    rule: WeightRule,
+}
+
+enum Kind {
     /// A plain list of layers.
     Layers(Network),
     /// A named model with its options.
     Model(&'static dyn Model, Options),
 }
+
+/// Most power iterations a step: with so many one step finds the largest singular value alone.
+const MAX_ITERATIONS: usize = 64;
 
 /// Batch used where a network that fits is built only for its parameters and layers, which no batch changes.
 const PROBE: usize = 2;
@@ -38,48 +56,60 @@ const PROBE: usize = 2;
 impl Net {
     /// Resolves the layers or the model's name and options.
     pub fn from_spec(spec: &NetworkSpec) -> Result<Net, String> {
-        match (&spec.model, spec.layers.is_empty()) {
-            (None, true) => Err("needs either `layers = [..]` or `model = \"..\"`".into()),
-            (Some(_), false) => Err("has both `layers` and `model`: keep one of them".into()),
+        let rule = match spec.spectral_norm {
+            0 => WeightRule::Plain,
+            iterations if iterations <= MAX_ITERATIONS => WeightRule::Spectral { iterations },
+            more => {
+                return Err(format!(
+                    "`spectral_norm` is from 0 (off) to {MAX_ITERATIONS} iterations, got {more}"
+                ));
+            }
+        };
+        let kind = match (&spec.model, spec.layers.is_empty()) {
+            (None, true) => return Err("needs either `layers = [..]` or `model = \"..\"`".into()),
+            (Some(_), false) => return Err("has both `layers` and `model`: keep one of them".into()),
             (None, false) if !spec.options.is_empty() => {
-                Err("has `options`, which only a `model` takes: leave them out".into())
+                return Err("has `options`, which only a `model` takes: leave them out".into());
             }
             (None, false) => {
                 let network = Network::parse(&spec.layers).map_err(|e| e.to_string())?;
-                Ok(Net::Layers(network))
+                Kind::Layers(network)
             }
             (Some(name), true) => {
                 let model = models::find(name).ok_or_else(|| {
                     let known: Vec<&str> = models::MODELS.iter().map(|m| m.name()).collect();
                     unknown("model", name, &known)
                 })?;
-                Ok(Net::Model(model, Options::resolve(model, &spec.options)?))
+                Kind::Model(model, Options::resolve(model, &spec.options)?)
             }
-        }
+        };
+        Ok(Net { kind, rule })
     }
 
     /// Applies the network to latents `[batch, dim]` or samples `[batch, ...]`.
     pub fn build(&self, side: Side, scope: &Scope, x: &Tensor, sample: &[usize]) -> Tensor {
-        match (self, side) {
-            (Net::Layers(network), _) => network.build(scope, x),
-            (Net::Model(model, options), Side::Generator) => model.generator(scope, x, sample, options),
-            (Net::Model(model, options), Side::Discriminator) => model.discriminator(scope, x, options),
+        let scope = &scope.with_rule(self.rule);
+        match (&self.kind, side) {
+            (Kind::Layers(network), _) => network.build(scope, x),
+            (Kind::Model(model, options), Side::Generator) => model.generator(scope, x, sample, options),
+            (Kind::Model(model, options), Side::Discriminator) => model.discriminator(scope, x, options),
         }
     }
 
-    /// Whether the output for one sample depends on the others of its batch (batch norm in training).
-    pub fn mixes_samples(&self) -> bool {
-        match self {
-            Net::Layers(network) => network.mixes_samples(),
-            Net::Model(model, _) => model.mixes_samples(),
+    /// Whether it takes out of every sample what its batch has in common (batch norm in training), so that a sample's
+    /// own gradient says nothing without the others.
+    pub fn normalizes_batch(&self) -> bool {
+        match &self.kind {
+            Kind::Layers(network) => network.normalizes_batch(),
+            Kind::Model(model, _) => model.normalizes_batch(),
         }
     }
 
     /// Whether several batches as segments of one ([`Mode::segments`]) give what they give one by one.
     pub fn takes_segments(&self) -> bool {
-        match self {
-            Net::Layers(network) => network.takes_segments(),
-            Net::Model(model, _) => model.takes_segments(),
+        match &self.kind {
+            Kind::Layers(network) => network.takes_segments(),
+            Kind::Model(model, _) => model.takes_segments(),
         }
     }
 
@@ -92,7 +122,7 @@ impl Net {
         sample: &[usize],
         side: Side,
     ) -> Result<Vec<usize>, String> {
-        if let Net::Layers(network) = self {
+        if let Kind::Layers(network) = &self.kind {
             network.check(input, batch).map_err(|e| e.to_string())?;
         }
         let (graph, _, out) = self.probe(batch, input, sample, side);

@@ -71,8 +71,10 @@ pub struct Tick {
     pub d_real: f64,
     /// Mean logit of generated samples.
     pub d_fake: f64,
-    /// Mean generator loss.
+    /// Mean generator loss, without penalties.
     pub g_loss: f64,
+    /// Mean of the generator's penalties.
+    pub g_penalty: f64,
     /// Factor on the learning rates.
     pub lr_scale: f64,
     /// Phases skipped since the beginning because a value was not finite.

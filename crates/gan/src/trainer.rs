@@ -25,24 +25,26 @@ pub struct StepReport {
     pub d_real: f32,
     /// Mean logit of generated samples.
     pub d_fake: f32,
-    /// Generator loss.
+    /// Generator loss without penalties.
     pub g_loss: f32,
+    /// Sum of the generator's penalties applied.
+    pub g_penalty: f32,
     /// Phases of this step whose values were not finite and whose updates were dropped.
     pub skipped: u32,
 }
 
-/// A discriminator phase and the regularizers it applies.
-struct CriticPhase {
+/// The step of a network with some of its regularizers.
+struct Phase {
+    side: Side,
     due: Vec<bool>,
-    phase: PhaseId,
+    id: PhaseId,
 }
 
 /// A run in memory.
 pub struct Trainer {
     objective: Objective,
     session: Session,
-    critics: Vec<CriticPhase>,
-    generator: PhaseId,
+    phases: Vec<Phase>,
     loader: Loader,
     key: [u32; 2],
     progress: Progress,
@@ -64,11 +66,7 @@ fn halves(index: u64) -> [u32; 2] {
 impl Objective {
     /// Parameters and buffers of one network.
     pub fn params(&self, side: Side) -> Params {
-        let sample = &self.recipe.data.shape;
-        match side {
-            Side::Generator => self.generator.describe(&[self.recipe.latent.dim], sample, side).0,
-            Side::Discriminator => self.discriminator.describe(sample, sample, side).0,
-        }
+        self.describe(side).0
     }
 
     /// Names and types of the whole state.
@@ -198,17 +196,41 @@ impl Trainer {
         let mut session = Session::new(executor, store);
         session.set_precision(objective.recipe.train.precision);
         session.set_memory(objective.recipe.train.memory);
-        let due_sets = objective.due_sets();
-        let critic = |due: &Vec<bool>| -> Result<_, Error> {
-            Ok((critic_name(&objective, due), objective.discriminator_phase(due)?))
-        };
-        let mut phases = due_sets.iter().map(critic).collect::<Result<Vec<_>, _>>()?;
-        phases.push(("generator".into(), objective.generator_phase()?));
-        let mut ids = session.add_phases(&phases)?;
-        let Some(generator) = ids.pop() else { unreachable!("a phase was added for each function") };
-        let critics = due_sets.into_iter().zip(ids).map(|(due, phase)| CriticPhase { due, phase }).collect();
+        let (mut sets, mut functions) = (Vec::new(), Vec::new());
+        for side in [Side::Discriminator, Side::Generator] {
+            for due in objective.due_sets(side) {
+                functions.push((objective.phase_name(side, &due), objective.phase(side, &due)?));
+                sets.push((side, due));
+            }
+        }
+        let ids = session.add_phases(&functions)?;
+        let phases = sets.into_iter().zip(ids).map(|((side, due), id)| Phase { side, due, id }).collect();
         let key = fold_in(key_of(seed), DRAW);
-        Ok(Self { objective, session, critics, generator, loader, key, progress })
+        Ok(Self { objective, session, phases, loader, key, progress })
+    }
+
+    /// The phase of step number `n` of a network, compiled if its set of regularizers falls due for the first time, with
+    /// everything written that it reads beside real samples.
+    fn prepare(&mut self, side: Side, n: u64, first: u64) -> Result<PhaseId, Error> {
+        let due = self.objective.due(side, n);
+        let id = match self.phases.iter().find(|p| p.side == side && p.due == due) {
+            Some(phase) => phase.id,
+            None => {
+                let function = self.objective.phase(side, &due)?;
+                let id = self.session.add_phase(&self.objective.phase_name(side, &due), &function)?;
+                self.phases.push(Phase { side, due: due.clone(), id });
+                id
+            }
+        };
+        self.feed_common(id, side, first)?;
+        let (images, total) = (self.progress.images, self.progress.total_images);
+        for (i, applied) in self.objective.regularizers.iter().enumerate() {
+            if due[i] {
+                let strength = applied.strength.at(images, total) as f32;
+                self.session.feed_mut(id, &feed::strength(i))?[0] = strength;
+            }
+        }
+        Ok(id)
     }
 
     /// One generator step and the discriminator steps before it.
@@ -226,24 +248,8 @@ impl Trainer {
     }
 
     fn critic_step(&mut self, report: &mut StepReport) -> Result<(), Error> {
-        let due = self.objective.due(self.progress.critic_steps);
-        let phase = match self.critics.iter().find(|c| c.due == due) {
-            Some(critic) => critic.phase,
-            None => {
-                let function = self.objective.discriminator_phase(&due)?;
-                let phase = self.session.add_phase(&critic_name(&self.objective, &due), &function)?;
-                self.critics.push(CriticPhase { due: due.clone(), phase });
-                phase
-            }
-        };
+        let phase = self.prepare(Side::Discriminator, self.progress.critic_steps, self.progress.images)?;
         self.feed_real(phase)?;
-        self.feed_common(phase, Side::Discriminator, self.progress.images)?;
-        let (images, total) = (self.progress.images, self.progress.total_images);
-        for (i, (_, strength, _)) in self.objective.regularizers.iter().enumerate() {
-            if due[i] {
-                self.session.feed_mut(phase, &feed::strength(i))?[0] = strength.at(images, total) as f32;
-            }
-        }
         let committed = self.session.run(phase)?.committed;
         report.skipped += u32::from(!committed);
         report.d_loss = self.scalar(phase, "d_loss");
@@ -256,12 +262,11 @@ impl Trainer {
     }
 
     fn generator_step(&mut self, report: &mut StepReport) -> Result<(), Error> {
-        let phase = self.generator;
         let batch = self.objective.recipe.train.batch;
-        if self.objective.loss.pairs() {
+        let phase = self.prepare(Side::Generator, self.progress.step, self.progress.step * batch as u64)?;
+        if self.session.feed_index(phase, feed::REAL).is_ok() {
             self.feed_real(phase)?;
         }
-        self.feed_common(phase, Side::Generator, self.progress.step * batch as u64)?;
         if let Some(ema) = &self.objective.recipe.ema {
             let half_life = ema.half_life.at(self.progress.images, self.progress.total_images);
             // Images are those the discriminator is shown, here as everywhere.
@@ -271,6 +276,7 @@ impl Trainer {
         let committed = self.session.run(phase)?.committed;
         report.skipped += u32::from(!committed);
         report.g_loss = self.scalar(phase, "g_loss");
+        report.g_penalty = self.session.output(phase, "g_penalty").map_or(0.0, |v| v[0]);
         Ok(())
     }
 
@@ -298,9 +304,12 @@ impl Trainer {
             (feed::LR, Some(at(&optimizer.lr) * self.progress.lr_scale)),
             (feed::BETA1, optimizer.beta1.as_ref().map(at)),
             (feed::BETA2, optimizer.beta2.as_ref().map(at)),
+            (feed::TOP_K, recipe.loss.top_k.as_ref().map(|share| counted(at(share), recipe.judged_batch()))),
+            (feed::AUGMENT, recipe.augment.as_ref().and_then(|a| a.probability.as_ref()).map(at)),
+            (feed::INSTANCE_NOISE, recipe.loss.instance_noise.as_ref().map(at)),
         ];
         for (name, value) in values {
-            // An optimizer may not use every one of them.
+            // A phase may not use every one of them.
             if let Some(value) = value
                 && self.session.feed_index(phase, name).is_ok()
             {
@@ -371,8 +380,7 @@ impl Trainer {
     }
 }
 
-fn critic_name(objective: &Objective, due: &[bool]) -> String {
-    let applied: Vec<&str> =
-        objective.regularizers.iter().zip(due).filter(|(_, due)| **due).map(|(r, _)| r.0.name()).collect();
-    if applied.is_empty() { "discriminator".into() } else { format!("discriminator+{}", applied.join("+")) }
+/// How many of `batch` samples a share of them is, one at least.
+fn counted(share: f64, batch: usize) -> f64 {
+    (share * batch as f64).round().clamp(1.0, batch as f64)
 }

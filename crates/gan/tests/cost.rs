@@ -75,7 +75,7 @@ fn no_phase_computes_gradients_that_nobody_uses() {
     // gradient penalty's own pass stands under the regularizer's name.
     for (name, g, d) in [("dcgan28", 3, 2), ("wgangp28", 3, 2), ("r1-28", 3, 6), ("guide-deconv", 3, 2)] {
         let objective = objective(name);
-        let generator = objective.generator_phase().unwrap();
+        let generator = objective.generator_phase(&[]).unwrap();
         assert_eq!(
             weight_gradients(&generator, Side::Discriminator),
             0,

@@ -26,7 +26,7 @@ fn streams(function: &Function) -> Vec<u32> {
 fn no_two_passes_of_a_step_share_a_stream() {
     let objective = Objective::new(recipe()).unwrap();
     let critic = streams(&objective.discriminator_phase(&[]).unwrap());
-    let generator = streams(&objective.generator_phase().unwrap());
+    let generator = streams(&objective.generator_phase(&[]).unwrap());
     // A latent; one mask of the generator; the discriminator's of real and of generated samples.
     assert_eq!((critic.len(), generator.len()), (4, 4), "{critic:?} {generator:?}");
     let all: std::collections::HashSet<&u32> = critic.iter().chain(&generator).collect();

@@ -21,7 +21,7 @@ fn each_phase_changes_its_own_slots_and_no_others() {
     let objective = objective(POINTS, &[]);
     let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
     let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
-    let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+    let g = session.add_phase("g", &objective.generator_phase(&[]).unwrap()).unwrap();
     let real: Vec<f32> = (0..4).flat_map(circle).collect();
     session.feed_mut(d, "real").unwrap().copy_from_slice(&real);
     for (phase, side) in [(d, Side::Discriminator), (g, Side::Generator)] {
@@ -46,7 +46,7 @@ fn a_nan_leaves_every_slot_of_its_phase_as_it_was() {
         let objective = objective(&text, &[]);
         let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
         let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
-        let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+        let g = session.add_phase("g", &objective.generator_phase(&[]).unwrap()).unwrap();
         let real: Vec<f32> = (0..4).flat_map(circle).collect();
         for phase in [d, g] {
             feed(&mut session, phase, 1e-2);
@@ -131,7 +131,7 @@ fn statistics_that_overflow_are_not_committed() {
     // The generator's own, and the average's copies of them.
     let objective = objective(POINTS, &[]);
     let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
-    let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+    let g = session.add_phase("g", &objective.generator_phase(&[]).unwrap()).unwrap();
     let weight: Vec<f32> = (0..15).map(|i| 1e20 * (i as f32 - 7.0)).collect();
     put(session.store_mut(), "G/dense1/weight", &weight);
     feed(&mut session, g, 1e-2);
@@ -250,7 +250,7 @@ fn relativistic_pairing_compares_with_the_real_logits() {
     let objective = objective(&LINEAR.replace("non-saturating", "relativistic-pairing"), &[]);
     let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
     let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
-    let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+    let g = session.add_phase("g", &objective.generator_phase(&[]).unwrap()).unwrap();
     // The generator always makes (.5, -.25), and D(x) = 1.5 x0 - 2 x1 + .75.
     put(session.store_mut(), "G/dense1/weight", &[0.0, 0.0]);
     put(session.store_mut(), "G/dense1/bias", &[0.5, -0.25]);
@@ -276,7 +276,7 @@ fn a_step_against_the_gradient_lowers_each_loss() {
         let objective = objective(&LINEAR.replace("non-saturating", loss.name()), &[]);
         let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
         let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
-        let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+        let g = session.add_phase("g", &objective.generator_phase(&[]).unwrap()).unwrap();
         put(session.store_mut(), "D/dense1/weight", &[0.4, -0.3]);
         let real: Vec<f32> = (0..4).flat_map(circle).collect();
         for (phase, output) in [(d, "d_loss"), (g, "g_loss")] {
@@ -429,7 +429,7 @@ fn running_statistics_move_in_the_passes_that_are_named() {
         let objective = objective(POINTS, &[&format!("statistics=[{named}]")]);
         let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
         let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
-        let g = session.add_phase("g", &objective.generator_phase().unwrap()).unwrap();
+        let g = session.add_phase("g", &objective.generator_phase(&[]).unwrap()).unwrap();
         put(session.store_mut(), "G/dense2/weight", &[0.0; 10]);
         put(session.store_mut(), "G/dense2/bias", &fake);
         let weight: Vec<f32> = (0..12).map(|i| 0.3 * i as f32 - 1.0).collect();

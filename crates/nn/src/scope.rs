@@ -4,6 +4,7 @@
 use crate::init::{FanRule, Init};
 use crate::layers::MAX_ELEMENTS;
 use crate::params::{ParamSpec, Params};
+use crate::rules::WeightRule;
 use crate::summary::LayerRow;
 use ganymede_graph::{Graph, Tensor};
 use std::cell::RefCell;
@@ -36,13 +37,21 @@ impl RandomSource {
     /// change what others draw. The streams have their top bit set, so that small numbers stay free for the caller.
     #[track_caller]
     pub fn uniform(&self, graph: &Graph, path: &str, shape: &[usize]) -> Tensor {
-        let stream = {
-            let mut uses = self.uses.borrow_mut();
-            let count = uses.entry(path.to_string()).or_insert(0);
-            *count += 1;
-            crate::init::hash_name(&format!("{}{path}#{count}", self.salt)) as u32 | 0x8000_0000
-        };
-        graph.random_uniform(&self.key, &self.first, stream, shape)
+        graph.random_uniform(&self.key, &self.first, self.stream(path), shape)
+    }
+
+    /// Standard normals of the given shape, whose first axis is the batch, from the next stream of the path, as for
+    /// [`RandomSource::uniform`].
+    #[track_caller]
+    pub fn normal(&self, graph: &Graph, path: &str, shape: &[usize]) -> Tensor {
+        graph.random_normal(&self.key, &self.first, self.stream(path), shape)
+    }
+
+    fn stream(&self, path: &str) -> u32 {
+        let mut uses = self.uses.borrow_mut();
+        let count = uses.entry(path.to_string()).or_insert(0);
+        *count += 1;
+        crate::init::hash_name(&format!("{}{path}#{count}", self.salt)) as u32 | 0x8000_0000
     }
 }
 
@@ -58,6 +67,9 @@ pub struct Mode {
     pub segments: usize,
     /// Which of them updates running statistics, where this pass does.
     pub statistics_segment: usize,
+    /// Whether this pass advances what a rule of weights keeps between steps, such as the vectors of power iteration:
+    /// that of the network which the phase trains.
+    pub advance_rules: bool,
     /// Put before the names of state slots, e.g. `ema/` for the averaged weights; normally empty.
     pub prefix: String,
     /// For dropout and noise.
@@ -70,6 +82,7 @@ impl Mode {
         Self {
             training: true,
             update_statistics: true,
+            advance_rules: true,
             segments: 1,
             statistics_segment: 0,
             prefix: String::new(),
@@ -80,12 +93,18 @@ impl Mode {
     /// Batch statistics; running statistics stay as they are. A slot can be updated once in a phase, so of several
     /// passes of one network all but one are built like this.
     pub fn train_frozen_statistics() -> Self {
-        Self { update_statistics: false, ..Self::train() }
+        Self { update_statistics: false, advance_rules: false, ..Self::train() }
     }
 
     /// Running statistics, no dropout.
     pub fn eval() -> Self {
-        Self { training: false, update_statistics: false, ..Self::train() }
+        Self { training: false, ..Self::train_frozen_statistics() }
+    }
+
+    /// For a network that the phase trains (or not), whichever pass updates statistics.
+    pub fn advancing_rules(mut self, advance: bool) -> Self {
+        self.advance_rules = advance;
+        self
     }
 
     /// For `segments` batches at once, of which the one numbered `statistics` updates running statistics, if any does.
@@ -118,6 +137,10 @@ struct Record {
     params: Params,
     /// Tensors by slot name.
     slots: HashMap<String, Tensor>,
+    /// Weights by slot name as the network uses them, where a rule sets them apart from their parameter.
+    ruled: HashMap<String, Tensor>,
+    features: Option<Tensor>,
+    styles: Option<Tensor>,
     layers: Vec<LayerRow>,
 }
 
@@ -128,6 +151,7 @@ pub struct Scope {
     graph: Graph,
     path: String,
     mode: Rc<Mode>,
+    rule: WeightRule,
     record: Rc<RefCell<Record>>,
 }
 
@@ -138,7 +162,18 @@ fn join(path: &str, name: &str) -> String {
 impl Scope {
     /// The root of a network, e.g. `G`, with a record of its own.
     pub fn root(graph: &Graph, name: &str, mode: Mode) -> Self {
-        Self { graph: graph.clone(), path: name.to_string(), mode: Rc::new(mode), record: Rc::default() }
+        Self {
+            graph: graph.clone(),
+            path: name.to_string(),
+            mode: Rc::new(mode),
+            rule: WeightRule::Plain,
+            record: Rc::default(),
+        }
+    }
+
+    /// The same place and record, whose weights ([`Scope::weight`]) and those of its children follow `rule`.
+    pub fn with_rule(&self, rule: WeightRule) -> Self {
+        Self { rule, ..self.clone() }
     }
 
     /// A place below this one. It enters no graph path; see [`Scope::enter`].
@@ -173,12 +208,22 @@ impl Scope {
         self.declare(spec)
     }
 
-    /// As [`Scope::param`], for weights stored as those of the layer they transpose.
+    /// The weight of a layer that multiplies its input: the parameter `name`, as the scope's [`WeightRule`] has the network
+    /// see it. `fans` is how its axes are read. The rule is applied once a phase, however often the network is.
     #[track_caller]
-    pub fn param_transposed(&self, name: &str, shape: &[usize], init: Init) -> Tensor {
-        let mut spec = ParamSpec::new(join(&self.path, name), shape, init, true);
-        spec.fans = FanRule::Transposed;
-        self.declare(spec)
+    pub fn weight(&self, name: &str, shape: &[usize], init: Init, fans: FanRule) -> Tensor {
+        let spec = ParamSpec { fans, ..ParamSpec::new(join(&self.path, name), shape, init, true) };
+        let weight = self.declare(spec);
+        if weight.is_poisoned() || self.rule == WeightRule::Plain {
+            return weight;
+        }
+        let slot = self.slot(name);
+        let known = self.record.borrow().ruled.get(&slot).cloned();
+        known.unwrap_or_else(|| {
+            let ruled = self.rule.apply(self, name, &weight, fans);
+            self.record.borrow_mut().ruled.insert(slot, ruled.clone());
+            ruled
+        })
     }
 
     /// State that no optimizer changes: running statistics, power-iteration vectors.
@@ -235,6 +280,14 @@ impl Scope {
         }
     }
 
+    /// The buffer `name` of this scope takes `value` when the phase commits, if the mode advances rules.
+    #[track_caller]
+    pub(crate) fn advance(&self, name: &str, value: &Tensor) {
+        if self.mode.advance_rules {
+            self.graph.update(&self.slot(name), value);
+        }
+    }
+
     /// Name of the state slot of a parameter or buffer of this scope: prefix, path and name.
     pub fn slot(&self, name: &str) -> String {
         format!("{}{}", self.mode.prefix, join(&self.path, name))
@@ -281,6 +334,27 @@ impl Scope {
                 Some((spec.name.clone(), tensor.clone()))
             })
             .collect()
+    }
+
+    /// Names the input of a network's last layer, which feature matching compares.
+    pub fn expose_features(&self, features: &Tensor) {
+        self.record.borrow_mut().features = Some(features.clone());
+    }
+
+    /// What the last application of the network exposed.
+    pub fn features(&self) -> Option<Tensor> {
+        self.record.borrow().features.clone()
+    }
+
+    /// Names what a generator makes of its latents before it makes samples: the styles of a mapping network `[batch,
+    /// ...]`, along which path lengths are measured.
+    pub fn expose_styles(&self, styles: &Tensor) {
+        self.record.borrow_mut().styles = Some(styles.clone());
+    }
+
+    /// What the last application of the network exposed.
+    pub fn styles(&self) -> Option<Tensor> {
+        self.record.borrow().styles.clone()
     }
 
     /// Rows for the summary, recorded by layers as they are built.

@@ -2,7 +2,7 @@ use crate::args::Recipes;
 use crate::say::say;
 use ganymede::Recipe;
 use ganymede::recipe::BUILTIN;
-use ganymede::{losses::LOSSES, models::MODELS, regularizers::REGULARIZERS};
+use ganymede::{augment::AUGMENTATIONS, losses::LOSSES, models::MODELS, regularizers::REGULARIZERS};
 use ganymede_nn::layer_list::LAYERS;
 use ganymede_nn::optim::{OPTIMIZERS, Optimizer};
 use ganymede_nn::{Activation, init, schedule};
@@ -89,6 +89,83 @@ const EMA_KEYS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Keys of the loss beside its name.
+const LOSS_KEYS: &[(&str, &str, &str)] = &[
+    (
+        "real_label",
+        "real_label = 1",
+        "target of real samples, for losses with targets: 0.9 is one-sided label smoothing",
+    ),
+    ("fake_label", "fake_label = 0", "target of generated samples, likewise"),
+    (
+        "top_k",
+        "top_k = SCHEDULE",
+        "share of the generated samples, those with the largest logits, that the generator learns from",
+    ),
+    (
+        "instance_noise",
+        "instance_noise = SCHEDULE",
+        "deviation of normal noise on everything that the discriminator sees",
+    ),
+];
+
+/// Keys of a regularizer beside its name.
+const REGULARIZER_KEYS: &[(&str, &str, &str)] = &[
+    ("strength", "strength = SCHEDULE", "factor on its term; the usual one where it is left out"),
+    ("every", "every = 1", "applied at every so many steps of its network, that many times as strongly"),
+    (
+        "network",
+        "network = \"discriminator\" or \"generator\"",
+        "for a regularizer that can be applied to either",
+    ),
+];
+
+/// Keys of the augmentation.
+const AUGMENT_KEYS: &[(&str, &str, &str)] = &[
+    ("policy", "policy = [\"color\", \"translation\", \"cutout\"]", "augmentations, one after the other"),
+    (
+        "probability",
+        "probability = SCHEDULE",
+        "with which each part of each acts on a sample; 1 where it is left out",
+    ),
+    (
+        "target",
+        "target = NUMBER",
+        "adapts it so that the mean sign of real samples' logits comes to this; 0.6 in ADA",
+    ),
+    ("ramp", "ramp = 500000", "images over which an adapted probability could go from 0 to 1"),
+];
+
+/// Keys of a network beside its layers or model.
+const NETWORK_KEYS: &[(&str, &str, &str)] = &[(
+    "spectral_norm",
+    "spectral_norm = 0",
+    "power iterations a step by which every weight is divided by its largest singular value; 0 is off",
+)];
+
+/// Keys of the training loop.
+const TRAIN_KEYS: &[(&str, &str, &str)] = &[
+    ("batch", "batch = NUMBER", "samples a step"),
+    ("critic_steps", "critic_steps = 1", "discriminator steps for each step of the generator"),
+    (
+        "images",
+        "images = NUMBER",
+        "length of a run in real samples shown, unless the command line says otherwise",
+    ),
+    (
+        "pack",
+        "pack = 1",
+        "samples that the discriminator judges together, by which it sees when they are too alike",
+    ),
+    (
+        "statistics",
+        "statistics = [\"generator-step\", \"real-pass\"]",
+        "passes that update batch norm's running statistics; also \"fake-pass\"",
+    ),
+    ("precision", "precision = \"f32\" or \"bf16\"", "arithmetic of matrix products and convolutions"),
+    ("memory", "memory = \"normal\" or \"low\"", "low computes activations again instead of keeping them"),
+];
+
 /// An optimizer's settings under the keys that recipes have for them, with its own values.
 fn settings(optimizer: &dyn Optimizer) -> String {
     let [first, second] = optimizer.decays();
@@ -136,6 +213,9 @@ fn vocabulary() -> Vec<Word> {
         let usage = format!("{} strength={}", r.name(), r.default_strength());
         words.push(Word { paper: r.paper(), ..Word::new("regularizer", r.name(), usage, r.about()) });
     }
+    for a in AUGMENTATIONS {
+        words.push(Word { paper: a.paper(), ..Word::new("augmentation", a.name(), a.name(), a.about()) });
+    }
     for m in MODELS {
         words.push(Word { paper: m.paper(), ..Word::new("model", m.name(), m.name(), m.about()) });
         for o in m.options() {
@@ -152,9 +232,18 @@ fn vocabulary() -> Vec<Word> {
     };
     words.extend(keys("optimizer key", OPTIMIZER_KEYS));
     words.extend(keys("ema key", EMA_KEYS));
+    words.extend(keys("loss key", LOSS_KEYS));
+    words.extend(keys("regularizer key", REGULARIZER_KEYS));
+    words.extend(keys("augment key", AUGMENT_KEYS));
+    words.extend(keys("network key", NETWORK_KEYS));
+    words.extend(keys("train key", TRAIN_KEYS));
     for f in schedule::FORMS {
-        let word =
-            Word::new("schedule, for lr, beta1, beta2, strength and half_life", f.name, f.usage, f.doc);
+        let word = Word::new(
+            "schedule, for lr, beta1, beta2, strength, half_life, top_k, instance_noise and probability",
+            f.name,
+            f.usage,
+            f.doc,
+        );
         words.push(Word { example: f.example, ..word });
     }
     words
@@ -201,6 +290,7 @@ mod tests {
         assert_eq!(count("layer"), LAYERS.len());
         assert_eq!(count("loss"), LOSSES.len());
         assert_eq!(count("regularizer"), REGULARIZERS.len());
+        assert_eq!(count("augmentation"), AUGMENTATIONS.len());
         assert_eq!(count("model"), MODELS.len());
         assert_eq!(count("optimizer"), OPTIMIZERS.len());
         assert_eq!(count("activation"), Activation::ALL.len() - 1);
@@ -240,5 +330,34 @@ mod tests {
         let mut ema = ema;
         ema.sort();
         assert_eq!(ema, sorted(EMA_KEYS));
+        let sets =
+            ["loss.real_label=0.9", "loss.fake_label=0.1", "loss.top_k=0.5", "loss.instance_noise=0.1"];
+        let more = [
+            "train.pack=2",
+            "generator.spectral_norm=1",
+            "augment={policy=[\"flip\"],probability=0.5,target=0.6,ramp=1000}",
+        ];
+        let sets: Vec<String> = sets.iter().chain(&more).map(|s| s.to_string()).collect();
+        let table = toml::Table::try_from(Recipe::load("dcgan28", &sets).unwrap()).unwrap();
+        let of = |part: &str, known: &[&str]| {
+            let keys = table[part].as_table().unwrap().keys().cloned();
+            let mut keys: Vec<String> = keys.filter(|k| !known.contains(&k.as_str())).collect();
+            keys.sort();
+            keys
+        };
+        assert_eq!(of("loss", &["name"]), sorted(LOSS_KEYS));
+        assert_eq!(of("train", &[]), sorted(TRAIN_KEYS));
+        assert_eq!(of("augment", &[]), sorted(AUGMENT_KEYS));
+        assert_eq!(of("generator", &["layers", "optimizer"]), sorted(NETWORK_KEYS));
+        // Those of a regularizer, from one that has them all.
+        let text = format!(
+            "{}\n[[regularizers]]\nname = \"orthogonal\"\nstrength = 1\nevery = 2\nnetwork = \"discriminator\"\n",
+            Recipe::load("dcgan28", &[]).unwrap().to_toml().replace("regularizers = []", "")
+        );
+        let recipe = Recipe::parse("test", &text, &[]).unwrap();
+        let table = toml::Table::try_from(&recipe.regularizers[0]).unwrap();
+        let mut keys: Vec<String> = table.keys().filter(|k| *k != "name").cloned().collect();
+        keys.sort();
+        assert_eq!(keys, sorted(REGULARIZER_KEYS));
     }
 }

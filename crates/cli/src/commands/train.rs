@@ -52,6 +52,16 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     if options.dry_run {
         return dry_run(options, &objective, &dataset, length, &executor);
     }
+    if let Some(path) = &options.preview_augment {
+        check_fit(&objective, &dataset)?;
+        ganymede::preview::write(&objective, &dataset, executor, options.seed, path)?;
+        let p = ganymede::preview::probability(&objective);
+        say!(
+            "{}: real samples, and what augmentations with a probability of {p} make of them",
+            path.display()
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
     // Refuses what cannot train before it makes a folder.
     planned_images(length, &recipe, &dataset)?;
     check_fit(&objective, &dataset)?;

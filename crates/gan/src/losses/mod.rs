@@ -7,9 +7,26 @@ mod least_squares;
 mod minimax;
 mod non_saturating;
 mod relativistic;
+mod relativistic_average;
 mod wasserstein;
 
 use ganymede_graph::Tensor;
+
+/// What the discriminator is asked to say of each kind of sample, for losses with targets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Labels {
+    /// Target of real samples.
+    pub real: f64,
+    /// Target of generated samples.
+    pub fake: f64,
+}
+
+impl Default for Labels {
+    /// 1 and 0.
+    fn default() -> Self {
+        Self { real: 1.0, fake: 0.0 }
+    }
+}
 
 /// What the two networks minimise.
 pub trait Loss: Sync {
@@ -19,12 +36,22 @@ pub trait Loss: Sync {
     fn about(&self) -> &'static str;
     /// Authors, year, equation.
     fn paper(&self) -> &'static str;
-    /// The discriminator's loss from logits of real and generated samples, each `[batch]`; a scalar.
-    fn discriminator(&self, real: &Tensor, fake: &Tensor) -> Tensor;
-    /// The generator's loss from logits of generated samples and, where [`Loss::pairs`], of real ones; a scalar.
-    fn generator(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor;
+    /// The discriminator's loss from logits of real and generated samples, each `[batch]`; a scalar. Only a loss that
+    /// [`Loss::takes_labels`] looks at the labels.
+    fn discriminator(&self, real: &Tensor, fake: &Tensor, labels: Labels) -> Tensor;
+    /// Each generated sample's part of the generator's loss, `[batch]`, whose mean is the loss; from logits of
+    /// generated samples and, where [`Loss::pairs`], of as many real ones.
+    fn generator_each(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor;
+    /// The generator's loss; a scalar.
+    fn generator(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor {
+        self.generator_each(real, fake).mean_all()
+    }
     /// Whether the generator's loss compares generated samples with real ones.
     fn pairs(&self) -> bool {
+        false
+    }
+    /// Whether the discriminator's loss measures the distance from targets, which can then be others than 1 and 0.
+    fn takes_labels(&self) -> bool {
         false
     }
 }
@@ -37,11 +64,22 @@ pub const LOSSES: &[&dyn Loss] = &[
     &wasserstein::Wasserstein,
     &hinge::Hinge,
     &relativistic::RelativisticPairing,
+    &relativistic_average::RelativisticAverage,
 ];
 
 /// The loss of that name.
 pub fn find(name: &str) -> Option<&'static dyn Loss> {
     LOSSES.iter().copied().find(|l| l.name() == name)
+}
+
+/// Cross-entropy of the probability sigmoid(logit) against a target t, one value for each logit:
+/// -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)) = t softplus(-x) + (1 - t) softplus(x).
+fn cross_entropy(logits: &Tensor, target: f64) -> Tensor {
+    match target {
+        1.0 => (-logits).softplus(),
+        0.0 => logits.softplus(),
+        t => (-logits).softplus() * t + logits.softplus() * (1.0 - t),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use super::Loss;
+use super::{Labels, Loss};
 use ganymede_graph::Tensor;
 
 /// Real and generated samples are judged in pairs: only the difference of their logits counts, so the generator
@@ -15,12 +15,12 @@ impl Loss for RelativisticPairing {
     fn paper(&self) -> &'static str {
         "Jolicoeur-Martineau 2018; Huang et al. 2024 (R3GAN), equation 2 with f(t) = -log(1 + e^-t)"
     }
-    fn discriminator(&self, real: &Tensor, fake: &Tensor) -> Tensor {
+    fn discriminator(&self, real: &Tensor, fake: &Tensor, _: Labels) -> Tensor {
         (fake - real).softplus().mean_all()
     }
-    fn generator(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor {
+    fn generator_each(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor {
         match real {
-            Some(real) => (real - fake).softplus().mean_all(),
+            Some(real) => (real - fake).softplus(),
             None => {
                 fake.graph().fail("relativistic-pairing", "the generator's loss needs logits of real samples")
             }

@@ -1,4 +1,4 @@
-use super::Loss;
+use super::{Labels, Loss};
 use ganymede_graph::Tensor;
 
 /// The critic estimates a distance between laws; it must be kept Lipschitz by weight clipping or a penalty.
@@ -14,10 +14,10 @@ impl Loss for Wasserstein {
     fn paper(&self) -> &'static str {
         "Arjovsky, Chintala, Bottou 2017, equation 2 and algorithm 1"
     }
-    fn discriminator(&self, real: &Tensor, fake: &Tensor) -> Tensor {
+    fn discriminator(&self, real: &Tensor, fake: &Tensor, _: Labels) -> Tensor {
         fake.mean_all() - real.mean_all()
     }
-    fn generator(&self, _real: Option<&Tensor>, fake: &Tensor) -> Tensor {
-        -fake.mean_all()
+    fn generator_each(&self, _real: Option<&Tensor>, fake: &Tensor) -> Tensor {
+        -fake
     }
 }

@@ -32,14 +32,14 @@ pub trait Model: Sync {
     fn generator(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor;
     /// Samples to logits `[batch, 1]`.
     fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor;
-    /// Whether the discriminator's output for one sample depends on others in the batch.
-    fn mixes_samples(&self) -> bool {
+    /// Whether the discriminator normalizes over the batch, so that a sample's own gradient says nothing.
+    fn normalizes_batch(&self) -> bool {
         false
     }
     /// Whether the discriminator, applied to several batches as segments of one
     /// ([`Mode::segments`](ganymede_nn::Mode::segments)), gives what it gives one by one.
     fn takes_segments(&self) -> bool {
-        !self.mixes_samples()
+        !self.normalizes_batch()
     }
 }
 

@@ -10,9 +10,11 @@ pub use ganymede_cpu::{MemoryMode, Precision};
 pub use parse::reaches;
 pub use scheduled::Scheduled;
 
-use crate::losses::{self, Loss};
+use crate::augment::{self, Augmentation};
+use crate::losses::{self, Labels, Loss};
 use crate::networks::{Net, Side};
-use crate::regularizers::{self, Regularizer};
+use crate::regularizers;
+use crate::step::Applied;
 use ganymede_nn::error::nearest;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,9 @@ pub struct Recipe {
     pub train: Train,
     /// The adversarial loss.
     pub loss: LossSpec,
+    /// Changes of what the discriminator sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
     /// Exponential moving average of the generator's weights; samples are drawn from it where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<Ema>,
@@ -77,6 +82,10 @@ pub struct Train {
     pub critic_steps: usize,
     /// Real samples shown to the discriminator in all, unless the command line says otherwise.
     pub images: u64,
+    /// Samples that the discriminator judges together, side by side along their channels: it then sees when they are too
+    /// alike (Lin et al. 2018, PacGAN).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub pack: usize,
     /// Which passes update batch norm's running statistics.
     #[serde(default = "default_statistics")]
     pub statistics: Vec<StatisticsPass>,
@@ -90,6 +99,14 @@ pub struct Train {
 
 fn one() -> usize {
     1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 fn default_statistics() -> Vec<StatisticsPass> {
@@ -114,6 +131,45 @@ pub enum StatisticsPass {
 pub struct LossSpec {
     /// A name in [`losses::LOSSES`].
     pub name: String,
+    /// What the discriminator is asked to say of real samples, 1 unless given: below 1 it is not driven to certainty
+    /// (one-sided label smoothing; Salimans et al. 2016, section 3.4, with 0.9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real_label: Option<f64>,
+    /// The same of generated samples, 0 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fake_label: Option<f64>,
+    /// Share of the generated samples, those with the largest logits, that count in the generator's loss; may be
+    /// scheduled, e.g. from 1 to 0.5 (Sinha et al. 2020, top-k training).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<Scheduled>,
+    /// Standard deviation of normal noise on everything that the discriminator sees; may be scheduled, e.g. from 0.1 to
+    /// 0 (Sonderby et al. 2017; Arjovsky, Bottou 2017, section 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_noise: Option<Scheduled>,
+}
+
+/// Augmentation of everything that the discriminator sees, real and generated, in both steps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augment {
+    /// Names in [`augment::AUGMENTATIONS`], applied one after the other.
+    pub policy: Vec<String>,
+    /// Probability with which each part of each acts on a sample; may be scheduled. 1 unless given, and its first value
+    /// where a target is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probability: Option<Scheduled>,
+    /// Adapts the probability: it rises while the mean sign of the logits of real samples is above this, and falls while
+    /// it is below (Karras et al. 2020, ADA, with 0.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    /// Images over which it could go from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<u64>,
+}
+
+impl Augment {
+    /// Images over which an adapted probability could go from 0 to 1 where the recipe does not say: as in ADA.
+    pub const RAMP: u64 = 500_000;
 }
 
 /// Exponential moving average of the generator's weights.
@@ -151,6 +207,10 @@ pub struct NetworkSpec {
     /// A plain list of layers, e.g. `"dense 128 relu"`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<String>,
+    /// Power iterations a step that estimate the largest singular value of every weight, by which it is then divided
+    /// (Miyato et al. 2018, spectral normalization, with 1); 0 is off.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spectral_norm: usize,
     /// How it learns.
     pub optimizer: OptimizerSpec,
 }
@@ -204,9 +264,12 @@ pub struct RegularizerSpec {
     /// Strength; may be scheduled. Its default is the regularizer's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strength: Option<Scheduled>,
-    /// Applied every so many discriminator steps, that many times as strongly (lazy regularization).
+    /// Applied every so many steps of its network, that many times as strongly (lazy regularization).
     #[serde(default = "one")]
     pub every: usize,
+    /// The network, where the regularizer can be applied to either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Side>,
 }
 
 /// What the command line settled.
@@ -237,6 +300,9 @@ const MIN_EPS: f64 = 1.2e-38;
 
 /// Largest `clip_norm`: no gradient that a step is taken along is as long.
 const MAX_CLIP: f64 = 1e30;
+
+/// Largest deviation of instance noise: samples span 2.
+const MAX_NOISE: f64 = 100.0;
 
 /// Longest interval of a lazy regularizer, in discriminator steps.
 const MAX_INTERVAL: usize = 1 << 16;
@@ -272,7 +338,8 @@ impl Recipe {
 
     /// Checks every name and number; networks are checked for shape by [`Recipe::networks`].
     pub fn validate(&self) -> Result<(), RecipeError> {
-        self.loss_function()?;
+        self.check_loss()?;
+        self.augmentations()?;
         self.regularizers()?;
         // The name is part of the run folder's.
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -284,6 +351,7 @@ impl Recipe {
         let bounded = [
             ("train.batch", Some(self.train.batch), 1 << 20),
             ("train.critic_steps", Some(self.train.critic_steps), 1 << 16),
+            ("train.pack", Some(self.train.pack), 1 << 10),
             ("latent.dim", Some(self.latent.dim), 1 << 24),
             ("data.shape", elements, 1 << 26),
         ];
@@ -305,6 +373,11 @@ impl Recipe {
                     MAX_BATCH_VALUES / width
                 ),
             ));
+        }
+        if !self.train.batch.is_multiple_of(self.train.pack) {
+            let message =
+                format!("a batch of {} does not divide into packs of {}", self.train.batch, self.train.pack);
+            return Err(self.error("train.pack", message));
         }
         if self.train.images == 0 {
             return Err(self.error("train.images", "must be at least 1, got 0"));
@@ -392,16 +465,118 @@ impl Recipe {
         })
     }
 
-    /// The regularizers by name, with strength and interval.
-    pub fn regularizers(&self) -> Result<Vec<(&'static dyn Regularizer, Scheduled, usize)>, RecipeError> {
-        let mut out = Vec::new();
+    /// What the discriminator is asked to say.
+    pub fn labels(&self) -> Labels {
+        let usual = Labels::default();
+        let LossSpec { real_label, fake_label, .. } = self.loss;
+        Labels { real: real_label.unwrap_or(usual.real), fake: fake_label.unwrap_or(usual.fake) }
+    }
+
+    /// Checks the options of the loss.
+    fn check_loss(&self) -> Result<(), RecipeError> {
+        let loss = self.loss_function()?;
+        let spec = &self.loss;
+        for (key, label) in [("loss.real_label", spec.real_label), ("loss.fake_label", spec.fake_label)] {
+            let Some(label) = label else { continue };
+            if !loss.takes_labels() {
+                let takes = losses::LOSSES.iter().filter(|l| l.takes_labels()).map(|l| l.name());
+                let message = format!(
+                    "the loss `{}` has no targets that a label could replace: leave it out, or choose one of {}",
+                    loss.name(),
+                    takes.collect::<Vec<_>>().join(", ")
+                );
+                return Err(self.error(key, message));
+            }
+            if !(0.0..=1.0).contains(&label) {
+                return Err(self.error(key, format!("must be from 0 to 1, got {label}")));
+            }
+        }
+        let labels = self.labels();
+        if labels.real <= labels.fake {
+            let message =
+                format!("must lie above that of generated samples, {}, got {}", labels.fake, labels.real);
+            return Err(self.error("loss.real_label", message));
+        }
+        if let Some(share) = &spec.top_k
+            && (share.range().0 <= 0.0 || share.range().1 > 1.0)
+        {
+            return Err(self.error("loss.top_k", format!("must stay above 0 and at most 1, got {share}")));
+        }
+        if let Some(noise) = &spec.instance_noise
+            && (noise.range().0 < 0.0 || noise.range().1 > MAX_NOISE)
+        {
+            let message = format!("must stay from 0 to {MAX_NOISE}, got {noise}");
+            return Err(self.error("loss.instance_noise", message));
+        }
+        Ok(())
+    }
+
+    /// The augmentations by name.
+    pub fn augmentations(&self) -> Result<Vec<&'static dyn Augmentation>, RecipeError> {
+        let Some(spec) = &self.augment else { return Ok(Vec::new()) };
+        if self.data.shape.len() != 3 {
+            let message =
+                format!("changes images, and the samples have shape {:?}: leave it out", self.data.shape);
+            return Err(self.error("augment", message));
+        }
+        let within = |low: f64, high: f64| 0.0 <= low && high <= 1.0;
+        if let Some(p) = &spec.probability
+            && !within(p.range().0, p.range().1)
+        {
+            return Err(self.error("augment.probability", format!("must stay from 0 to 1, got {p}")));
+        }
+        if let Some(target) = spec.target
+            && !within(target, target)
+        {
+            return Err(self.error("augment.target", format!("must be from 0 to 1, got {target}")));
+        }
+        if spec.target.is_none() && spec.ramp.is_some() {
+            return Err(
+                self.error("augment.ramp", "is the pace of a probability that follows a target: give one")
+            );
+        }
+        if spec.ramp == Some(0) {
+            return Err(self.error("augment.ramp", "must be at least 1 image, got 0"));
+        }
+        let find = |name: &String| {
+            augment::find(name).ok_or_else(|| {
+                let known: Vec<&str> = augment::AUGMENTATIONS.iter().map(|a| a.name()).collect();
+                self.error("augment.policy", unknown("augmentation", name, &known))
+            })
+        };
+        spec.policy.iter().map(find).collect()
+    }
+
+    /// Samples, or packs of them, that the discriminator judges in a step.
+    pub fn judged_batch(&self) -> usize {
+        self.train.batch / self.train.pack
+    }
+
+    /// Shape of what the discriminator judges: a sample, or a pack of them.
+    pub fn judged_shape(&self) -> Vec<usize> {
+        let mut shape = self.data.shape.clone();
+        if let Some(channels) = shape.last_mut() {
+            *channels = channels.saturating_mul(self.train.pack);
+        }
+        shape
+    }
+
+    /// The regularizers by name, with network, strength and interval.
+    pub fn regularizers(&self) -> Result<Vec<Applied>, RecipeError> {
+        let mut out: Vec<Applied> = Vec::new();
         for spec in &self.regularizers {
-            let found = regularizers::find(&spec.name).ok_or_else(|| {
+            let regularizer = regularizers::find(&spec.name).ok_or_else(|| {
                 let known: Vec<&str> = regularizers::REGULARIZERS.iter().map(|r| r.name()).collect();
                 self.error("regularizers.name", unknown("regularizer", &spec.name, &known))
             })?;
+            let sides = regularizer.sides();
+            let side = spec.network.unwrap_or(sides[0]);
+            if !sides.contains(&side) {
+                let message = format!("`{}` is for the {} alone", spec.name, sides[0].name());
+                return Err(self.error("regularizers.network", message));
+            }
             let strength =
-                spec.strength.clone().unwrap_or_else(|| Scheduled::constant(found.default_strength()));
+                spec.strength.clone().unwrap_or_else(|| Scheduled::constant(regularizer.default_strength()));
             if strength.range().0 < 0.0 {
                 return Err(
                     self.error("regularizers.strength", format!("must not be negative, got {strength}"))
@@ -411,7 +586,12 @@ impl Recipe {
                 let message = format!("must be from 1 to {MAX_INTERVAL}, got {}", spec.every);
                 return Err(self.error("regularizers.every", message));
             }
-            out.push((found, strength, spec.every));
+            let twin = |r: &Applied| r.side == side && r.regularizer.name() == spec.name;
+            if !regularizer.memory().is_empty() && out.iter().any(twin) {
+                let message = format!("`{}` is there twice for the {}: keep one", spec.name, side.name());
+                return Err(self.error("regularizers", message));
+            }
+            out.push(Applied { regularizer, side, strength, every: spec.every });
         }
         Ok(out)
     }
@@ -430,8 +610,9 @@ impl Recipe {
                 format!("makes samples of shape {made:?}, the data has {:?}", self.data.shape),
             ));
         }
+        let judged_shape = self.judged_shape();
         let judged = discriminator
-            .output_shape(self.train.batch, &self.data.shape, &self.data.shape, Side::Discriminator)
+            .output_shape(self.judged_batch(), &judged_shape, &self.data.shape, Side::Discriminator)
             .map_err(|m| self.error("discriminator", m))?;
         if judged.iter().product::<usize>() != 1 {
             return Err(self.error(
@@ -441,7 +622,7 @@ impl Recipe {
         }
         for (key, net, input, side) in [
             ("generator", &generator, std::slice::from_ref(&self.latent.dim), Side::Generator),
-            ("discriminator", &discriminator, &self.data.shape, Side::Discriminator),
+            ("discriminator", &discriminator, judged_shape.as_slice(), Side::Discriminator),
         ] {
             let (params, _) = net.describe(input, &self.data.shape, side);
             let count = params.iter().fold(0usize, |sum, p| sum.saturating_add(p.ty.len()));
@@ -451,8 +632,8 @@ impl Recipe {
                 return Err(self.error(key, message));
             }
         }
-        for (regularizer, ..) in self.regularizers()? {
-            if regularizer.per_sample_gradients() && discriminator.mixes_samples() {
+        for Applied { regularizer, .. } in self.regularizers()? {
+            if regularizer.per_sample_gradients() && discriminator.normalizes_batch() {
                 return Err(self.error(
                     "regularizers",
                     format!(

@@ -26,6 +26,7 @@ const SECTIONS: &[&str] = &[
     "train",
     "loss",
     "ema",
+    "augment",
     "regularizers",
     "generator",
     "generator.options",
@@ -192,13 +193,22 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     paths.retain(|p| !p.starts_with("run."));
     for side in SIDES {
         paths.extend(OPTIONAL.iter().map(|key| format!("{side}.optimizer.{key}")));
-        paths.extend(["model", "layers"].map(|key| format!("{side}.{key}")));
+        paths.extend(["model", "layers", "spectral_norm"].map(|key| format!("{side}.{key}")));
         let model = table.get(side).and_then(|n| n.get("model")).and_then(toml::Value::as_str);
         if let Some(model) = model.and_then(crate::models::find) {
             paths.extend(model.options().iter().map(|o| format!("{side}.options.{}", o.key)));
         }
     }
-    paths.extend(["ema.half_life", "ema.buffers"].map(String::from));
+    let open = ["ema.half_life", "ema.buffers", "train.pack", "loss.real_label", "loss.fake_label"];
+    let more = [
+        "loss.top_k",
+        "loss.instance_noise",
+        "augment.policy",
+        "augment.probability",
+        "augment.target",
+        "augment.ramp",
+    ];
+    paths.extend(open.iter().chain(&more).map(|key| key.to_string()));
     paths.sort_unstable();
     paths.dedup();
     let wanted = ALIASES.iter().find(|(alias, _)| *alias == key).map_or(key, |(_, real)| real);

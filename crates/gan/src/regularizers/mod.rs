@@ -1,13 +1,19 @@
-//! Discriminator regularizers: one file and one line in [`REGULARIZERS`] each.
+//! Regularizers of either network: one file and one line in [`REGULARIZERS`] each.
 
+mod dragan;
+mod feature_matching;
 mod gradient_penalty;
+mod lecam;
+mod orthogonal;
+mod path_length;
 mod r1;
 mod r2;
 mod weight_clipping;
 
-use ganymede_graph::Tensor;
+use crate::networks::Side;
+use ganymede_graph::{Graph, Tensor, TensorType};
 
-/// What a penalty may look at.
+/// What a term of the discriminator's loss may look at. Where samples are packed, a sample here is a pack.
 pub struct Context<'a> {
     /// Real samples `[batch, ...]`.
     pub real: &'a Tensor,
@@ -19,13 +25,75 @@ pub struct Context<'a> {
     pub fake_logits: &'a Tensor,
     /// Applies the discriminator to further samples.
     pub discriminator: &'a dyn Fn(&Tensor) -> Tensor,
-    /// The scheduled strength, a scalar.
-    pub strength: &'a Tensor,
-    /// Uniform numbers in (0, 1), one for each sample, of the given shape.
-    pub uniform: &'a dyn Fn(&[usize]) -> Tensor,
+    /// What both sides have.
+    pub common: Common<'a>,
 }
 
-/// A term of the discriminator's loss, or a constraint on its weights.
+/// What a term of the generator's loss may look at.
+pub struct GeneratorContext<'a> {
+    /// What samples are made of, `[batch, ...]`: the styles of a generator that maps its latents, the latents of others.
+    pub styles: &'a Tensor,
+    /// Generated samples `[batch, ...]`.
+    pub fake: &'a Tensor,
+    /// The input of the discriminator's last layer, `[batch, ...]`, for real samples and for the generated ones, where
+    /// the regularizer [`Regularizer::compares_features`].
+    pub features: Option<[&'a Tensor; 2]>,
+    /// What both sides have.
+    pub common: Common<'a>,
+}
+
+/// What terms of both losses have.
+pub struct Common<'a> {
+    /// The scheduled strength, a scalar.
+    pub strength: &'a Tensor,
+    /// Uniform numbers in (0, 1) of the given shape, whose first axis is the batch; others at each call.
+    pub uniform: &'a dyn Fn(&[usize]) -> Tensor,
+    /// Standard normals, likewise.
+    pub normal: &'a dyn Fn(&[usize]) -> Tensor,
+    /// Names and values of the parameters that the loss trains.
+    pub weights: &'a [(String, Tensor)],
+    /// The regularizer's own numbers, kept from step to step.
+    pub memory: Memory<'a>,
+}
+
+/// Scalars that a regularizer keeps from step to step: 0 before the first.
+#[derive(Clone, Copy)]
+pub struct Memory<'a> {
+    /// The phase under construction.
+    pub graph: &'a Graph,
+    /// Before the names of its slots.
+    pub prefix: &'a str,
+}
+
+/// Prefix of the slots that a regularizer keeps.
+pub fn memory_prefix(side: Side, name: &str) -> String {
+    format!("regularizer/{}/{name}", side.root())
+}
+
+impl Memory<'_> {
+    /// The number of the last step.
+    pub fn recall(&self, name: &str) -> Tensor {
+        self.graph.state(&format!("{}/{name}", self.prefix), TensorType::f32([]))
+    }
+
+    /// The number for the next step.
+    pub fn keep(&self, name: &str, value: &Tensor) {
+        self.graph.update(&format!("{}/{name}", self.prefix), &value.stop_gradient());
+    }
+
+    /// Moves the mean kept as `name` towards `value` by 1 - `decay`, and gives the new one, free of its start at 0: it is
+    /// divided by the share that has been seen, 1 - decay^steps, kept as `name` and `share` together (Kingma, Ba 2015,
+    /// section 3, correct their moments so).
+    pub fn average(&self, name: &str, share: &str, value: &Tensor, decay: f64) -> Tensor {
+        let mean = self.recall(name) * decay + value.stop_gradient() * (1.0 - decay);
+        let seen = self.recall(share) * decay + (1.0 - decay);
+        self.keep(name, &mean);
+        self.keep(share, &seen);
+        (mean / seen).stop_gradient()
+    }
+}
+
+/// A term of a loss, or a constraint on weights.
 pub trait Regularizer: Sync {
     /// Name in recipes.
     fn name(&self) -> &'static str;
@@ -35,13 +103,29 @@ pub trait Regularizer: Sync {
     fn paper(&self) -> &'static str;
     /// The usual strength.
     fn default_strength(&self) -> f64;
+    /// The networks it can be applied to; to the first, unless the recipe names another.
+    fn sides(&self) -> &'static [Side] {
+        &[Side::Discriminator]
+    }
     /// What is added to the discriminator's loss; a scalar.
     fn penalty(&self, _context: &Context<'_>) -> Option<Tensor> {
+        None
+    }
+    /// What is added to the generator's loss; a scalar.
+    fn generator_penalty(&self, _context: &GeneratorContext<'_>) -> Option<Tensor> {
         None
     }
     /// What a weight becomes after the optimizer's step, given the strength.
     fn constrain(&self, _weight: &Tensor, _strength: &Tensor) -> Option<Tensor> {
         None
+    }
+    /// Names of the numbers it keeps from step to step.
+    fn memory(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// Whether the generator's term looks at [`GeneratorContext::features`].
+    fn compares_features(&self) -> bool {
+        false
     }
     /// Whether the penalty differentiates [`Context::real_logits`] or [`Context::fake_logits`] by their samples. These
     /// are then computed in passes of their own: through a common one the gradient of either would pass all of it.
@@ -56,8 +140,18 @@ pub trait Regularizer: Sync {
 }
 
 /// Every regularizer.
-pub const REGULARIZERS: &[&dyn Regularizer] =
-    &[&weight_clipping::WeightClipping, &gradient_penalty::GradientPenalty, &r1::R1, &r2::R2];
+pub const REGULARIZERS: &[&dyn Regularizer] = &[
+    &weight_clipping::WeightClipping,
+    &gradient_penalty::TwoSided,
+    &gradient_penalty::OneSided,
+    &dragan::Dragan,
+    &r1::R1,
+    &r2::R2,
+    &orthogonal::Orthogonal,
+    &lecam::LeCam,
+    &path_length::PathLength,
+    &feature_matching::FeatureMatching,
+];
 
 /// The regularizer of that name.
 pub fn find(name: &str) -> Option<&'static dyn Regularizer> {
@@ -72,6 +166,14 @@ fn squared_gradient_norms(logits: &Tensor, samples: &Tensor) -> Tensor {
     gradient.square().sum(&axes)
 }
 
+/// Keeps the square root of a norm differentiable at 0.
+const EPSILON: f64 = 1e-12;
+
+/// Norm of each sample's gradient of its logit, `[batch]`.
+fn gradient_norms(logits: &Tensor, samples: &Tensor) -> Tensor {
+    (squared_gradient_norms(logits, samples) + EPSILON).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +186,8 @@ mod tests {
             assert!(r.about().len() > 20 && r.paper().contains("20"), "{} lacks docs", r.name());
             assert!(r.default_strength() > 0.0);
             assert!(find(r.name()).is_some());
+            assert!(!r.sides().is_empty());
+            assert!(!r.compares_features() || r.sides() == [Side::Generator], "{}", r.name());
         }
     }
 }

@@ -19,7 +19,7 @@ impl Regularizer for R1 {
     }
     fn penalty(&self, context: &Context<'_>) -> Option<Tensor> {
         let norms = squared_gradient_norms(context.real_logits, context.real);
-        Some(norms.mean_all() * 0.5 * context.strength)
+        Some(norms.mean_all() * 0.5 * context.common.strength)
     }
     fn differentiates_logits(&self) -> bool {
         true

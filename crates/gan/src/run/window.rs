@@ -26,7 +26,7 @@ impl Rate {
 /// Means since the last tick.
 pub(super) struct Window {
     pub(super) steps: u64,
-    sums: [f64; 5],
+    sums: [f64; 6],
     began: Instant,
     images: u64,
     waited: Duration,
@@ -36,7 +36,7 @@ impl Window {
     pub(super) fn new(trainer: &Trainer) -> Self {
         Self {
             steps: 0,
-            sums: [0.0; 5],
+            sums: [0.0; 6],
             began: Instant::now(),
             images: trainer.progress().images,
             waited: trainer.waited(),
@@ -44,7 +44,8 @@ impl Window {
     }
 
     pub(super) fn add(&mut self, report: &StepReport) {
-        let values = [report.d_loss, report.d_penalty, report.d_real, report.d_fake, report.g_loss];
+        let StepReport { d_loss, d_penalty, d_real, d_fake, g_loss, g_penalty, .. } = *report;
+        let values = [d_loss, d_penalty, d_real, d_fake, g_loss, g_penalty];
         // A skipped step's losses say nothing; its count is logged instead.
         if report.skipped == 0 {
             self.steps += 1;
@@ -69,6 +70,7 @@ impl Window {
             d_real: mean(2),
             d_fake: mean(3),
             g_loss: mean(4),
+            g_penalty: mean(5),
             lr_scale: progress.lr_scale,
             skipped: progress.skipped,
             rollbacks: progress.rollbacks,

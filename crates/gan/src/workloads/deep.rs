@@ -79,6 +79,6 @@ pub fn compile_deep(nodes: usize, target: Target) -> Result<Compilation, Error> 
         Ok(())
     };
     time("discriminator", &|| Ok(objective.discriminator_phase(&[true, true])?))?;
-    time("generator", &|| Ok(objective.generator_phase()?))?;
+    time("generator", &|| Ok(objective.generator_phase(&[])?))?;
     Ok(Compilation { blocks, phases })
 }

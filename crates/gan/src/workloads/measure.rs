@@ -108,7 +108,7 @@ impl Steps {
         let due = vec![true; objective.regularizers.len()];
         let functions = [
             ("discriminator".to_string(), objective.discriminator_phase(&due)?),
-            ("generator".to_string(), objective.generator_phase()?),
+            ("generator".to_string(), objective.generator_phase(&due)?),
         ];
         let [critic, generator] = session.add_phases(&functions)?[..] else {
             unreachable!("a phase was added for each function")
@@ -128,8 +128,9 @@ impl Steps {
             }
             session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&[7, 0]);
         }
-        for (i, (_, strength, _)) in objective.regularizers.iter().enumerate() {
-            session.feed_mut(critic, &feed::strength(i))?[0] = strength.at(0, 1) as f32;
+        for (i, applied) in objective.regularizers.iter().enumerate() {
+            let phase = if applied.side == Side::Discriminator { critic } else { generator };
+            session.feed_mut(phase, &feed::strength(i))?[0] = applied.strength.at(0, 1) as f32;
         }
         noise(session.feed_mut(critic, feed::REAL)?);
         Ok(Self { objective, session, critic, generator, done: 0 })

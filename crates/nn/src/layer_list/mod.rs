@@ -34,6 +34,11 @@ pub trait Layer: std::fmt::Debug {
     fn mixes_samples(&self) -> bool {
         false
     }
+    /// Whether it takes out of every sample what its batch has in common, as batch norm does: the gradient of one
+    /// sample's output by its input then says nothing without the others.
+    fn normalizes_batch(&self) -> bool {
+        false
+    }
     /// Whether several batches as segments of one ([`Mode::segments`](crate::Mode::segments)) give what they give one
     /// by one. A layer that draws random numbers would draw others.
     fn takes_segments(&self) -> bool {
@@ -69,6 +74,7 @@ pub const LAYERS: &[&dyn LayerWord] = &[
     &words::norm::LayerNorm,
     &words::norm::InstanceNorm,
     &words::norm::GroupNorm,
+    &words::minibatch_stddev::MinibatchStddev,
     &words::pool::MaxPool,
     &words::pool::AvgPool,
     &words::pool::GlobalAvgPool,

@@ -77,6 +77,11 @@ impl Network {
         self.lines.iter().any(|line| line.layer.mixes_samples())
     }
 
+    /// Whether a layer takes out of every sample what its batch has in common (batch norm).
+    pub fn normalizes_batch(&self) -> bool {
+        self.lines.iter().any(|line| line.layer.normalizes_batch())
+    }
+
     /// Whether several batches as segments of one ([`Mode::segments`](crate::Mode::segments)) give what they give one
     /// by one.
     pub fn takes_segments(&self) -> bool {
@@ -87,7 +92,14 @@ impl Network {
     /// `batch_norm1`). Run [`Network::check`] first for errors that name the line.
     #[track_caller]
     pub fn build(&self, scope: &Scope, x: &Tensor) -> Tensor {
-        self.lines.iter().fold(x.clone(), |x, line| line.layer.build(&scope.child(&line.name), &x))
+        let mut x = x.clone();
+        for (i, line) in self.lines.iter().enumerate() {
+            if i + 1 == self.lines.len() {
+                scope.expose_features(&x);
+            }
+            x = line.layer.build(&scope.child(&line.name), &x);
+        }
+        x
     }
 
     /// Builds the network in training mode on a graph of its own, for samples of shape `input` (without the batch axis)

@@ -1,7 +1,7 @@
 //! The convolution layer.
 
 use super::{Padding, bias_init, images};
-use crate::init::Init;
+use crate::init::{FanRule, Init};
 use crate::scope::Scope;
 use ganymede_graph::{ConvOptions, Tensor};
 
@@ -112,7 +112,8 @@ pub fn conv(scope: &Scope, x: &Tensor, layer: ConvLayer) -> Tensor {
         dilation: [dilation; 2],
         groups,
     };
-    let weight = scope.param("weight", &[kernel[0], kernel[1], c / groups, channels], init);
+    let shape = [kernel[0], kernel[1], c / groups, channels];
+    let weight = scope.weight("weight", &shape, init, FanRule::Forward);
     let mut y = x.conv2d(&weight, options);
     if bias {
         let fan_in = kernel[0].saturating_mul(kernel[1]).saturating_mul(c / groups);

@@ -2,7 +2,7 @@
 
 use super::conv::{describe, reach};
 use super::{Padding, bias_init, images};
-use crate::init::Init;
+use crate::init::{FanRule, Init};
 use crate::scope::Scope;
 use ganymede_graph::{ConvOptions, Tensor};
 
@@ -128,7 +128,7 @@ pub fn conv_transpose(scope: &Scope, x: &Tensor, layer: ConvTransposeLayer) -> T
         groups,
     };
     let shape = [kernel[0], kernel[1], channels / groups, c];
-    let weight = scope.param_transposed("weight", &shape, init);
+    let weight = scope.weight("weight", &shape, init, FanRule::Transposed);
     let mut y = x.conv2d_transposed(&weight, options, output);
     if bias {
         // The fan-in that PyTorch's default counts for the weights, so for the bias.

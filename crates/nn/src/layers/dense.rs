@@ -1,7 +1,7 @@
 //! The fully connected layer.
 
 use super::bias_init;
-use crate::init::Init;
+use crate::init::{FanRule, Init};
 use crate::scope::Scope;
 use ganymede_graph::Tensor;
 
@@ -44,7 +44,7 @@ pub fn dense(scope: &Scope, x: &Tensor, layer: DenseLayer) -> Tensor {
         let hint = if x.shape().len() > 2 { "; flatten it first" } else { "" };
         return scope.graph().fail("dense", format!("expected vectors [N, C], got {}{hint}", x.ty()));
     };
-    let weight = scope.param("weight", &[inputs, layer.units], layer.init);
+    let weight = scope.weight("weight", &[inputs, layer.units], layer.init, FanRule::Forward);
     let mut y = x.matmul(&weight);
     if layer.bias {
         y = y + scope.param("bias", &[layer.units], bias_init(layer.init, inputs));

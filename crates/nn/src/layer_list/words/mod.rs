@@ -6,6 +6,7 @@ pub mod conv_transpose;
 pub mod dense;
 pub mod dropout;
 pub mod fourier;
+pub mod minibatch_stddev;
 pub mod norm;
 pub mod pool;
 pub mod resample;

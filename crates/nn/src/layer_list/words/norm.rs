@@ -40,6 +40,9 @@ impl Layer for Line {
         };
         self.activation.apply(&y)
     }
+    fn normalizes_batch(&self) -> bool {
+        self.mixes_samples()
+    }
     fn mixes_samples(&self) -> bool {
         match self.kind {
             Kind::Batch(_) => true,

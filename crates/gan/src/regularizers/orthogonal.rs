@@ -1,0 +1,54 @@
+use super::{Common, Context, GeneratorContext, Regularizer};
+use crate::networks::Side;
+use ganymede_graph::Tensor;
+
+/// Keeps the filters of every layer apart from each other, but not to unit length.
+pub struct Orthogonal;
+
+/// beta sum over weights |W^T W o (1 - I)|^2, with the columns of W the filters of a layer: all axes but the last are
+/// its rows. A single filter has nothing to be kept apart from.
+fn off_diagonal(common: &Common<'_>) -> Option<Tensor> {
+    let mut sum: Option<Tensor> = None;
+    for (_, weight) in common.weights {
+        let shape = weight.shape();
+        let (Some(&filters), true) = (shape.last(), shape.len() >= 2) else { continue };
+        if filters < 2 {
+            continue;
+        }
+        let rows = shape.iter().product::<usize>() / filters;
+        let matrix = weight.reshape(&[rows, filters]);
+        let products = matrix.matmul_with(&matrix, true, false);
+        // The diagonal holds the squared length of each filter.
+        let lengths = matrix.square().sum(&[0]);
+        let term = products.square().sum_all() - lengths.square().sum_all();
+        sum = Some(match sum {
+            Some(sum) => sum + term,
+            None => term,
+        });
+    }
+    sum.map(|sum| sum * common.strength)
+}
+
+impl Regularizer for Orthogonal {
+    fn name(&self) -> &'static str {
+        "orthogonal"
+    }
+    fn about(&self) -> &'static str {
+        "strength times the squared products of different filters of a layer; for the generator, unless network says else"
+    }
+    fn paper(&self) -> &'static str {
+        "Brock, Donahue, Simonyan 2019 (BigGAN), equation 3"
+    }
+    fn default_strength(&self) -> f64 {
+        1e-4
+    }
+    fn sides(&self) -> &'static [Side] {
+        &[Side::Generator, Side::Discriminator]
+    }
+    fn penalty(&self, context: &Context<'_>) -> Option<Tensor> {
+        off_diagonal(&context.common)
+    }
+    fn generator_penalty(&self, context: &GeneratorContext<'_>) -> Option<Tensor> {
+        off_diagonal(&context.common)
+    }
+}

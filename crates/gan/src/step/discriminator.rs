@@ -1,0 +1,95 @@
+//! The discriminator's step.
+
+use super::{Objective, Random, Stream, feed};
+use crate::networks::Side;
+use crate::recipe::StatisticsPass;
+use crate::regularizers::Context;
+use ganymede_graph::{Function, Graph, GraphError, Tensor, grad};
+use ganymede_nn::optim::{Constraint, and_bounded, apply};
+use ganymede_nn::{RandomSource, Scope};
+
+impl Objective {
+    /// The discriminator's step with the given regularizers: generated samples are constants, so no gradient of the
+    /// generator exists.
+    pub fn discriminator_phase(&self, due: &[bool]) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let random = Random::new(&graph);
+        let real = graph.feed(feed::REAL, self.batch_of(&self.recipe.data.shape));
+        let hyper = self.hyper(&graph, Side::Discriminator);
+        let source = random.source();
+        let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, self.recipe.train.batch);
+        let g = Scope::root(&graph, Side::Generator.root(), self.mode(&source, None, false));
+        let fake = self.generate(&g, &latent).stop_gradient();
+        let [real, fake] = [&real, &fake].map(|samples| self.seen(&graph, &source, samples));
+
+        let together = self.judges_together(due);
+        let (d, [real_logits, fake_logits]) = self.judge_both(&graph, &source, [&real, &fake], together);
+        let d_more = d.with_mode(self.mode(&source, None, true));
+        let mut loss = self.loss.discriminator(&real_logits, &fake_logits, self.labels);
+        graph.output("d_loss", &loss);
+
+        let params = d.trainable();
+        let penalties =
+            self.penalties(&graph, &source, (Side::Discriminator, due), &params, &|applied, common| {
+                applied.regularizer.penalty(&Context {
+                    real: &real,
+                    fake: &fake,
+                    real_logits: &real_logits,
+                    fake_logits: &fake_logits,
+                    discriminator: &|x| self.judge(&d_more, x),
+                    common,
+                })
+            });
+        loss = loss + &penalties.sum;
+
+        let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
+        let gradients = grad(&loss, &variables);
+        let constrain = |weight: &Tensor| {
+            let strengths = penalties.strengths.iter();
+            strengths.fold(weight.clone(), |w, (r, strength)| r.constrain(&w, strength).unwrap_or(w))
+        };
+        let mut plan = self.plan(Side::Discriminator);
+        plan.constrain = Some(Constraint(&constrain));
+        let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
+        graph.commit_when(&and_bounded(sound, &d.buffers()));
+        graph.output("d_penalty", &penalties.sum);
+        self.adapt(&graph, &real_logits);
+        graph.output("d_real", &real_logits.mean_all());
+        graph.output("d_fake", &fake_logits.mean_all());
+        graph.finish()
+    }
+
+    /// Whether the discriminator's step judges real and generated samples in one pass: each weight is then read and
+    /// packed once, and each weight's gradient is one sum. It must give what two passes give, and no gradient of one
+    /// half of the logits by its samples may be asked for.
+    fn judges_together(&self, due: &[bool]) -> bool {
+        let mut applied = self.applied(Side::Discriminator, due);
+        self.discriminator.takes_segments() && !applied.any(|(_, r)| r.regularizer.differentiates_logits())
+    }
+
+    /// Logits of real and of generated samples, each `[batch]`, and the scope that declared the parameters.
+    fn judge_both(
+        &self,
+        graph: &Graph,
+        source: &RandomSource,
+        [real, fake]: [&Tensor; 2],
+        together: bool,
+    ) -> (Scope, [Tensor; 2]) {
+        let passes = [StatisticsPass::RealPass, StatisticsPass::FakePass];
+        let mode = |pass| self.mode(source, Some(pass), true);
+        let root = |mode| Scope::root(graph, Side::Discriminator.root(), mode);
+        if !together {
+            let d = root(mode(passes[0]));
+            let d_fake = d.with_mode(mode(passes[1]));
+            let logits = [self.judge(&d, real), self.judge(&d_fake, fake)];
+            return (d, logits);
+        }
+        // At most one of the two updates running statistics: a recipe with both is refused.
+        let updating = passes.iter().position(|p| self.recipe.train.statistics.contains(p));
+        let chosen = updating.unwrap_or(0);
+        let d = root(mode(passes[chosen]).with_segments(2, chosen));
+        let logits = self.judge(&d, &Tensor::concat(&[real, fake], 0));
+        let batch = self.recipe.judged_batch();
+        (d, [logits.slice(0, 0, batch), logits.slice(0, batch, 2 * batch)])
+    }
+}

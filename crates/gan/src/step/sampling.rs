@@ -1,0 +1,81 @@
+//! Samples of a trained generator, and what the discriminator makes of samples.
+
+use super::{EMA, Objective, Random, Stream, feed};
+use crate::networks::Side;
+use ganymede_graph::{Function, Graph, GraphError, Tensor, TensorType};
+use ganymede_nn::{Mode, Scope};
+
+impl Objective {
+    /// Latents of the normal restricted to |z| <= t: the truncation trick (Brock, Donahue, Simonyan 2019, BigGAN,
+    /// section 3.1), which draws a value again until it lies within.
+    ///
+    /// Here by inversion, one uniform a value as without it: the restricted distribution function
+    /// F(z) = (Phi(z) - Phi(-t)) / (Phi(t) - Phi(-t)) and Phi(z) = (1 + erf(z / sqrt 2)) / 2 give, for u uniform,
+    /// z = sqrt(2) erfinv((2u - 1) erf(t / sqrt 2)).
+    fn truncated_latent(&self, graph: &Graph, random: &Random, count: usize, t: f64) -> Tensor {
+        let _at = graph.scope("latent");
+        // As an f32, in which it is used.
+        if !(t as f32 > 0.0 && (t as f32).is_finite()) {
+            return graph.fail("latent", format!("the threshold of truncation must be above 0, got {t}"));
+        }
+        let shape = [count, self.recipe.latent.dim];
+        let u = graph.random_uniform(&random.key, &random.first, Stream::Sample as u32, &shape);
+        let root = std::f64::consts::SQRT_2;
+        let z = ((u * 2.0 - 1.0) * graph.scalar(t / root).erf()).erfinv() * root;
+        // At u next to 0 and 1 the rounding of erf and erfinv could step over.
+        z.maximum(&z.full_like(-t)).minimum(&z.full_like(t))
+    }
+
+    /// Prefix of the slots that samples are drawn from: the averaged generator's, if there is one.
+    pub fn sample_prefix(&self) -> &'static str {
+        if self.recipe.ema.is_some() { EMA } else { "" }
+    }
+
+    /// `count` samples of the (averaged) generator with running statistics, from latents within `truncation` of 0 where
+    /// it is given.
+    ///
+    /// # Errors
+    /// The graph's own, or a truncation that is not above 0.
+    pub fn sample_phase(&self, count: usize, truncation: Option<f64>) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let random = Random::new(&graph);
+        let latent = match truncation {
+            None => self.latent(&graph, &random, Stream::Sample, count),
+            Some(t) => self.truncated_latent(&graph, &random, count, t),
+        };
+        let g = Scope::root(&graph, Side::Generator.root(), Mode::eval().with_prefix(self.sample_prefix()));
+        let samples = self.generate(&g, &latent);
+        graph.output("samples", &samples);
+        graph.finish()
+    }
+
+    /// Logits of `count` given samples, with running statistics. A discriminator of packs judges as many samples as a pack
+    /// holds together, and each gets the logit of its pack; `count` is a multiple of that.
+    pub fn judge_phase(&self, count: usize) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let mut shape = vec![count];
+        shape.extend(&self.recipe.data.shape);
+        let samples = graph.feed("samples", TensorType::f32(shape));
+        let d = Scope::root(&graph, Side::Discriminator.root(), Mode::eval());
+        let logits = self.judge(&d, &self.packed(&samples));
+        let pack = self.recipe.train.pack;
+        let of_each = match pack {
+            1 => logits,
+            pack => logits.reshape(&[count / pack, 1]).broadcast_to(&[count / pack, pack]).reshape(&[count]),
+        };
+        graph.output("logits", &of_each);
+        graph.finish()
+    }
+
+    /// `count` given samples as the recipe's augmentations change them at the probability that is fed.
+    pub fn augment_phase(&self, count: usize) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let random = Random::new(&graph);
+        let mut shape = vec![count];
+        shape.extend(&self.recipe.data.shape);
+        let samples = graph.feed("samples", TensorType::f32(shape));
+        let probability = graph.feed(feed::AUGMENT, TensorType::f32([]));
+        graph.output("samples", &self.augmented_at(&graph, &random.source(), &samples, Some(&probability)));
+        graph.finish()
+    }
+}

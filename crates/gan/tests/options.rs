@@ -1,0 +1,156 @@
+//! Options of an objective: packs, top-k, instance noise, spectral norm, and regularizers of the generator.
+
+mod common;
+
+use common::{LINEAR, POINTS, objective, slots, trainer};
+use ganymede::Recipe;
+use ganymede::judge::Judge;
+use ganymede::networks::Side;
+
+fn error(text: &str, sets: &[&str]) -> String {
+    let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+    let recipe = Recipe::parse("test", text, &sets);
+    recipe.and_then(|r| ganymede::Objective::new(r).map(|_| ())).unwrap_err().to_string()
+}
+
+#[test]
+fn options_that_mean_nothing_or_too_much_are_refused() {
+    for (sets, words) in [
+        (&["loss.name=hinge", "loss.real_label=0.9"][..], "`hinge` has no targets"),
+        (&["loss.real_label=1.5"][..], "from 0 to 1"),
+        (&["loss.real_label=0.2", "loss.fake_label=0.3"][..], "must lie above"),
+        (&["loss.top_k=0"][..], "above 0 and at most 1"),
+        (&["loss.top_k=linear 1 -> 1.5"][..], "above 0 and at most 1"),
+        (&["loss.instance_noise=-1"][..], "from 0 to 100"),
+        (&["train.pack=3"][..], "does not divide into packs of 3"),
+        (&["train.pack=0"][..], "must be from 1 to"),
+        (&["discriminator.spectral_norm=100"][..], "from 0 (off) to 64"),
+    ] {
+        let message = error(LINEAR, sets);
+        assert!(message.contains(words), "{sets:?}: {message}");
+    }
+    let with = |tables: &str| error(&format!("{LINEAR}\n{tables}"), &[]);
+    let side = with("[[regularizers]]\nname = \"r1\"\nnetwork = \"generator\"");
+    assert!(side.contains("`r1` is for the discriminator alone"), "{side}");
+    let choice = with("[[regularizers]]\nname = \"orthogonal\"\nnetwork = \"both\"");
+    assert!(choice.contains("both") && choice.contains("generator"), "{choice}");
+    let twice = with(&"[[regularizers]]\nname = \"lecam\"\n".repeat(2));
+    assert!(twice.contains("twice"), "{twice}");
+    // A penalty on gradients still refuses batch norm.
+    let mixed = error(&format!("{POINTS}\n[[regularizers]]\nname = \"dragan\""), &[]);
+    assert!(mixed.contains("batch norm"), "{mixed}");
+}
+
+#[test]
+fn a_discriminator_of_packs_has_wider_inputs_and_judges_packs() {
+    let objective = objective(LINEAR, &["train.pack=2"]);
+    let weight = objective.params(Side::Discriminator);
+    assert_eq!(weight.get("D/dense1/weight").unwrap().ty.shape, [4, 1]);
+    let mut trainer = trainer(objective);
+    for _ in 0..3 {
+        let report = trainer.step().unwrap();
+        assert!(report.skipped == 0 && report.d_loss.is_finite() && report.g_loss.is_finite(), "{report:?}");
+    }
+    let weight = trainer.store().f32s("D/dense1/weight").unwrap().to_vec();
+    let bias = trainer.store().f32s("D/dense1/bias").unwrap()[0];
+    let (objective, session) = trainer.parts_mut();
+    let judge = Judge::new(objective, session).unwrap();
+    // Three samples: the third is packed with the first again.
+    let samples = [1.0, 2.0, -1.0, 0.5, 3.0, -2.0];
+    let logits = judge.logits(objective, session, &samples).unwrap();
+    let pack = |a: usize, b: usize| {
+        let values = [samples[2 * a], samples[2 * a + 1], samples[2 * b], samples[2 * b + 1]];
+        values.iter().zip(&weight).map(|(x, w)| x * w).sum::<f32>() + bias
+    };
+    for (got, expected) in logits.iter().zip([pack(0, 1), pack(0, 1), pack(2, 0)]) {
+        assert!((got - expected).abs() < 1e-5, "{logits:?} against {expected}");
+    }
+    assert_eq!(logits.len(), 3);
+}
+
+#[test]
+fn top_k_of_all_is_the_plain_step_and_less_is_another() {
+    let weights = |sets: &[&str]| {
+        let mut trainer = trainer(objective(LINEAR, sets));
+        let losses: Vec<f32> = (0..4).map(|_| trainer.step().unwrap().g_loss).collect();
+        (losses, slots(trainer.store()))
+    };
+    let (plain, _) = weights(&[]);
+    let (all, _) = weights(&["loss.top_k=1"]);
+    for (a, b) in plain.iter().zip(&all) {
+        assert!((a - b).abs() < 1e-5, "{plain:?} against {all:?}");
+    }
+    let (half, _) = weights(&["loss.top_k=0.5"]);
+    assert!(half[0] < plain[0], "the better half of the samples has the smaller loss: {half:?} {plain:?}");
+}
+
+#[test]
+fn instance_noise_is_on_what_the_discriminator_sees_and_fades() {
+    let run = |sets: &[&str], steps: usize| -> Vec<[f32; 2]> {
+        let mut trainer = trainer(objective(LINEAR, sets));
+        (0..steps).map(|_| trainer.step().map(|r| [r.d_real, r.g_loss]).unwrap()).collect()
+    };
+    let plain = run(&[], 3);
+    assert_eq!(run(&["loss.instance_noise=0"], 3), plain);
+    let noisy = run(&["loss.instance_noise=0.5"], 3);
+    assert!(noisy[0][0] != plain[0][0] && noisy[0][1] != plain[0][1], "{noisy:?} {plain:?}");
+    assert_eq!(run(&["loss.instance_noise=0.5"], 3), noisy, "the same seed gives the same noise");
+}
+
+#[test]
+fn spectral_norm_is_state_that_only_training_moves() {
+    let objective = objective(POINTS, &["discriminator.spectral_norm=1", "generator.spectral_norm=2"]);
+    let names: Vec<String> =
+        objective.state_types().into_keys().filter(|n| n.ends_with("weight_u")).collect();
+    assert_eq!(
+        names,
+        [
+            "D/dense1/weight_u",
+            "D/dense2/weight_u",
+            "G/dense1/weight_u",
+            "G/dense2/weight_u",
+            "ema/G/dense1/weight_u",
+            "ema/G/dense2/weight_u"
+        ]
+    );
+    let mut trainer = trainer(objective);
+    let before = slots(trainer.store());
+    trainer.step().unwrap();
+    let after = slots(trainer.store());
+    for name in &names {
+        // A single output has a vector of one number, whose direction cannot change.
+        assert!(before[name] != after[name] || before[name].len() == 1, "{name}");
+    }
+    let (objective, session) = trainer.parts_mut();
+    let judge = Judge::new(objective, session).unwrap();
+    judge.logits(objective, session, &[0.1, 0.2]).unwrap();
+    assert_eq!(slots(trainer.store()), after);
+}
+
+#[test]
+fn the_generators_regularizers_are_lazy_by_its_own_steps() {
+    let text = format!(
+        "{POINTS}\n[[regularizers]]\nname = \"path-length\"\nevery = 2\n[[regularizers]]\nname = \"lecam\"\n\
+         [[regularizers]]\nname = \"feature-matching\"\nstrength = 0.5\nevery = 3\n"
+    );
+    let objective = objective(&text, &["train.critic_steps=2"]);
+    assert_eq!(objective.due_sets(Side::Discriminator), [[false, true, false]]);
+    assert_eq!(objective.due_sets(Side::Generator).len(), 4);
+    assert_eq!(
+        objective.phase_name(Side::Generator, &[true, false, true]),
+        "generator+path-length+feature-matching"
+    );
+    let mut trainer = trainer(objective);
+    let mean = |trainer: &ganymede::Trainer, name: &str| trainer.store().f32s(name).unwrap()[0];
+    for step in 0..6 {
+        let lengths = mean(&trainer, "regularizer/G/path-length/mean");
+        let report = trainer.step().unwrap();
+        let due = step % 2 == 0 || step % 3 == 0;
+        assert_eq!(report.g_penalty > 0.0, due, "step {step}: {report:?}");
+        assert_eq!(mean(&trainer, "regularizer/G/path-length/mean") != lengths, step % 2 == 0, "step {step}");
+        assert!(report.d_penalty > 0.0);
+    }
+    // Twelve steps of the discriminator, each of which takes in a hundredth.
+    let share = mean(&trainer, "regularizer/D/lecam/real_share");
+    assert!((share - (1.0 - 0.99f32.powi(12))).abs() < 1e-5, "{share}");
+}
