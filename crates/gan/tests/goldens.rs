@@ -105,8 +105,11 @@ impl Networks {
 const D: [&str; 3] = ["w1", "b1", "w2"];
 const G: [&str; 2] = ["g1", "g2"];
 
-/// A term of a loss on the networks, the parameters it trains, and the kind of its golden.
-fn terms() -> Vec<(&'static str, &'static str, &'static [&'static str])> {
+/// The kind of a golden, its name, and the parameters that it has gradients of.
+type Term = (&'static str, &'static str, &'static [&'static str]);
+
+/// Every term of a loss on the networks.
+fn terms() -> Vec<Term> {
     let mut terms = Vec::new();
     for loss in LOSSES {
         terms.extend([("discriminator", loss.name(), &D[..]), ("generator", loss.name(), &D[..])]);

@@ -341,7 +341,8 @@ fn path_lengths_are_norms_of_the_jacobians_product_with_noise() {
     let expected =
         by_differences(&|m| lengths(m).iter().map(|l| (l - mean).powi(2)).sum::<f64>() / 2.0 * STRENGTH);
     assert!(near(&evaluate_generator(&generator_penalty_of("path-length")), &expected));
-    let twins: [(&str, fn(f64, f64) -> f64); 2] =
+    type Term = fn(f64, f64) -> f64;
+    let twins: [(&str, Term); 2] =
         [("towards 0", |l, _| l.powi(2)), ("of squared lengths", |l, mean| (l * l - mean).powi(2))];
     for (what, term) in twins {
         let twin =

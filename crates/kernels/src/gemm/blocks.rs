@@ -38,7 +38,7 @@ impl Limits {
             // columns uses a word of A for two multiply-adds, one cycle: copying it with a transposition, half a
             // cycle, pays only over many panels.
             Isa::Avx2 => {
-                Self { task_rows: 192, strip_columns: 64, least_columns: 32, task_flops: 2e6, unpacked: 16 }
+                Self { task_rows: 192, strip_columns: 128, least_columns: 32, task_flops: 2e6, unpacked: 16 }
             }
         }
     }

@@ -19,7 +19,7 @@ impl Geometry {
     /// Accumulators, one row of B and one broadcast word of A share the vector registers: 14 x 2 + 2 + 1 of 32
     /// with AVX-512, 6 x 2 + 2 + 1 of 16 with AVX2. A portable vector takes two of 16 SSE registers:
     /// (6 + 1) x 2 + 1.
-    pub(super) fn of(isa: Isa) -> Self {
+    pub(super) const fn of(isa: Isa) -> Self {
         match isa {
             Isa::Portable => Self { rows: 6, lanes: 8, vectors: 1 },
             Isa::Avx2 => Self { rows: 6, lanes: 8, vectors: 2 },
@@ -89,6 +89,10 @@ impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
 
     #[inline(always)]
     unsafe fn call<S: Simd>(self, s: S) -> Ahead {
+        // The contract of `run` excludes these, and what nobody calls need not be compiled.
+        if const { ROWS > Geometry::of(S::ISA).rows || VECTORS > Geometry::of(S::ISA).vectors } {
+            unreachable!("a tile of {ROWS} rows of {VECTORS} vectors")
+        }
         let mut t = self.0;
         // SAFETY: the contract of `Tile` makes every address below readable or writable: whole vectors of B,
         // ROWS words of A for each p, and of C only the first `columns` words of ROWS rows.
