@@ -9,22 +9,31 @@ use ganymede_data::Dataset;
 /// Samples judged at once.
 const BATCH: usize = 64;
 
-/// Samples judged at once by a discriminator of packs of `pack`.
-fn batch(pack: usize) -> usize {
-    (BATCH / pack).max(1) * pack
-}
-
 /// Judges samples with the discriminator of the state in a session.
 pub struct Judge {
     phase: PhaseId,
-    batch: usize,
 }
 
 impl Judge {
     /// Compiles the discriminator.
+    ///
+    /// # Errors
+    /// It compares samples with each other, so that one alone has no logit; or it cannot be compiled.
     pub fn new(objective: &Objective, session: &mut Session) -> Result<Self, Error> {
-        let batch = batch(objective.recipe.train.pack);
-        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(batch)?)?, batch })
+        let pack = objective.recipe.train.pack;
+        let together = match (pack, objective.discriminator.compares_samples()) {
+            (1, false) => None,
+            (1, true) => Some("compares the samples of a batch (minibatch_stddev)".to_string()),
+            (pack, _) => Some(format!("judges packs of {pack} samples")),
+        };
+        if let Some(together) = together {
+            return Err(Error::Refused(format!(
+                "the discriminator of recipe `{}` {together}, so what it makes of one depends on the others: judge with a \
+                 run whose discriminator sees samples one by one",
+                objective.recipe.name
+            )));
+        }
+        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)? })
     }
 
     /// One logit a sample; larger means more like real ones.
@@ -36,12 +45,10 @@ impl Judge {
     ) -> Result<Vec<f32>, Error> {
         let size: usize = objective.recipe.data.shape.iter().product();
         let mut out = Vec::with_capacity(samples.len() / size);
-        for chunk in samples.chunks(self.batch * size) {
+        for chunk in samples.chunks(BATCH * size) {
             let feed = session.feed_mut(self.phase, "samples")?;
-            // Again from the first where they are fewer: the last pack holds samples alone.
-            for part in feed.chunks_mut(chunk.len()) {
-                part.copy_from_slice(&chunk[..part.len()]);
-            }
+            feed[..chunk.len()].copy_from_slice(chunk);
+            feed[chunk.len()..].fill(0.0);
             session.run(self.phase)?;
             let logits = session.output(self.phase, "logits").unwrap_or(&[]);
             out.extend_from_slice(&logits[..chunk.len() / size]);

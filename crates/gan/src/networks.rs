@@ -105,6 +105,14 @@ impl Net {
         }
     }
 
+    /// Whether it judges a sample by how it differs from others of its batch, also when it does not train.
+    pub fn compares_samples(&self) -> bool {
+        match &self.kind {
+            Kind::Layers(network) => network.compares_samples(),
+            Kind::Model(model, _) => model.compares_samples(),
+        }
+    }
+
     /// Whether several batches as segments of one ([`Mode::segments`]) give what they give one by one.
     pub fn takes_segments(&self) -> bool {
         match &self.kind {

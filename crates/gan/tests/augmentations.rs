@@ -167,6 +167,9 @@ fn recipes_name_augmentations_and_refuse_what_means_nothing() {
         let message = recipe(sets).err().unwrap();
         assert!(message.contains(words), "{sets:?}: {message}");
     }
+    let large =
+        recipe(&["augment.policy=[\"flip\"]", "data.shape=[2048,2048,1]", "train.batch=1"]).err().unwrap();
+    assert!(large.contains("too large"), "{large}");
     let points = Recipe::parse("test", common::LINEAR, &["augment={policy=[\"flip\"]}".into()]);
     assert!(points.unwrap_err().to_string().contains("changes images"));
 }

@@ -22,6 +22,7 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
         (&["loss.top_k=0"][..], "above 0 and at most 1"),
         (&["loss.top_k=linear 1 -> 1.5"][..], "above 0 and at most 1"),
         (&["loss.instance_noise=-1"][..], "from 0 to 100"),
+        (&["loss.name=relativistic-average", "loss.top_k=0.5"][..], "none can be left out"),
         (&["train.pack=3"][..], "does not divide into packs of 3"),
         (&["train.pack=0"][..], "must be from 1 to"),
         (&["discriminator.spectral_norm=100"][..], "from 0 (off) to 64"),
@@ -36,7 +37,9 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
     assert!(choice.contains("both") && choice.contains("generator"), "{choice}");
     let twice = with(&"[[regularizers]]\nname = \"lecam\"\n".repeat(2));
     assert!(twice.contains("twice"), "{twice}");
-    // A penalty on gradients still refuses batch norm.
+    // A penalty on gradients refuses batch norm in the network that it differentiates.
+    let mixed = error(&format!("{POINTS}\n[[regularizers]]\nname = \"path-length\""), &[]);
+    assert!(mixed.contains("the generator has batch norm"), "{mixed}");
     let mixed = error(&format!("{POINTS}\n[[regularizers]]\nname = \"dragan\""), &[]);
     assert!(mixed.contains("batch norm"), "{mixed}");
 }
@@ -51,21 +54,49 @@ fn a_discriminator_of_packs_has_wider_inputs_and_judges_packs() {
         let report = trainer.step().unwrap();
         assert!(report.skipped == 0 && report.d_loss.is_finite() && report.g_loss.is_finite(), "{report:?}");
     }
-    let weight = trainer.store().f32s("D/dense1/weight").unwrap().to_vec();
-    let bias = trainer.store().f32s("D/dense1/bias").unwrap()[0];
     let (objective, session) = trainer.parts_mut();
-    let judge = Judge::new(objective, session).unwrap();
-    // Three samples: the third is packed with the first again.
-    let samples = [1.0, 2.0, -1.0, 0.5, 3.0, -2.0];
-    let logits = judge.logits(objective, session, &samples).unwrap();
-    let pack = |a: usize, b: usize| {
-        let values = [samples[2 * a], samples[2 * a + 1], samples[2 * b], samples[2 * b + 1]];
-        values.iter().zip(&weight).map(|(x, w)| x * w).sum::<f32>() + bias
-    };
-    for (got, expected) in logits.iter().zip([pack(0, 1), pack(0, 1), pack(2, 0)]) {
-        assert!((got - expected).abs() < 1e-5, "{logits:?} against {expected}");
+    let refused = Judge::new(objective, session).err().unwrap().to_string();
+    assert!(refused.contains("packs of 2"), "{refused}");
+}
+
+#[test]
+fn a_discriminator_that_compares_samples_judges_none_alone() {
+    let lines =
+        "discriminator.layers=[\"conv 8 4 stride=2 pad=1\",\"minibatch_stddev\",\"flatten\",\"dense 1\"]";
+    let recipe = Recipe::load("dcgan28", &[lines.into(), "train.batch=4".into()]).unwrap();
+    let objective = ganymede::Objective::new(recipe).unwrap();
+    let mut session = ganymede_cpu::Session::new(common::executor(), objective.initial_state(1).unwrap());
+    let refused = Judge::new(&objective, &mut session).err().unwrap().to_string();
+    assert!(refused.contains("compares the samples"), "{refused}");
+}
+
+#[test]
+fn residual_networks_follow_rules_and_show_their_features() {
+    let sets =
+        ["discriminator.spectral_norm=1", "train.batch=4", "regularizers=[{name=\"feature-matching\"}]"];
+    let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+    let objective = ganymede::Objective::new(Recipe::load("residual28", &sets).unwrap()).unwrap();
+    let params = objective.params(Side::Discriminator);
+    let weights = params.trainable().filter(|p| p.name.ends_with("/weight")).count();
+    assert_eq!(params.buffers().filter(|p| p.name.ends_with("/weight_u")).count(), weights);
+    objective.generator_phase(&[true]).unwrap();
+}
+
+#[test]
+fn a_regularizer_can_be_moved_to_the_other_network() {
+    let text = format!("{LINEAR}\n[[regularizers]]\nname = \"orthogonal\"\n");
+    for (sets, side) in
+        [(&[][..], Side::Generator), (&["regularizers.0.network=discriminator"], Side::Discriminator)]
+    {
+        assert_eq!(objective(&text, sets).regularizers[0].side, side);
     }
-    assert_eq!(logits.len(), 3);
+}
+
+#[test]
+fn a_schedule_that_warms_up_is_bounded_by_its_course() {
+    let message = error(LINEAR, &["loss.instance_noise=linear 800 -> 0 over 500k warmup 50k"]);
+    assert!(message.contains("from 0 to 100"), "{message}");
+    objective(LINEAR, &["loss.instance_noise=linear 80 -> 0 over 500k warmup 50k"]);
 }
 
 #[test]
@@ -129,8 +160,9 @@ fn spectral_norm_is_state_that_only_training_moves() {
 
 #[test]
 fn the_generators_regularizers_are_lazy_by_its_own_steps() {
+    let plain = POINTS.replace("\"batch_norm\", ", "");
     let text = format!(
-        "{POINTS}\n[[regularizers]]\nname = \"path-length\"\nevery = 2\n[[regularizers]]\nname = \"lecam\"\n\
+        "{plain}\n[[regularizers]]\nname = \"path-length\"\nevery = 2\n[[regularizers]]\nname = \"lecam\"\n\
          [[regularizers]]\nname = \"feature-matching\"\nstrength = 0.5\nevery = 3\n"
     );
     let objective = objective(&text, &["train.critic_steps=2"]);

@@ -29,7 +29,7 @@ const SYM6: [f64; 12] = [
 ];
 
 /// Pixels that the filter reaches to either side.
-const REACH: usize = 6;
+pub(super) const REACH: usize = 6;
 
 /// The image continued by `by` pixels on each side along `axis`, reflected about its edge pixels; where a side is too short
 /// for that, its last pixel is repeated.

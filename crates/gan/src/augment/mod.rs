@@ -87,6 +87,15 @@ pub fn find(name: &str) -> Option<&'static dyn Augmentation> {
     AUGMENTATIONS.iter().copied().find(|a| a.name() == name)
 }
 
+/// Pixels that an augmentation of images of that size may look at: those of twice the resolution, with a margin.
+pub(crate) fn pixels(height: usize, width: usize) -> usize {
+    let continued = |side: usize| side.saturating_add(2 * geometry::REACH).saturating_mul(2);
+    continued(height).saturating_mul(continued(width))
+}
+
+/// Pixels are counted in f32, whose whole numbers are exact up to here.
+pub(crate) const MAX_PIXELS: usize = 1 << 24;
+
 /// The numbers 0, 1, .. along `axis` of four, as floats.
 fn places(images: &Tensor, axis: usize) -> Tensor {
     let mut shape = [1; 4];

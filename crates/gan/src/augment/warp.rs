@@ -67,7 +67,7 @@ pub(super) fn warp_continued(images: &Tensor, map: &Affine, margin: f64, size: [
     let (bottom, far) = (next(&top, h - 1), next(&left, w - 1));
     let table = images.reshape(&[n, h * w, c]);
     let result = [n, size[0], size[1], c];
-    // Whole numbers below 2^24 are exact in f32.
+    // Exact in f32: no more pixels are there than `MAX_PIXELS`.
     let at = |row: &Tensor, column: &Tensor, weight: Tensor| {
         let index = (row * w as f64 + column).convert(DType::I32).reshape(&[n, size[0] * size[1]]);
         table.gather(&index, 1).reshape(&result) * weight.stop_gradient().broadcast_to(&result)

@@ -50,6 +50,10 @@ pub trait Loss: Sync {
     fn pairs(&self) -> bool {
         false
     }
+    /// Whether each part of [`Loss::generator_each`] depends on its own generated sample alone.
+    fn sums_over_samples(&self) -> bool {
+        true
+    }
     /// Whether the discriminator's loss measures the distance from targets, which can then be others than 1 and 0.
     fn takes_labels(&self) -> bool {
         false

@@ -35,4 +35,7 @@ impl Loss for RelativisticAverage {
     fn pairs(&self) -> bool {
         true
     }
+    fn sums_over_samples(&self) -> bool {
+        false
+    }
 }

@@ -32,6 +32,10 @@ pub trait Model: Sync {
     fn generator(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor;
     /// Samples to logits `[batch, 1]`.
     fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor;
+    /// Whether the discriminator judges a sample by how it differs from others of its batch.
+    fn compares_samples(&self) -> bool {
+        false
+    }
     /// Whether the discriminator normalizes over the batch, so that a sample's own gradient says nothing.
     fn normalizes_batch(&self) -> bool {
         false

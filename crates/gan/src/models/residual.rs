@@ -1,6 +1,6 @@
 use super::{Model, OptionSpec, Options};
 use ganymede_graph::{ConvOptions, Tensor};
-use ganymede_nn::{Init, Scope};
+use ganymede_nn::{FanRule, Init, Scope};
 
 /// The residual pair of R3GAN: no normalisation, grouped 3x3 convolutions inside inverted bottlenecks, bilinear
 /// resampling, and an initialization under which every block begins as the identity.
@@ -46,7 +46,7 @@ fn conv(scope: &Scope, name: &str, x: &Tensor, c_out: usize, filter: Filter) -> 
     let _at = scope.enter();
     let c_in = x.shape().last().copied().unwrap_or(0);
     let Filter { size, groups, init, bias } = filter;
-    let weight = scope.param("weight", &[size, size, c_in / groups.max(1), c_out], init);
+    let weight = scope.weight("weight", &[size, size, c_in / groups.max(1), c_out], init, FanRule::Forward);
     let y = x.conv2d(&weight, ConvOptions::default().pad(size / 2).groups(groups));
     if bias { y + scope.param("bias", &[c_out], Init::Zeros) } else { y }
 }
@@ -138,7 +138,7 @@ impl Model for Residual {
             let scope = scope.child("basis");
             let _at = scope.enter();
             let init = Init::Normal { mean: 0.0, std: 1.0 / (dim as f64).sqrt() };
-            let weight = scope.param("weight", &[dim, height * width * stages[0].0], init);
+            let weight = scope.weight("weight", &[dim, height * width * stages[0].0], init, FanRule::Forward);
             latent.matmul(&weight).reshape(&[batch, height, width, stages[0].0])
         };
         let mut x = base;
@@ -179,13 +179,14 @@ impl Model for Residual {
         let pooled = {
             let scope = scope.child("basis");
             let _at = scope.enter();
-            let weight = scope.param("weight", &[height, width, 1, channels], he(1.0));
+            let weight = scope.weight("weight", &[height, width, 1, channels], he(1.0), FanRule::Forward);
             x.conv2d(&weight, ConvOptions::default().groups(channels)).reshape(&[batch, channels])
         };
+        scope.expose_features(&pooled);
         let scope = scope.child("logit");
         let _at = scope.enter();
         let init = Init::Normal { mean: 0.0, std: 1.0 / (channels as f64).sqrt() };
-        let weight = scope.param("weight", &[channels, 1], init);
+        let weight = scope.weight("weight", &[channels, 1], init, FanRule::Forward);
         pooled.matmul(&weight) + scope.param("bias", &[1], Init::Zeros)
     }
 }

@@ -491,6 +491,13 @@ impl Recipe {
                 return Err(self.error(key, format!("must be from 0 to 1, got {label}")));
             }
         }
+        if spec.top_k.is_some() && !loss.sums_over_samples() {
+            let message = format!(
+                "in `{}` every sample's term depends on all generated samples, so none can be left out: choose another loss",
+                loss.name()
+            );
+            return Err(self.error("loss.top_k", message));
+        }
         let labels = self.labels();
         if labels.real <= labels.fake {
             let message =
@@ -537,6 +544,13 @@ impl Recipe {
         }
         if spec.ramp == Some(0) {
             return Err(self.error("augment.ramp", "must be at least 1 image, got 0"));
+        }
+        let (height, width) = (self.data.shape[0], self.data.shape[1]);
+        if augment::pixels(height, width) > augment::MAX_PIXELS {
+            let message = format!(
+                "images of {height}x{width} are too large: their pixels are counted in 24 bits, at twice the resolution"
+            );
+            return Err(self.error("augment", message));
         }
         let find = |name: &String| {
             augment::find(name).ok_or_else(|| {
@@ -632,14 +646,19 @@ impl Recipe {
                 return Err(self.error(key, message));
             }
         }
-        for Applied { regularizer, .. } in self.regularizers()? {
-            if regularizer.per_sample_gradients() && discriminator.normalizes_batch() {
+        for Applied { regularizer, side, .. } in self.regularizers()? {
+            let network = match side {
+                Side::Generator => &generator,
+                Side::Discriminator => &discriminator,
+            };
+            if regularizer.per_sample_gradients() && network.normalizes_batch() {
                 return Err(self.error(
                     "regularizers",
                     format!(
-                        "`{}` needs each sample's own gradient, but the discriminator has batch norm, which mixes \
-                         the samples of a batch: use layer_norm or none",
-                        regularizer.name()
+                        "`{}` needs each sample's own gradient, but the {} has batch norm, which mixes the samples of a \
+                         batch: use layer_norm or none",
+                        regularizer.name(),
+                        side.name()
                     ),
                 ));
             }

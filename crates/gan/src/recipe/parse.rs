@@ -199,6 +199,8 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
             paths.extend(model.options().iter().map(|o| format!("{side}.options.{}", o.key)));
         }
     }
+    let count = table.get("regularizers").and_then(toml::Value::as_array).map_or(0, Vec::len);
+    paths.extend((0..count).map(|i| format!("regularizers.{i}.network")));
     let open = ["ema.half_life", "ema.buffers", "train.pack", "loss.real_label", "loss.fake_label"];
     let more = [
         "loss.top_k",

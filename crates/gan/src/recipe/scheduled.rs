@@ -1,5 +1,6 @@
 //! A number that may change over the run, as written in a recipe.
 
+use ganymede_nn::schedule::Course;
 use ganymede_nn::{Progress, Schedule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -27,11 +28,15 @@ impl Scheduled {
         self.schedule.at(Progress { images, total })
     }
 
-    /// Smallest and largest value it takes.
+    /// Bounds of the values it takes: the ends of its course, and 0 where a warm-up begins there. A run too short for
+    /// its course, or a warm-up longer than that, may stay inside.
     pub fn range(&self) -> (f64, f64) {
-        // Schedules are monotone between their ends but for a warm-up, which begins at 0 and rises to the start.
-        let samples = (0..=64).map(|i| self.at(i * 1_000_000, 64_000_000));
-        samples.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+        let (from, to) = match self.schedule.course {
+            Course::Constant(value) => (value, value),
+            Course::Linear { from, to } | Course::Cosine { from, to } => (from, to),
+        };
+        let start = if self.schedule.warmup > 0.0 { 0.0 } else { from };
+        (from.min(to).min(start), from.max(to).max(start))
     }
 }
 

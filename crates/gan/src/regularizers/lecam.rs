@@ -15,7 +15,7 @@ impl Regularizer for LeCam {
         "strength times the squared distance of real logits from generated ones' running mean, and the other way round"
     }
     fn paper(&self) -> &'static str {
-        "Tseng et al. 2021 (LeCam), equations 4 to 6"
+        "Tseng et al. 2021 (LeCam regularization), with running means as anchors"
     }
     fn default_strength(&self) -> f64 {
         0.3

@@ -132,8 +132,8 @@ pub trait Regularizer: Sync {
     fn differentiates_logits(&self) -> bool {
         false
     }
-    /// Whether the penalty takes gradients of logits by samples, which batch norm in the discriminator would mix
-    /// across the batch.
+    /// Whether the penalty takes gradients of each sample's output by its own input, which batch norm in the network would
+    /// mix across the batch: of logits by samples, or of samples by styles.
     fn per_sample_gradients(&self) -> bool {
         false
     }

@@ -5,8 +5,8 @@ use ganymede_graph::Tensor;
 /// Keeps the filters of every layer apart from each other, but not to unit length.
 pub struct Orthogonal;
 
-/// beta sum over weights |W^T W o (1 - I)|^2, with the columns of W the filters of a layer: all axes but the last are
-/// its rows. A single filter has nothing to be kept apart from.
+/// beta sum over weights |W^T W o (1 - I)|^2, with the columns of W along the last axis of a weight: the filters of a layer,
+/// and of a transposed convolution those of the convolution it transposes. A single one has nothing to be kept apart from.
 fn off_diagonal(common: &Common<'_>) -> Option<Tensor> {
     let mut sum: Option<Tensor> = None;
     for (_, weight) in common.weights {
@@ -34,7 +34,7 @@ impl Regularizer for Orthogonal {
         "orthogonal"
     }
     fn about(&self) -> &'static str {
-        "strength times the squared products of different filters of a layer; for the generator, unless network says else"
+        "strength times the squared products of different columns of a weight; for the generator, unless network says else"
     }
     fn paper(&self) -> &'static str {
         "Brock, Donahue, Simonyan 2019 (BigGAN), equation 3"

@@ -29,6 +29,9 @@ impl Regularizer for PathLength {
     fn memory(&self) -> &'static [&'static str] {
         &["mean", "mean_share"]
     }
+    fn per_sample_gradients(&self) -> bool {
+        true
+    }
     fn generator_penalty(&self, context: &GeneratorContext<'_>) -> Option<Tensor> {
         let shape = context.fake.shape();
         // y is scaled so that the length does not grow with the number of pixels (appendix B).

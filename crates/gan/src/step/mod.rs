@@ -220,8 +220,8 @@ impl Objective {
         self.generator.build(Side::Generator, scope, latent, &self.recipe.data.shape)
     }
 
-    /// Samples as the discriminator gets them: `pack` of them side by side along the last axis (Lin et al. 2018, PacGAN,
-    /// section 3), `[batch / pack, ..., pack channels]`.
+    /// Samples as the discriminator gets them: `pack` of them side by side along the last axis (Lin et al. 2018,
+    /// PacGAN), `[batch / pack, ..., pack channels]`.
     fn packed(&self, samples: &Tensor) -> Tensor {
         let (pack, shape) = (self.recipe.train.pack, samples.shape());
         if pack == 1 || samples.is_poisoned() {
@@ -271,7 +271,7 @@ impl Objective {
         })
     }
 
-    /// Moves the probability of augmentations by a step towards the target (Karras et al. 2020, ADA, section 3.2): up by
+    /// Moves the probability of augmentations by a step towards the target (Karras et al. 2020, ADA, section 3): up by
     /// the batch's share of the ramp while the mean sign of the logits of real samples exceeds the target, else down. The
     /// sign is averaged over about four steps, as the authors' program does.
     fn adapt(&self, graph: &Graph, real_logits: &Tensor) {

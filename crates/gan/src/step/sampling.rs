@@ -49,21 +49,14 @@ impl Objective {
         graph.finish()
     }
 
-    /// Logits of `count` given samples, with running statistics. A discriminator of packs judges as many samples as a pack
-    /// holds together, and each gets the logit of its pack; `count` is a multiple of that.
+    /// Logits of `count` given samples, with running statistics, of a discriminator that judges them one by one.
     pub fn judge_phase(&self, count: usize) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let mut shape = vec![count];
         shape.extend(&self.recipe.data.shape);
         let samples = graph.feed("samples", TensorType::f32(shape));
         let d = Scope::root(&graph, Side::Discriminator.root(), Mode::eval());
-        let logits = self.judge(&d, &self.packed(&samples));
-        let pack = self.recipe.train.pack;
-        let of_each = match pack {
-            1 => logits,
-            pack => logits.reshape(&[count / pack, 1]).broadcast_to(&[count / pack, pack]).reshape(&[count]),
-        };
-        graph.output("logits", &of_each);
+        graph.output("logits", &self.judge(&d, &samples));
         graph.finish()
     }
 

@@ -82,6 +82,11 @@ impl Network {
         self.lines.iter().any(|line| line.layer.normalizes_batch())
     }
 
+    /// Whether a layer's output for one sample depends on the others of its batch also when it does not train.
+    pub fn compares_samples(&self) -> bool {
+        self.lines.iter().any(|line| line.layer.mixes_samples() && !line.layer.normalizes_batch())
+    }
+
     /// Whether several batches as segments of one ([`Mode::segments`](crate::Mode::segments)) give what they give one
     /// by one.
     pub fn takes_segments(&self) -> bool {
