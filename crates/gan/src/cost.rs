@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::networks::Side;
-use crate::step::Objective;
+use crate::step::{Objective, TrainingPhase};
 use crate::{run, sampler};
 use ganymede_cpu::{PhaseId, PhaseStats, Session, Target, plan_phases, plan_within};
 use ganymede_nn::{LayerRow, Params};
@@ -46,14 +46,12 @@ impl Objective {
 /// Plans every phase of a step for a target, its precision and memory included, and adds up. They share an
 /// arena, as those of a trainer's session do.
 pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
-    let (mut sets, mut functions) = (Vec::new(), Vec::new());
-    for side in [Side::Discriminator, Side::Generator] {
-        for due in objective.due_sets(side) {
-            functions.push(objective.phase(side, &due)?);
-            sets.push((side, due));
-        }
+    let (mut sets, mut names, mut functions) = (Vec::new(), Vec::new(), Vec::new());
+    for TrainingPhase { side, due, function: (name, function) } in objective.phases()? {
+        sets.push((side, due));
+        names.push(name);
+        functions.push(function);
     }
-    let names: Vec<String> = sets.iter().map(|(side, due)| objective.phase_name(*side, due)).collect();
     let phases: Vec<_> = names.into_iter().zip(plan_phases(&functions, target)?).collect();
     let steps = 64u64;
     let mean = |side: Side| {

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::picture;
 use crate::step::{Objective, feed};
+use crate::trainer::key_of;
 use ganymede_cpu::{Executor, Session, StateStore};
 use ganymede_data::Dataset;
 use std::path::Path;
@@ -51,7 +52,7 @@ pub fn write(
     let phase = session.add_phase("augment", &objective.augment_phase(rows * COLUMNS)?)?;
     session.feed_mut(phase, "samples")?.copy_from_slice(&grid);
     session.feed_mut(phase, feed::AUGMENT)?[0] = probability(objective) as f32;
-    session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&[seed as u32, (seed >> 32) as u32]);
+    session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&key_of(seed));
     session.feed_words_mut(phase, feed::FIRST)?.copy_from_slice(&[0, 0]);
     session.run(phase)?;
     let changed = session.output(phase, "samples").unwrap_or(&[]);

@@ -4,7 +4,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError, Progress};
 use crate::error::Error;
 use crate::networks::Side;
 use crate::recipe::{Recipe, Scheduled};
-use crate::step::{Objective, feed};
+use crate::step::{Objective, TrainingPhase, feed};
 use ganymede_cpu::{CpuError, Executor, PhaseId, Session, StateStore};
 use ganymede_data::{Dataset, Loader};
 use ganymede_graph::TensorType;
@@ -197,11 +197,9 @@ impl Trainer {
         session.set_precision(objective.recipe.train.precision);
         session.set_memory(objective.recipe.train.memory);
         let (mut sets, mut functions) = (Vec::new(), Vec::new());
-        for side in [Side::Discriminator, Side::Generator] {
-            for due in objective.due_sets(side) {
-                functions.push((objective.phase_name(side, &due), objective.phase(side, &due)?));
-                sets.push((side, due));
-            }
+        for TrainingPhase { side, due, function } in objective.phases()? {
+            sets.push((side, due));
+            functions.push(function);
         }
         let ids = session.add_phases(&functions)?;
         let phases = sets.into_iter().zip(ids).map(|((side, due), id)| Phase { side, due, id }).collect();

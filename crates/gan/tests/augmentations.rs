@@ -13,11 +13,8 @@ use std::collections::HashMap;
 const GOLDENS: &str = include_str!("../goldens/augmentations.txt");
 
 fn golden(kind: &str, name: &str) -> Array {
-    let lines: Vec<&str> = GOLDENS.lines().filter(|l| !l.starts_with('#')).collect();
-    let found = lines.chunks(2).find(|pair| pair[0].starts_with(&format!("{kind} {name} ")));
-    let pair = found.unwrap_or_else(|| panic!("no {kind} {name}"));
-    let shape: Vec<usize> = pair[0].split(' ').skip(2).map(|w| w.parse().unwrap()).collect();
-    Array::f32(&shape, pair[1].split(' ').map(|w| w.parse().unwrap()).collect::<Vec<f64>>())
+    let found = common::golden_blocks(GOLDENS).into_iter().find(|b| b.0 == kind && b.1 == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}")).2
 }
 
 /// Applies an augmentation to images of that shape, with the draws of the golden in order, again from the first after the

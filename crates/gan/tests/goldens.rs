@@ -1,6 +1,8 @@
 //! Losses and regularizers on small networks against PyTorch's in f64, and whole losses to order two against central
 //! differences.
 
+mod common;
+
 use ganymede::losses::{LOSSES, Labels};
 use ganymede::networks::Side;
 use ganymede::regularizers::{Common, Context, GeneratorContext, Memory, REGULARIZERS, Regularizer};
@@ -10,16 +12,8 @@ use std::collections::HashMap;
 /// As tools/goldens_torch.py wrote them.
 const GOLDENS: &str = include_str!("../goldens/objectives.txt");
 
-/// Blocks `KIND NAME SHAPE..` and their numbers.
 fn blocks() -> Vec<(String, String, Array)> {
-    let lines: Vec<&str> = GOLDENS.lines().filter(|l| !l.starts_with('#')).collect();
-    let block = |pair: &[&str]| {
-        let words: Vec<&str> = pair[0].split(' ').collect();
-        let shape: Vec<usize> = words[2..].iter().map(|w| w.parse().unwrap()).collect();
-        let numbers: Vec<f64> = pair[1].split(' ').map(|w| w.parse().unwrap()).collect();
-        (words[0].to_string(), words[1].to_string(), Array::f32(&shape, numbers))
-    };
-    lines.chunks(2).map(block).collect()
+    common::golden_blocks(GOLDENS)
 }
 
 fn inputs() -> HashMap<String, Array> {

@@ -29,28 +29,20 @@ impl Augmentation for Blit {
     fn apply(&self, images: &Tensor, draw: &Draw<'_>) -> Tensor {
         let shape = images.shape();
         let mirrored = 1.0 - draw.gated(images, draw.whole(images, 2), 0.0) * 2.0;
-        let zero = mirrored.zeros_like();
         let one = mirrored.ones_like();
-        let mirror = Affine {
-            rows: [one.clone(), zero.clone(), zero.clone()],
-            columns: [zero.clone(), mirrored, zero.clone()],
-        };
+        let mirror = Affine::scale(&one, &mirrored);
         let turns = match shape[1] == shape[2] {
             true => draw.whole(images, 4),
             false => draw.whole(images, 2) * 2.0,
         };
         let (cos, sin) = right_angles(&draw.gated(images, turns, 0.0));
-        let turn = Affine { rows: [cos.clone(), -&sin, zero.clone()], columns: [sin, cos, zero.clone()] };
         let shift = |axis: usize| {
             let reach = shape[axis] as f64 * RATIO;
             // Rounded to whole pixels.
             (draw.between(images, -reach, reach) + 0.5).floor()
         };
-        let moves = draw.gated(images, one.clone(), 0.0);
-        let shift = Affine {
-            rows: [one.clone(), zero.clone(), shift(1) * &moves],
-            columns: [zero, one, shift(2) * moves],
-        };
-        warp(images, &mirror.then(&turn).then(&shift))
+        let moves = draw.gated(images, one, 0.0);
+        let shifted = Affine::shift(shift(1) * &moves, shift(2) * moves);
+        warp(images, &mirror.then(&Affine::turn(&cos, &sin)).then(&shifted))
     }
 }

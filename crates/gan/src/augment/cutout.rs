@@ -1,4 +1,4 @@
-use super::{Augmentation, Draw, places};
+use super::{Augmentation, Draw, one_each, places};
 use ganymede_graph::{DType, Tensor};
 
 /// A rectangle of half the sides becomes 0, wherever its centre falls in the image.
@@ -29,10 +29,8 @@ impl Augmentation for Cutout {
             from.ge(&from.zeros_like()).and(&from.lt(&from.full_like(hole))).convert(DType::F32)
         };
         let hole = along(1) * along(2);
-        let hole = match draw.probability {
-            None => hole,
-            Some(_) => &hole * draw.gated(images, hole.graph().full(&super::one_each(images), 1.0), 0.0),
-        };
+        let acts = draw.gated(images, images.graph().full(&one_each(images), 1.0), 0.0);
+        let hole = hole * acts;
         images * (1.0 - hole).broadcast_to(&shape)
     }
 }

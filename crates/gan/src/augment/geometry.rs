@@ -94,36 +94,24 @@ impl Augmentation for Geometry {
     }
     fn apply(&self, images: &Tensor, draw: &Draw<'_>) -> Tensor {
         let shape = images.shape();
-        let (one, zero) = {
-            let like = images.graph().full(&super::one_each(images), 1.0);
-            (like.clone(), like.zeros_like())
-        };
         let power = || (draw.normal_each(images) * (SCALE * LN_2)).exp();
-        let scaled = |down: Tensor, across: Tensor| Affine {
-            rows: [down, zero.clone(), zero.clone()],
-            columns: [zero.clone(), across, zero.clone()],
-        };
         // Two turns, each acting so often that one of them does with the given probability: 1 - sqrt(1 - p).
         let rare = draw.probability.map(|p| 1.0 - (1.0 - p).sqrt());
         let turned = || {
             let angle = draw.between(images, -PI, PI);
             let seldom = Draw { probability: rare.as_ref(), ..*draw };
             let angle = seldom.gated(images, angle, 0.0);
-            let (cos, sin) = (angle.cos(), angle.sin());
-            Affine { rows: [cos.clone(), -&sin, zero.clone()], columns: [sin, cos, zero.clone()] }
+            Affine::turn(&angle.cos(), &angle.sin())
         };
         let isotropic = draw.gated(images, power(), 1.0);
         let stretch = draw.gated(images, power(), 1.0);
-        let shift = |axis: usize| draw.normal_each(images) * (SHIFT * shape[axis] as f64);
-        let moves = draw.gated(images, one.clone(), 0.0);
         // In pixels of the doubled image.
-        let shifted = Affine {
-            rows: [one.clone(), zero.clone(), shift(1) * &moves * 2.0],
-            columns: [zero.clone(), one.clone(), shift(2) * moves * 2.0],
-        };
-        let map = scaled(isotropic.clone(), isotropic)
+        let shift = |axis: usize| draw.normal_each(images) * (2.0 * SHIFT * shape[axis] as f64);
+        let moves = draw.gated(images, stretch.ones_like(), 0.0);
+        let shifted = Affine::shift(shift(1) * &moves, shift(2) * moves);
+        let map = Affine::scale(&isotropic, &isotropic)
             .then(&turned())
-            .then(&scaled(stretch.clone(), 1.0 / stretch))
+            .then(&Affine::scale(&stretch, &(1.0 / &stretch)))
             .then(&turned())
             .then(&shifted);
         // Continued as far as the filters of both directions reach, so that an image which nothing moves comes out as it

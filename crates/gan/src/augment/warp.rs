@@ -10,6 +10,27 @@ pub(super) struct Affine {
 }
 
 impl Affine {
+    /// Rows `down` and columns `across` times as far from the middle.
+    pub(super) fn scale(down: &Tensor, across: &Tensor) -> Self {
+        let zero = down.zeros_like();
+        Self {
+            rows: [down.clone(), zero.clone(), zero.clone()],
+            columns: [zero.clone(), across.clone(), zero],
+        }
+    }
+
+    /// Turned about the middle by the angle of that cosine and sine.
+    pub(super) fn turn(cos: &Tensor, sin: &Tensor) -> Self {
+        let zero = cos.zeros_like();
+        Self { rows: [cos.clone(), -sin, zero.clone()], columns: [sin.clone(), cos.clone(), zero] }
+    }
+
+    /// Shifted by so many rows and columns.
+    pub(super) fn shift(rows: Tensor, columns: Tensor) -> Self {
+        let (zero, one) = (rows.zeros_like(), rows.ones_like());
+        Self { rows: [one.clone(), zero.clone(), rows], columns: [zero, one, columns] }
+    }
+
     /// First this, then `next`: a pixel of the result comes from where `next` looks up what this has made.
     pub(super) fn then(self, next: &Self) -> Self {
         let [a, b, c] = &self.rows;

@@ -1,6 +1,7 @@
 //! Recipes: what to train and how, as a TOML file.
 
 mod builtin;
+mod check;
 mod compare;
 mod parse;
 mod scheduled;
@@ -10,11 +11,8 @@ pub use ganymede_cpu::{MemoryMode, Precision};
 pub use parse::reaches;
 pub use scheduled::Scheduled;
 
-use crate::augment::{self, Augmentation};
-use crate::losses::{self, Labels, Loss};
-use crate::networks::{Net, Side};
-use crate::regularizers;
-use crate::step::Applied;
+use crate::losses::Labels;
+use crate::networks::Side;
 use ganymede_nn::error::nearest;
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +127,7 @@ pub enum StatisticsPass {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossSpec {
-    /// A name in [`losses::LOSSES`].
+    /// A name in [`crate::losses::LOSSES`].
     pub name: String,
     /// What the discriminator is asked to say of real samples, 1 unless given: below 1 it is not driven to certainty
     /// (one-sided label smoothing; Salimans et al. 2016, section 3.4, with 0.9).
@@ -152,7 +150,7 @@ pub struct LossSpec {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// Names in [`augment::AUGMENTATIONS`], applied one after the other.
+    /// Names in [`crate::augment::AUGMENTATIONS`], applied one after the other.
     pub policy: Vec<String>,
     /// Probability with which each part of each acts on a sample; may be scheduled. 1 unless given, and its first value
     /// where a target is.
@@ -259,7 +257,7 @@ fn adam() -> String {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegularizerSpec {
-    /// A name in [`regularizers::REGULARIZERS`].
+    /// A name in [`crate::regularizers::REGULARIZERS`].
     pub name: String,
     /// Strength; may be scheduled. Its default is the regularizer's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -289,24 +287,6 @@ pub struct RunSpec {
     pub version: String,
 }
 
-/// Values in a batch of samples or latents; above it, tensors inside the networks would outgrow their indices.
-const MAX_BATCH_VALUES: usize = 1 << 28;
-
-/// Parameters of one network: 4 GiB of weights, four times that with moments and average.
-const MAX_PARAMETERS: usize = 1 << 30;
-
-/// Smallest eps: the smallest normal number of the f32 arithmetic it is used in, rounded up.
-const MIN_EPS: f64 = 1.2e-38;
-
-/// Largest `clip_norm`: no gradient that a step is taken along is as long.
-const MAX_CLIP: f64 = 1e30;
-
-/// Largest deviation of instance noise: samples span 2.
-const MAX_NOISE: f64 = 100.0;
-
-/// Longest interval of a lazy regularizer, in discriminator steps.
-const MAX_INTERVAL: usize = 1 << 16;
-
 /// A wrong recipe: where, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{at}: {message}")]
@@ -325,10 +305,6 @@ pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 impl Recipe {
-    fn error(&self, key: &str, message: impl Into<String>) -> RecipeError {
-        RecipeError { at: format!("recipe `{}`, key `{key}`", self.name), message: message.into() }
-    }
-
     /// With the optimizers' own values where the recipe leaves them open.
     pub fn resolved(mut self) -> Self {
         self.generator.optimizer = self.generator.optimizer.resolved();
@@ -336,229 +312,11 @@ impl Recipe {
         self
     }
 
-    /// Checks every name and number; networks are checked for shape by [`Recipe::networks`].
-    pub fn validate(&self) -> Result<(), RecipeError> {
-        self.check_loss()?;
-        self.augmentations()?;
-        self.regularizers()?;
-        // The name is part of the run folder's.
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
-            let message = "names the run folder: letters, digits, `-`, `_` and `.` only, and no `.` first";
-            return Err(self.error("name", message));
-        }
-        let elements = self.data.shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
-        let bounded = [
-            ("train.batch", Some(self.train.batch), 1 << 20),
-            ("train.critic_steps", Some(self.train.critic_steps), 1 << 16),
-            ("train.pack", Some(self.train.pack), 1 << 10),
-            ("latent.dim", Some(self.latent.dim), 1 << 24),
-            ("data.shape", elements, 1 << 26),
-        ];
-        for (key, value, most) in bounded {
-            if value.is_none_or(|v| v == 0 || v > most) {
-                let got = value.map_or("more".into(), |v| v.to_string());
-                let what = if key == "data.shape" { "must make 1 to" } else { "must be from 1 to" };
-                let unit = if key == "data.shape" { " values a sample" } else { "" };
-                return Err(self.error(key, format!("{what} {most}{unit}, got {got}")));
-            }
-        }
-        let width = elements.unwrap_or(0).max(self.latent.dim);
-        if self.train.batch.saturating_mul(width) > MAX_BATCH_VALUES {
-            return Err(self.error(
-                "train.batch",
-                format!(
-                    "a batch of {} times {width} values is more than {MAX_BATCH_VALUES}: use {} or less",
-                    self.train.batch,
-                    MAX_BATCH_VALUES / width
-                ),
-            ));
-        }
-        if !self.train.batch.is_multiple_of(self.train.pack) {
-            let message =
-                format!("a batch of {} does not divide into packs of {}", self.train.batch, self.train.pack);
-            return Err(self.error("train.pack", message));
-        }
-        if self.train.images == 0 {
-            return Err(self.error("train.images", "must be at least 1, got 0"));
-        }
-        let s = &self.train.statistics;
-        if s.contains(&StatisticsPass::RealPass) && s.contains(&StatisticsPass::FakePass) {
-            return Err(self.error(
-                "train.statistics",
-                "real-pass and fake-pass both update the discriminator's statistics: name one of them",
-            ));
-        }
-        for (side, network) in [("generator", &self.generator), ("discriminator", &self.discriminator)] {
-            let o = &network.optimizer;
-            let key = |name: &str| format!("{side}.optimizer.{name}");
-            for (name, schedule) in [("beta1", &o.beta1), ("beta2", &o.beta2)] {
-                let Some(schedule) = schedule else { continue };
-                let (low, high) = schedule.range();
-                // In the f32 of the arithmetic: one that rounds to 1 would divide by 1 - 1.
-                if low < 0.0 || high as f32 >= 1.0 {
-                    let message = format!("must stay in [0, 1), as a 32-bit number too, got {schedule}");
-                    return Err(self.error(&key(name), message));
-                }
-            }
-            if o.lr.range().0 < 0.0 {
-                return Err(self.error(&key("lr"), format!("must not be negative, got {}", o.lr)));
-            }
-            for (name, value, least) in [
-                ("eps", o.eps, MIN_EPS),
-                ("weight_decay", o.weight_decay, 0.0),
-                ("clip_value", Some(o.clip_value), 0.0),
-            ] {
-                if let Some(value) = value
-                    && (!value.is_finite() || value < least)
-                {
-                    return Err(
-                        self.error(&key(name), format!("must be a number of at least {least}, got {value}"))
-                    );
-                }
-            }
-            if o.clip_norm != 0.0 && !(MIN_EPS..=MAX_CLIP).contains(&o.clip_norm) {
-                let message =
-                    format!("must be 0 (off) or from {MIN_EPS:e} to {MAX_CLIP:e}, got {}", o.clip_norm);
-                return Err(self.error(&key("clip_norm"), message));
-            }
-            // As for the betas: in the f32 of the arithmetic.
-            if let Some(momentum) = o.momentum
-                && !(momentum >= 0.0 && (momentum as f32) < 1.0)
-            {
-                let message =
-                    format!("must be at least 0 and below 1, as a 32-bit number too, got {momentum}");
-                return Err(self.error(&key("momentum"), message));
-            }
-            let optimizer = crate::networks::optimizer(o).map_err(|m| self.error(&key("kind"), m))?;
-            let most = ganymede_nn::optim::max_lr(optimizer.as_ref());
-            if o.lr.range().1 > most {
-                let how = match o.eps {
-                    Some(eps) if most < ganymede_nn::optim::MAX_LR => {
-                        format!("with an eps of {eps:e}: lower it, or raise eps")
-                    }
-                    Some(_) | None => "so that no step leaves the range of 32-bit numbers: lower it".into(),
-                };
-                let message = format!("must be at most {most:e} {how}; got {}", o.lr);
-                return Err(self.error(&key("lr"), message));
-            }
-            let resolved = o.clone().resolved();
-            let still = resolved.beta1.is_none_or(|momentum| momentum.range().1 == 0.0);
-            if resolved.nesterov == Some(true) && still {
-                let message = "looks ahead along a momentum, and there is none: give beta1 above 0, e.g. 0.9";
-                return Err(self.error(&key("nesterov"), message));
-            }
-        }
-        if let Some(ema) = &self.ema
-            && ema.half_life.range().0 < 0.0
-        {
-            return Err(self.error("ema.half_life", format!("must not be negative, got {}", ema.half_life)));
-        }
-        Ok(())
-    }
-
-    /// The loss by name.
-    pub fn loss_function(&self) -> Result<&'static dyn Loss, RecipeError> {
-        losses::find(&self.loss.name).ok_or_else(|| {
-            let known: Vec<&str> = losses::LOSSES.iter().map(|l| l.name()).collect();
-            self.error("loss.name", unknown("loss", &self.loss.name, &known))
-        })
-    }
-
     /// What the discriminator is asked to say.
     pub fn labels(&self) -> Labels {
         let usual = Labels::default();
         let LossSpec { real_label, fake_label, .. } = self.loss;
         Labels { real: real_label.unwrap_or(usual.real), fake: fake_label.unwrap_or(usual.fake) }
-    }
-
-    /// Checks the options of the loss.
-    fn check_loss(&self) -> Result<(), RecipeError> {
-        let loss = self.loss_function()?;
-        let spec = &self.loss;
-        for (key, label) in [("loss.real_label", spec.real_label), ("loss.fake_label", spec.fake_label)] {
-            let Some(label) = label else { continue };
-            if !loss.takes_labels() {
-                let takes = losses::LOSSES.iter().filter(|l| l.takes_labels()).map(|l| l.name());
-                let message = format!(
-                    "the loss `{}` has no targets that a label could replace: leave it out, or choose one of {}",
-                    loss.name(),
-                    takes.collect::<Vec<_>>().join(", ")
-                );
-                return Err(self.error(key, message));
-            }
-            if !(0.0..=1.0).contains(&label) {
-                return Err(self.error(key, format!("must be from 0 to 1, got {label}")));
-            }
-        }
-        if spec.top_k.is_some() && !loss.sums_over_samples() {
-            let message = format!(
-                "in `{}` every sample's term depends on all generated samples, so none can be left out: choose another loss",
-                loss.name()
-            );
-            return Err(self.error("loss.top_k", message));
-        }
-        let labels = self.labels();
-        if labels.real <= labels.fake {
-            let message =
-                format!("must lie above that of generated samples, {}, got {}", labels.fake, labels.real);
-            return Err(self.error("loss.real_label", message));
-        }
-        if let Some(share) = &spec.top_k
-            && (share.range().0 <= 0.0 || share.range().1 > 1.0)
-        {
-            return Err(self.error("loss.top_k", format!("must stay above 0 and at most 1, got {share}")));
-        }
-        if let Some(noise) = &spec.instance_noise
-            && (noise.range().0 < 0.0 || noise.range().1 > MAX_NOISE)
-        {
-            let message = format!("must stay from 0 to {MAX_NOISE}, got {noise}");
-            return Err(self.error("loss.instance_noise", message));
-        }
-        Ok(())
-    }
-
-    /// The augmentations by name.
-    pub fn augmentations(&self) -> Result<Vec<&'static dyn Augmentation>, RecipeError> {
-        let Some(spec) = &self.augment else { return Ok(Vec::new()) };
-        if self.data.shape.len() != 3 {
-            let message =
-                format!("changes images, and the samples have shape {:?}: leave it out", self.data.shape);
-            return Err(self.error("augment", message));
-        }
-        let within = |low: f64, high: f64| 0.0 <= low && high <= 1.0;
-        if let Some(p) = &spec.probability
-            && !within(p.range().0, p.range().1)
-        {
-            return Err(self.error("augment.probability", format!("must stay from 0 to 1, got {p}")));
-        }
-        if let Some(target) = spec.target
-            && !within(target, target)
-        {
-            return Err(self.error("augment.target", format!("must be from 0 to 1, got {target}")));
-        }
-        if spec.target.is_none() && spec.ramp.is_some() {
-            return Err(
-                self.error("augment.ramp", "is the pace of a probability that follows a target: give one")
-            );
-        }
-        if spec.ramp == Some(0) {
-            return Err(self.error("augment.ramp", "must be at least 1 image, got 0"));
-        }
-        let (height, width) = (self.data.shape[0], self.data.shape[1]);
-        if augment::pixels(height, width) > augment::MAX_PIXELS {
-            let message = format!(
-                "images of {height}x{width} are too large: their pixels are counted in 24 bits, at twice the resolution"
-            );
-            return Err(self.error("augment", message));
-        }
-        let find = |name: &String| {
-            augment::find(name).ok_or_else(|| {
-                let known: Vec<&str> = augment::AUGMENTATIONS.iter().map(|a| a.name()).collect();
-                self.error("augment.policy", unknown("augmentation", name, &known))
-            })
-        };
-        spec.policy.iter().map(find).collect()
     }
 
     /// Samples, or packs of them, that the discriminator judges in a step.
@@ -573,96 +331,5 @@ impl Recipe {
             *channels = channels.saturating_mul(self.train.pack);
         }
         shape
-    }
-
-    /// The regularizers by name, with network, strength and interval.
-    pub fn regularizers(&self) -> Result<Vec<Applied>, RecipeError> {
-        let mut out: Vec<Applied> = Vec::new();
-        for spec in &self.regularizers {
-            let regularizer = regularizers::find(&spec.name).ok_or_else(|| {
-                let known: Vec<&str> = regularizers::REGULARIZERS.iter().map(|r| r.name()).collect();
-                self.error("regularizers.name", unknown("regularizer", &spec.name, &known))
-            })?;
-            let sides = regularizer.sides();
-            let side = spec.network.unwrap_or(sides[0]);
-            if !sides.contains(&side) {
-                let message = format!("`{}` is for the {} alone", spec.name, sides[0].name());
-                return Err(self.error("regularizers.network", message));
-            }
-            let strength =
-                spec.strength.clone().unwrap_or_else(|| Scheduled::constant(regularizer.default_strength()));
-            if strength.range().0 < 0.0 {
-                return Err(
-                    self.error("regularizers.strength", format!("must not be negative, got {strength}"))
-                );
-            }
-            if !(1..=MAX_INTERVAL).contains(&spec.every) {
-                let message = format!("must be from 1 to {MAX_INTERVAL}, got {}", spec.every);
-                return Err(self.error("regularizers.every", message));
-            }
-            let twin = |r: &Applied| r.side == side && r.regularizer.name() == spec.name;
-            if !regularizer.memory().is_empty() && out.iter().any(twin) {
-                let message = format!("`{}` is there twice for the {}: keep one", spec.name, side.name());
-                return Err(self.error("regularizers", message));
-            }
-            out.push(Applied { regularizer, side, strength, every: spec.every });
-        }
-        Ok(out)
-    }
-
-    /// Builds and checks both networks: generator and discriminator.
-    pub fn networks(&self) -> Result<(Net, Net), RecipeError> {
-        let generator = Net::from_spec(&self.generator).map_err(|m| self.error("generator", m))?;
-        let discriminator =
-            Net::from_spec(&self.discriminator).map_err(|m| self.error("discriminator", m))?;
-        let made = generator
-            .output_shape(self.train.batch, &[self.latent.dim], &self.data.shape, Side::Generator)
-            .map_err(|m| self.error("generator", m))?;
-        if made != self.data.shape {
-            return Err(self.error(
-                "generator",
-                format!("makes samples of shape {made:?}, the data has {:?}", self.data.shape),
-            ));
-        }
-        let judged_shape = self.judged_shape();
-        let judged = discriminator
-            .output_shape(self.judged_batch(), &judged_shape, &self.data.shape, Side::Discriminator)
-            .map_err(|m| self.error("discriminator", m))?;
-        if judged.iter().product::<usize>() != 1 {
-            return Err(self.error(
-                "discriminator",
-                format!("ends with shape {judged:?} a sample: it must end with one logit (e.g. `dense 1`)"),
-            ));
-        }
-        for (key, net, input, side) in [
-            ("generator", &generator, std::slice::from_ref(&self.latent.dim), Side::Generator),
-            ("discriminator", &discriminator, judged_shape.as_slice(), Side::Discriminator),
-        ] {
-            let (params, _) = net.describe(input, &self.data.shape, side);
-            let count = params.iter().fold(0usize, |sum, p| sum.saturating_add(p.ty.len()));
-            if count > MAX_PARAMETERS {
-                let message =
-                    format!("has {count} parameters, {MAX_PARAMETERS} is the most: make its layers smaller");
-                return Err(self.error(key, message));
-            }
-        }
-        for Applied { regularizer, side, .. } in self.regularizers()? {
-            let network = match side {
-                Side::Generator => &generator,
-                Side::Discriminator => &discriminator,
-            };
-            if regularizer.per_sample_gradients() && network.normalizes_batch() {
-                return Err(self.error(
-                    "regularizers",
-                    format!(
-                        "`{}` needs each sample's own gradient, but the {} has batch norm, which mixes the samples of a \
-                         batch: use layer_norm or none",
-                        regularizer.name(),
-                        side.name()
-                    ),
-                ));
-            }
-        }
-        Ok((generator, discriminator))
     }
 }

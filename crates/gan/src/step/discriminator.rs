@@ -14,7 +14,7 @@ impl Objective {
     pub fn discriminator_phase(&self, due: &[bool]) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
-        let real = graph.feed(feed::REAL, self.batch_of(&self.recipe.data.shape));
+        let real = self.feed_samples(&graph, feed::REAL, self.recipe.train.batch);
         let hyper = self.hyper(&graph, Side::Discriminator);
         let source = random.source();
         let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, self.recipe.train.batch);

@@ -30,18 +30,18 @@ impl Objective {
             (logits, d.features())
         };
         let compares = self.applied(Side::Generator, due).any(|(_, r)| r.regularizer.compares_features());
-        let real = (self.loss.pairs() || compares).then(|| {
-            let real = graph.feed(feed::REAL, self.batch_of(&self.recipe.data.shape));
-            judge(&real)
-        });
+        let real = (self.loss.pairs() || compares)
+            .then(|| judge(&self.feed_samples(&graph, feed::REAL, self.recipe.train.batch)));
         let (fake_logits, fake_features) = judge(&fake);
         let real_logits = real.as_ref().map(|(logits, _)| logits).filter(|_| self.loss.pairs());
-        let each = self.loss.generator_each(real_logits, &fake_logits);
-        let adversarial = match self.recipe.loss.top_k {
-            Some(_) => mean_of_largest(&graph, &each, &fake_logits),
-            None => each.mean_all(),
+        let mut loss = match self.recipe.loss.top_k {
+            Some(_) => {
+                let each = self.loss.generator_each(real_logits, &fake_logits);
+                mean_of_largest(&graph, &each, &fake_logits)
+            }
+            None => self.loss.generator(real_logits, &fake_logits),
         };
-        graph.output("g_loss", &adversarial);
+        graph.output("g_loss", &loss);
 
         let params = g.trainable();
         let styles = g.styles().unwrap_or(latent);
@@ -52,9 +52,9 @@ impl Objective {
                 let context = GeneratorContext { styles: &styles, fake: &fake, features, common };
                 applied.regularizer.generator_penalty(&context)
             });
-        let loss = if penalties.strengths.is_empty() { adversarial } else { adversarial + &penalties.sum };
         if !penalties.strengths.is_empty() {
             graph.output("g_penalty", &penalties.sum);
+            loss = loss + &penalties.sum;
         }
 
         let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();

@@ -100,6 +100,16 @@ pub struct Applied {
     pub every: usize,
 }
 
+/// A step of one network with some of its regularizers.
+pub struct TrainingPhase {
+    /// The network that it trains.
+    pub side: Side,
+    /// Which regularizers it applies.
+    pub due: Vec<bool>,
+    /// Its name and what it computes.
+    pub function: (String, Function),
+}
+
 /// What the regularizers of one phase come to.
 struct Penalties {
     /// Their terms of the loss, added up.
@@ -199,16 +209,27 @@ impl Objective {
         }
     }
 
+    /// Every step that training takes, for each network and each set of its regularizers that falls due together.
+    pub fn phases(&self) -> Result<Vec<TrainingPhase>, GraphError> {
+        let sides = [Side::Discriminator, Side::Generator];
+        let sets =
+            sides.into_iter().flat_map(|side| self.due_sets(side).into_iter().map(move |due| (side, due)));
+        let phase = |(side, due): (Side, Vec<bool>)| {
+            let function = (self.phase_name(side, &due), self.phase(side, &due)?);
+            Ok(TrainingPhase { side, due, function })
+        };
+        sets.map(phase).collect()
+    }
+
     /// Name of that step: the network, and what is applied.
     pub fn phase_name(&self, side: Side, due: &[bool]) -> String {
         let applied = self.applied(side, due).map(|(_, r)| r.regularizer.name());
         [side.name()].into_iter().chain(applied).collect::<Vec<_>>().join("+")
     }
 
-    fn batch_of(&self, shape: &[usize]) -> TensorType {
-        let mut full = vec![self.recipe.train.batch];
-        full.extend(shape);
-        TensorType::f32(full)
+    /// `count` samples under the name `name`.
+    fn feed_samples(&self, graph: &Graph, name: &str, count: usize) -> Tensor {
+        graph.feed(name, TensorType::f32([&[count], &self.recipe.data.shape[..]].concat()))
     }
 
     fn latent(&self, graph: &Graph, random: &Random, stream: Stream, count: usize) -> Tensor {

@@ -52,9 +52,7 @@ impl Objective {
     /// Logits of `count` given samples, with running statistics, of a discriminator that judges them one by one.
     pub fn judge_phase(&self, count: usize) -> Result<Function, GraphError> {
         let graph = Graph::new();
-        let mut shape = vec![count];
-        shape.extend(&self.recipe.data.shape);
-        let samples = graph.feed("samples", TensorType::f32(shape));
+        let samples = self.feed_samples(&graph, "samples", count);
         let d = Scope::root(&graph, Side::Discriminator.root(), Mode::eval());
         graph.output("logits", &self.judge(&d, &samples));
         graph.finish()
@@ -64,9 +62,7 @@ impl Objective {
     pub fn augment_phase(&self, count: usize) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
-        let mut shape = vec![count];
-        shape.extend(&self.recipe.data.shape);
-        let samples = graph.feed("samples", TensorType::f32(shape));
+        let samples = self.feed_samples(&graph, "samples", count);
         let probability = graph.feed(feed::AUGMENT, TensorType::f32([]));
         graph.output("samples", &self.augmented_at(&graph, &random.source(), &samples, Some(&probability)));
         graph.finish()

@@ -6,6 +6,7 @@
 use ganymede::{Objective, Recipe, Trainer};
 use ganymede_cpu::{Executor, ExecutorOptions, PhaseId, Session, StateStore};
 use ganymede_data::{ContentHash, Dataset, Items};
+use ganymede_graph::Array;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -76,6 +77,18 @@ impl Items for Points {
             item.copy_from_slice(&(self.0)(*index));
         }
     }
+}
+
+/// Kind, name and numbers of the blocks of a golden file: a header line `KIND NAME SHAPE..`, then a line of numbers.
+pub fn golden_blocks(text: &str) -> Vec<(String, String, Array)> {
+    let lines: Vec<&str> = text.lines().filter(|l| !l.starts_with('#')).collect();
+    let block = |pair: &[&str]| {
+        let words: Vec<&str> = pair[0].split(' ').collect();
+        let shape: Vec<usize> = words[2..].iter().map(|w| w.parse().unwrap()).collect();
+        let numbers: Vec<f64> = pair[1].split(' ').map(|w| w.parse().unwrap()).collect();
+        (words[0].to_string(), words[1].to_string(), Array::f32(&shape, numbers))
+    };
+    lines.chunks(2).map(block).collect()
 }
 
 /// An endless set of points.
