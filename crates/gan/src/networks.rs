@@ -96,6 +96,33 @@ impl Net {
         }
     }
 
+    /// Whether it makes styles of its latents before it makes samples.
+    pub fn has_styles(&self) -> bool {
+        matches!(&self.kind, Kind::Model(model, _) if model.has_styles())
+    }
+
+    /// Styles `[batch, layers, width]` of latents `[batch, dim]`, if the network [has them](Net::has_styles).
+    pub fn mapping(&self, scope: &Scope, latent: &Tensor, sample: &[usize]) -> Option<Tensor> {
+        let scope = &scope.with_rule(self.rule);
+        match &self.kind {
+            Kind::Model(model, options) if model.has_styles() => {
+                Some(model.mapping(scope, latent, sample, options))
+            }
+            Kind::Model(..) | Kind::Layers(_) => None,
+        }
+    }
+
+    /// Samples of styles `[batch, layers, width]`, if the network [has them](Net::has_styles).
+    pub fn synthesis(&self, scope: &Scope, styles: &Tensor, sample: &[usize]) -> Option<Tensor> {
+        let scope = &scope.with_rule(self.rule);
+        match &self.kind {
+            Kind::Model(model, options) if model.has_styles() => {
+                Some(model.synthesis(scope, styles, sample, options))
+            }
+            Kind::Model(..) | Kind::Layers(_) => None,
+        }
+    }
+
     /// Whether it takes out of every sample what its batch has in common (batch norm in training), so that a sample's
     /// own gradient says nothing without the others.
     pub fn normalizes_batch(&self) -> bool {

@@ -24,5 +24,5 @@ pub use optim::{Hyper, OPTIMIZERS, Optimizer};
 pub use params::{ParamSpec, Params};
 pub use rules::WeightRule;
 pub use schedule::{Progress, Schedule};
-pub use scope::{Mode, RandomSource, Scope};
+pub use scope::{ClassLabels, Mode, RandomSource, Scope};
 pub use summary::LayerRow;

@@ -6,7 +6,7 @@ use crate::layers::MAX_ELEMENTS;
 use crate::params::{ParamSpec, Params};
 use crate::rules::WeightRule;
 use crate::summary::LayerRow;
-use ganymede_graph::{Graph, Tensor};
+use ganymede_graph::{DType, Graph, Tensor};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -55,6 +55,29 @@ impl RandomSource {
     }
 }
 
+/// The classes of a batch, for networks that are asked for one or judge by it.
+#[derive(Clone, Debug)]
+pub struct ClassLabels {
+    /// Class of each sample, `i32[N]`, from 0 to `classes` - 1.
+    pub index: Tensor,
+    /// How many there are.
+    pub classes: usize,
+}
+
+impl ClassLabels {
+    /// 1 at each sample's class, 0 elsewhere: `f32[N, classes]`.
+    #[track_caller]
+    pub fn one_hot(&self) -> Tensor {
+        if self.index.is_poisoned() {
+            return self.index.clone();
+        }
+        let shape = [self.index.shape()[0], self.classes];
+        let index = self.index.reshape(&[shape[0], 1]).broadcast_to(&shape);
+        let class = self.index.graph().iota(&shape, 1);
+        index.eq(&class).convert(DType::F32)
+    }
+}
+
 /// How a network is built.
 #[derive(Clone, Debug)]
 pub struct Mode {
@@ -74,6 +97,9 @@ pub struct Mode {
     pub prefix: String,
     /// For dropout and noise.
     pub random: Option<RandomSource>,
+    /// Factor on the distance of styles from their mean, where a mapping network makes some and samples are drawn with
+    /// less variety (Karras, Laine, Aila 2019, StyleGAN, appendix B); 1 leaves them alone.
+    pub truncation: f64,
 }
 
 impl Mode {
@@ -87,6 +113,7 @@ impl Mode {
             statistics_segment: 0,
             prefix: String::new(),
             random: None,
+            truncation: 1.0,
         }
     }
 
@@ -119,6 +146,12 @@ impl Mode {
         self
     }
 
+    /// With styles drawn towards their mean.
+    pub fn with_truncation(mut self, factor: f64) -> Self {
+        self.truncation = factor;
+        self
+    }
+
     /// With random words.
     pub fn with_random(mut self, random: RandomSource) -> Self {
         self.random = Some(random);
@@ -140,6 +173,7 @@ struct Record {
     /// Weights by slot name as the network uses them, where a rule sets them apart from their parameter.
     ruled: HashMap<String, Tensor>,
     features: Option<Tensor>,
+    class_logits: Option<Tensor>,
     styles: Option<Tensor>,
     layers: Vec<LayerRow>,
 }
@@ -152,6 +186,7 @@ pub struct Scope {
     path: String,
     mode: Rc<Mode>,
     rule: WeightRule,
+    labels: Option<ClassLabels>,
     record: Rc<RefCell<Record>>,
 }
 
@@ -167,6 +202,7 @@ impl Scope {
             path: name.to_string(),
             mode: Rc::new(mode),
             rule: WeightRule::Plain,
+            labels: None,
             record: Rc::default(),
         }
     }
@@ -174,6 +210,16 @@ impl Scope {
     /// The same place and record, whose weights ([`Scope::weight`]) and those of its children follow `rule`.
     pub fn with_rule(&self, rule: WeightRule) -> Self {
         Self { rule, ..self.clone() }
+    }
+
+    /// The same place and record, for a batch of these classes.
+    pub fn with_labels(&self, labels: Option<ClassLabels>) -> Self {
+        Self { labels, ..self.clone() }
+    }
+
+    /// The classes of the batch, where the recipe has classes.
+    pub fn labels(&self) -> Option<&ClassLabels> {
+        self.labels.as_ref()
     }
 
     /// A place below this one. It enters no graph path; see [`Scope::enter`].
@@ -344,6 +390,17 @@ impl Scope {
     /// What the last application of the network exposed.
     pub fn features(&self) -> Option<Tensor> {
         self.record.borrow().features.clone()
+    }
+
+    /// Names the logits `[N, classes]` of a classifier that shares the discriminator's layers (Odena, Olah, Shlens 2017,
+    /// AC-GAN).
+    pub fn expose_class_logits(&self, logits: &Tensor) {
+        self.record.borrow_mut().class_logits = Some(logits.clone());
+    }
+
+    /// What the last application of the network exposed.
+    pub fn class_logits(&self) -> Option<Tensor> {
+        self.record.borrow().class_logits.clone()
     }
 
     /// Names what a generator makes of its latents before it makes samples: the styles of a mapping network `[batch,

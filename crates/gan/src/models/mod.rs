@@ -30,6 +30,22 @@ pub trait Model: Sync {
     fn check(&self, options: &Options) -> Result<(), String>;
     /// Latents `[batch, dim]` to samples `[batch, ...sample]`.
     fn generator(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor;
+    /// Whether it makes styles of its latents before it makes samples.
+    fn has_styles(&self) -> bool {
+        false
+    }
+    /// Latents `[batch, dim]` to styles `[batch, layers, width]`, one a layer that takes one, for models that have them:
+    /// their generator is [`Model::synthesis`] of these. `sample` is the shape of a sample. Which class is asked for, if
+    /// any, is [`Scope::labels`]; how far styles are drawn to their mean [`Mode::truncation`](ganymede_nn::Mode).
+    fn mapping(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor {
+        let _ = (sample, options);
+        scope.graph().fail("mapping", format!("model `{}` has no styles: {}", self.name(), latent.ty()))
+    }
+    /// Styles `[batch, layers, width]` to samples `[batch, ...sample]`, for models that have them.
+    fn synthesis(&self, scope: &Scope, styles: &Tensor, sample: &[usize], options: &Options) -> Tensor {
+        let _ = (sample, options);
+        scope.graph().fail("synthesis", format!("model `{}` has no styles: {}", self.name(), styles.ty()))
+    }
     /// Samples to logits `[batch, 1]`.
     fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor;
     /// Whether the discriminator judges a sample by how it differs from others of its batch.
