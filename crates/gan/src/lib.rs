@@ -21,6 +21,7 @@ pub mod regularizers;
 pub mod run;
 pub mod sampler;
 pub mod step;
+pub mod sweep;
 pub mod trainer;
 pub mod workloads;
 
