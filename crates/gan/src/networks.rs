@@ -125,10 +125,10 @@ impl Net {
 
     /// Whether it takes out of every sample what its batch has in common (batch norm in training), so that a sample's
     /// own gradient says nothing without the others.
-    pub fn normalizes_batch(&self) -> bool {
+    pub fn normalizes_batch(&self, side: Side) -> bool {
         match &self.kind {
             Kind::Layers(network) => network.normalizes_batch(),
-            Kind::Model(model, _) => model.normalizes_batch(),
+            Kind::Model(model, options) => model.normalizes_batch(side, options),
         }
     }
 
