@@ -169,7 +169,7 @@ impl Net {
         side: Side,
     ) -> Result<Vec<usize>, String> {
         if let Kind::Layers(network) = &self.kind {
-            network.check(input, batch).map_err(|e| e.to_string())?;
+            network.inspect_with(input, batch, self.classes).map_err(|e| e.to_string())?;
         }
         let (graph, _, out) = self.probe(batch, input, sample, side);
         graph.finish().map_err(|e| e.to_string())?;

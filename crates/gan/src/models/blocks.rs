@@ -79,7 +79,7 @@ fn shortcut(scope: &Scope, x: &Tensor, channels: usize, weights: Weights) -> Ten
 
 /// Twice the sides: normalisation, ReLU, nearest upsampling, 3x3 convolution, normalisation, ReLU, 3x3 convolution,
 /// beside an upsampled 1x1 convolution of the input, which commutes with upsampling and so comes before it (Miyato et
-/// al. 2018, figure 9; Gulrajani et al. 2017, appendix F).
+/// al. 2018, SNGAN, appendix B.4).
 fn up_block(scope: &Scope, x: &Tensor, channels: usize, told: &Told, weights: Weights) -> Tensor {
     let _at = scope.enter();
     let y = told.norm(&scope.child("norm1"), x, weights).relu().upsample_nearest(2);
@@ -131,7 +131,7 @@ pub struct Judgement {
 
 /// ReLU, 3x3 convolution, ReLU, 3x3 convolution and, if it halves, mean over 2x2 pixels, beside a 1x1 convolution of
 /// such means of the input (the two commute), or the input itself where nothing changes its shape. The first block
-/// reads the image without an activation before (Miyato et al. 2018, figure 9).
+/// reads the image without an activation before (Miyato et al. 2018, appendix B.4).
 fn down_block(scope: &Scope, x: &Tensor, stage: &DownStage, first: bool, how: Judgement) -> Tensor {
     let _at = scope.enter();
     let (c_in, channels, weights) = (channels_of(x), stage.channels, how.weights);

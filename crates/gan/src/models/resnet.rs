@@ -60,7 +60,7 @@ impl Model for Resnet {
         "residual networks with batch normalisation in the generator alone, as SNGAN and WGAN-GP use them"
     }
     fn paper(&self) -> &'static str {
-        "Miyato et al. 2018 (SNGAN), appendix B.4; Gulrajani et al. 2017 (WGAN-GP), appendix F"
+        "Miyato et al. 2018 (SNGAN), appendix B.4; Gulrajani et al. 2017 (WGAN-GP), its networks for CIFAR-10"
     }
     fn options(&self) -> &'static [OptionSpec] {
         &[

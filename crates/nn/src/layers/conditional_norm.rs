@@ -32,8 +32,8 @@ pub enum Condition<'a> {
         gain: Init,
     },
     /// A vector `[N, D]` for each sample, such as an embedding of its class: the gain is 1 + vector `gain_map`, the bias
-    /// vector `bias_map`, both weights `[D, C]` from `init` (de Vries et al. 2017, equation 4, with a linear
-    /// map; Brock, Donahue, Simonyan 2019, BigGAN, appendix B.1).
+    /// vector `bias_map`, both weights `[D, C]` from `init` (de Vries et al. 2017, with a linear map;
+    /// Brock, Donahue, Simonyan 2019, BigGAN, appendix B).
     Vectors {
         /// One a sample.
         vectors: &'a Tensor,
