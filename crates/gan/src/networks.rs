@@ -136,10 +136,10 @@ impl Net {
 
     /// Whether it takes out of every sample what its batch has in common (batch norm in training), so that a sample's
     /// own gradient says nothing without the others.
-    pub fn normalizes_batch(&self) -> bool {
+    pub fn normalizes_batch(&self, side: Side) -> bool {
         match &self.kind {
             Kind::Layers(network) => network.normalizes_batch(),
-            Kind::Model(model, _) => model.normalizes_batch(),
+            Kind::Model(model, options) => model.normalizes_batch(side, options),
         }
     }
 
@@ -169,7 +169,7 @@ impl Net {
         side: Side,
     ) -> Result<Vec<usize>, String> {
         if let Kind::Layers(network) = &self.kind {
-            network.check(input, batch).map_err(|e| e.to_string())?;
+            network.inspect_with(input, batch, self.classes).map_err(|e| e.to_string())?;
         }
         let (graph, _, out) = self.probe(batch, input, sample, side);
         graph.finish().map_err(|e| e.to_string())?;

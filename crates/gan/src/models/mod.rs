@@ -1,7 +1,14 @@
 //! Named models: one file and one line in [`MODELS`] each.
 
+mod biggan;
+mod blocks;
+mod dcgan;
 mod residual;
+mod resnet;
+mod sagan;
+mod stages;
 
+use crate::networks::Side;
 use crate::recipe::unknown;
 use ganymede_graph::Tensor;
 use ganymede_nn::Scope;
@@ -52,19 +59,22 @@ pub trait Model: Sync {
     fn compares_samples(&self) -> bool {
         false
     }
-    /// Whether the discriminator normalizes over the batch, so that a sample's own gradient says nothing.
-    fn normalizes_batch(&self) -> bool {
+    /// Whether that network normalizes over the batch, so that a sample's own gradient says nothing.
+    fn normalizes_batch(&self, side: Side, options: &Options) -> bool {
+        let _ = (side, options);
         false
     }
     /// Whether the discriminator, applied to several batches as segments of one
-    /// ([`Mode::segments`](ganymede_nn::Mode::segments)), gives what it gives one by one.
+    /// ([`Mode::segments`](ganymede_nn::Mode::segments)), gives what it gives one by one, as all layers of
+    /// [`ganymede_nn`] do that draw no random numbers.
     fn takes_segments(&self) -> bool {
-        !self.normalizes_batch()
+        true
     }
 }
 
 /// Every named model.
-pub const MODELS: &[&dyn Model] = &[&residual::Residual];
+pub const MODELS: &[&dyn Model] =
+    &[&residual::Residual, &dcgan::Dcgan, &resnet::Resnet, &sagan::Sagan, &biggan::BigGan];
 
 /// The model of that name.
 pub fn find(name: &str) -> Option<&'static dyn Model> {
