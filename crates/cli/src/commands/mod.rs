@@ -8,9 +8,11 @@ mod recipes;
 mod sample;
 mod train;
 
-use crate::args::Command;
+use crate::args::{Arguments, Command};
 use crate::say::complain;
 use anyhow::Context;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use ganymede::checkpoint::{self, Checkpoint};
 use ganymede::{Objective, Recipe};
 use ganymede_cpu::{CpuError, Executor, ExecutorOptions, Precision, Session};
@@ -29,6 +31,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(options) => bench::run(&options),
         Command::Doctor(options) => doctor::run(&options),
     }
+}
+
+/// Ends the program as a command line does that cannot be understood.
+fn usage(message: &str) -> ! {
+    Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
 }
 
 fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {
