@@ -1,5 +1,9 @@
 //! The command line.
 
+mod tools;
+
+pub use tools::Tool;
+
 use clap::{Args, Parser, Subcommand};
 use ganymede_cpu::{MemoryMode, Precision};
 use std::path::PathBuf;
@@ -25,7 +29,7 @@ pub enum Command {
     /// Train every combination of some settings with equal budgets, and compare them in a table with intervals.
     Sweep(Box<Sweep>),
     /// Draw samples from a trained run.
-    Sample(Sample),
+    Sample(Box<Sample>),
     /// Ask a run's discriminator about images: its logit for each, beside those of real and generated samples.
     Judge(Judge),
     /// List the recipes that come with the program, or print one as TOML.
@@ -210,13 +214,22 @@ Examples:
   ganymede sample runs/r3-28-1 --n 10000 --seed 7 --out made/        a file each, for scores
   ganymede sample runs/r3-28-1 --truncation 0.7 --out typical.png    latents within a bound
   ganymede sample runs/cdcgan28-1 --class 7 --out sevens.png         one class of a conditional run
-  ganymede sample runs/mlp2d-1 --n 5000 --out points.csv             points, as a table")]
+  ganymede sample runs/mlp2d-1 --n 5000 --out points.csv             points, as a table
+  ganymede sample runs/r3-28-1 --interpolate 5 --steps 8 --out ways.png   from each of 5 samples to the next
+  ganymede sample runs/r3-28-1 --walk 6 --frames 120 --out walk.gif       a closed walk through 6
+  ganymede sample runs/r3-28-1 --truncation-sweep=0.5,1,2 --out sweep.png   6 samples at each truncation
+  ganymede sample runs/sg2-1 --mix 4x6 --out mixed.png                    coarse styles of 4, fine ones of 6
+  ganymede sample runs/cdcgan28-1 --by-class --out classes.png            the same latents as each class
+  ganymede sample runs/r3-28-1 --directions 5 --out strips.png            what the generator varies most
+  ganymede sample runs/r3-28-1 --project seven.png --out found.png        and found.safetensors, the latent
+  ganymede sample runs/r3-28-1 --latent found.safetensors --walk 4 --out from-seven.gif
+  ganymede sample runs/r3-28-1 --index 12 --scale 8 --out twelve.png      one sample alone")]
 pub struct Sample {
     /// A run folder, or a checkpoint file.
     pub run: PathBuf,
-    /// How many samples.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    pub n: u64,
+    /// How many samples [default: 64]; rows of --truncation-sweep [default: 6] and columns of --by-class [default: 8].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub n: Option<u64>,
     /// Seed of the latents: sample i of a seed is always the same.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -224,7 +237,8 @@ pub struct Sample {
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
     /// Draw latents from the normal restricted to [-PSI, PSI], the truncation trick (Brock, Donahue, Simonyan 2019): the
-    /// smaller PSI is, the more typical and the more alike the samples are.
+    /// smaller PSI is, the more typical and the more alike the samples are. Of models with styles: draw styles to PSI times
+    /// their distance from the mean (Karras, Laine, Aila 2019).
     #[arg(long, value_name = "PSI", allow_negative_numbers = true, value_parser = threshold)]
     pub truncation: Option<f64>,
     /// Arithmetic of matrix products and convolutions [default: the run's].
@@ -239,6 +253,9 @@ pub struct Sample {
     /// One JSON object on standard output instead of text.
     #[arg(long)]
     pub json: bool,
+    /// Tools.
+    #[command(flatten)]
+    pub tools: tools::Tools,
 }
 
 /// Options of `judge`.

@@ -97,6 +97,19 @@ impl Net {
         Ok(Net { kind, rule, classes })
     }
 
+    /// A model that is in no registry, with its options as a recipe would give them.
+    ///
+    /// # Errors
+    /// What is wrong with the options.
+    pub fn of_model(
+        model: &'static dyn Model,
+        options: &toml::Table,
+        classes: Option<usize>,
+    ) -> Result<Net, String> {
+        let kind = Kind::Model(model, Options::resolve(model, options)?);
+        Ok(Net { kind, rule: WeightRule::Plain, classes })
+    }
+
     /// Applies the network to latents `[batch, dim]` or samples `[batch, ...]`.
     pub fn build(&self, side: Side, scope: &Scope, x: &Tensor, sample: &[usize]) -> Tensor {
         let scope = &scope.with_rule(self.rule);

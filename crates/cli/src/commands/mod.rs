@@ -9,9 +9,11 @@ mod sample;
 mod sweep;
 mod train;
 
-use crate::args::Command;
+use crate::args::{Arguments, Command};
 use crate::say::complain;
 use anyhow::Context;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use ganymede::checkpoint::{self, Checkpoint};
 use ganymede::{Objective, Recipe};
 use ganymede_cpu::{CpuError, Executor, ExecutorOptions, Precision, Session};
@@ -31,6 +33,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(options) => bench::run(&options),
         Command::Doctor(options) => doctor::run(&options),
     }
+}
+
+/// Ends the program as a command line does that cannot be understood.
+fn usage(message: &str) -> ! {
+    Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
 }
 
 fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {
