@@ -61,8 +61,9 @@ fn distance_and_gradient_are_those_of_pytorch() {
     }
     // The mean over values alone is another distance.
     let both = [inputs["samples"].floats(), inputs["target"].floats()];
-    let values =
-        both[0].chunks(72).map(|s| s.iter().zip(&both[1]).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / 72.0);
+    let values = both[0]
+        .chunks(72)
+        .map(|s| s.iter().zip(both[1].iter()).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / 72.0);
     assert!(off("distance", &values.collect::<Vec<_>>()) > 0.1);
 }
 
