@@ -8,6 +8,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod cost;
 pub mod error;
+pub mod gallery;
 pub mod judge;
 pub mod losses;
 pub mod memory;

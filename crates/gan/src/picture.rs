@@ -36,7 +36,8 @@ pub fn write_rgb(path: &Path, picture: RgbImage) -> Result<(), PictureError> {
     encode(&picture.into(), path, write_atomically)
 }
 
-fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
+/// The colour of pixel number `at` of an image `[height, width, channels]`.
+pub(crate) fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
     let channel = |c: usize| byte(sample[at * channels + c]);
     match channels {
         1 | 2 => [channel(0); 3],
