@@ -1,9 +1,11 @@
 //! Parts of a set: some of its classes, or a number of its items.
 //!
-//! A limited set is a random choice that depends on the set alone, not on the run's seed: within each class, items are
-//! ranked by a hash of their index, and item r of a class of n (r from 0) stands at (r + 1/2) / n of it; the items that
-//! stand lowest are taken. A set limited to N so has each class in its proportion, within one item of it, as Webster's
-//! method of apportionment (1832; Sainte-Lague 1910) gives out seats, and holds all of the set limited to less.
+//! A limited set is a random choice that depends on the set alone, not on the run's seed. How many items each class gives
+//! follows from the quota method of apportionment (Balinski, Young 1975): one place after the other goes to the class with
+//! the largest size over places so far and one more, among those that are still below their exact share of the places
+//! given out with this one. Every class so has its share rounded down or up, and no class gives up an item when the limit
+//! grows. Within a class items are ranked by a hash of their index, and the first are taken. So a set holds all of the
+//! same set limited to less.
 
 use crate::{
     dataset::{ContentHash, Dataset, Items},
@@ -12,7 +14,6 @@ use crate::{
     spec::{Spec, decoded},
 };
 use ganymede_nn::error::nearest;
-use std::cmp::Ordering;
 
 /// The parameters that every source takes.
 pub const PARAMETERS: &[(&str, &str)] = &[
@@ -143,22 +144,31 @@ fn in_proportion(indices: Vec<u64>, limit: u64, label: impl Fn(u64) -> i32) -> V
         .map(|index| (label(index), Draws::new(0, Stream::Subset, index).word64(), index))
         .collect();
     ranked.sort_unstable();
-    // Each item as (twice its rank in its class and one more, size of the class, class, index).
-    let mut placed: Vec<(u64, u64, i32, u64)> = Vec::with_capacity(ranked.len());
-    for class in ranked.chunk_by(|a, b| a.0 == b.0) {
-        let size = class.len() as u64;
-        placed.extend(
-            class.iter().zip(0..).map(|(&(label, _, index), rank)| (2 * rank + 1, size, label, index)),
-        );
-    }
-    let standing = |a: &(u64, u64, i32, u64), b: &(u64, u64, i32, u64)| -> Ordering {
-        let (left, right) = (u128::from(a.0) * u128::from(b.1), u128::from(b.0) * u128::from(a.1));
-        left.cmp(&right).then(a.2.cmp(&b.2))
-    };
-    placed.sort_unstable_by(standing);
-    let mut taken: Vec<u64> = placed.into_iter().take(limit as usize).map(|item| item.3).collect();
+    let classes: Vec<_> = ranked.chunk_by(|a, b| a.0 == b.0).collect();
+    let sizes: Vec<u64> = classes.iter().map(|class| class.len() as u64).collect();
+    let places = apportion(&sizes, limit);
+    let firsts = classes.iter().zip(places).flat_map(|(class, places)| &class[..places as usize]);
+    let mut taken: Vec<u64> = firsts.map(|&(_, _, index)| index).collect();
     taken.sort_unstable();
     taken
+}
+
+/// The quota method: how many of `places` each class of these sizes has; at most as many as there are items.
+fn apportion(sizes: &[u64], places: u64) -> Vec<u64> {
+    let wide = u128::from;
+    let total: u128 = sizes.iter().map(|&size| wide(size)).sum();
+    let mut held = vec![0_u64; sizes.len()];
+    for given in 1..=places {
+        let below = |class: &usize| wide(held[*class]) * total < wide(given) * wide(sizes[*class]);
+        // The larger size / (held + 1), the first of equal ones.
+        let ahead =
+            |a: usize, b: usize| wide(sizes[a]) * wide(held[b] + 1) >= wide(sizes[b]) * wide(held[a] + 1);
+        let next = (0..sizes.len()).filter(below).reduce(|a, b| if ahead(a, b) { a } else { b });
+        // Shares add up to the places, so that one class at least is below its own.
+        let Some(next) = next else { break };
+        held[next] += 1;
+    }
+    held
 }
 
 fn build(set: Dataset, spec: &Spec<'_>, indices: Vec<u64>, classes: Option<Vec<usize>>) -> Dataset {
@@ -231,5 +241,40 @@ impl Items for Subset {
             self.renumber(labels);
         }
         known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apportionment_stays_within_shares_and_never_takes_back() {
+        let one_large: Vec<u64> = [9900].into_iter().chain([100; 99]).collect();
+        for sizes in [vec![60, 30, 20, 10], one_large, vec![7], vec![5, 5, 5], vec![1, 1000, 3, 17, 17]] {
+            let total: u64 = sizes.iter().sum();
+            let mut before = vec![0; sizes.len()];
+            for places in 0..=total.min(700) {
+                let held = apportion(&sizes, places);
+                assert_eq!(held.iter().sum::<u64>(), places);
+                for ((&held, &size), &before) in held.iter().zip(&sizes).zip(&before) {
+                    let share = (places * size) as f64 / total as f64;
+                    assert!(
+                        (held as f64 - share).abs() < 1.0 && held >= before,
+                        "{sizes:?} {places}: {held}"
+                    );
+                }
+                before = held;
+            }
+            assert_eq!(apportion(&sizes, total), sizes);
+        }
+    }
+
+    #[test]
+    fn rounding_every_share_by_itself_would_not_do() {
+        // What Webster's method gives of 49 places: all to the one large class, whose share is 24.5.
+        let sizes: Vec<u64> = [9900].into_iter().chain([100; 99]).collect();
+        let held = apportion(&sizes, 49);
+        assert!((24..=25).contains(&held[0]), "{held:?}");
     }
 }
