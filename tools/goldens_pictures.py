@@ -26,8 +26,11 @@ def picture(channels, bits):
 
 
 def resized(image, box, width, height):
+    left, top, right, bottom = box
+    # Cut out first: resize(box=..) would let the filter reach beyond the box.
+    image = image[top:bottom, left:right].astype(np.float32)
     planes = [
-        np.asarray(Image.fromarray(image[..., c].astype(np.float32), mode="F").resize((width, height), Image.LANCZOS, box=box))
+        np.asarray(Image.fromarray(image[..., c], mode="F").resize((width, height), Image.LANCZOS))
         for c in range(image.shape[-1])
     ]
     return np.clip(np.stack(planes, -1), 0, 1).astype(np.float64)

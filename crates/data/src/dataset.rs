@@ -240,7 +240,7 @@ impl fmt::Debug for Dataset {
             .field("spec", &self.spec)
             .field("shape", &self.shape)
             .field("len", &self.len())
-            .field("classes", &self.classes)
+            .field("classes", &self.classes.as_ref().map(Vec::len))
             .field("hash", &self.hash)
             .finish_non_exhaustive()
     }

@@ -1,5 +1,6 @@
 //! The pixels of one file, upright, and what was found in it.
 
+use flate2::Crc;
 use image::{
     DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits,
     codecs::{jpeg::JpegDecoder, png::PngDecoder},
@@ -75,6 +76,7 @@ fn open(bytes: &[u8]) -> Result<(Opened<'_>, Header, Orientation), String> {
     let reason = |error: image::ImageError| format!("cannot be decoded: {error}");
     let mut opened = match reader.format() {
         Some(ImageFormat::Png) => {
+            walk_png(bytes)?;
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits()).map_err(reason)?;
             // The header chunk comes first, its colour type in byte 25 of the file.
             found.palette = bytes.get(25) == Some(&3);
@@ -159,6 +161,31 @@ pub(crate) fn decode(bytes: &[u8], large: &Mutex<()>) -> Result<(DynamicImage, F
         picture.apply_orientation(orientation);
         Ok((picture, header.found))
     })
+}
+
+/// Follows the chunks of a PNG file (ISO/IEC 15948, 5.3: length, name, data, sum over name and data) to its last one. The
+/// sums of critical chunks, whose names begin with a capital letter, must be right: decoders may stop at the last pixel,
+/// before they have seen them.
+fn walk_png(bytes: &[u8]) -> Result<(), String> {
+    const AROUND: usize = 12;
+    let cut = || "ends before its IEND chunk: it is truncated".to_owned();
+    let mut at = 8;
+    loop {
+        let head = bytes.get(at..at + 8).ok_or_else(cut)?;
+        let len = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let chunk = bytes.get(at..).and_then(|rest| rest.get(..len.checked_add(AROUND)?)).ok_or_else(cut)?;
+        let (covered, sum) = chunk[4..].split_at(len + 4);
+        let name = &covered[..4];
+        let mut crc = Crc::new();
+        crc.update(covered);
+        if name[0].is_ascii_uppercase() && crc.sum().to_be_bytes() != sum {
+            return Err(format!("fails the check sum of its {} chunk: it is damaged", name.escape_ascii()));
+        }
+        if name == b"IEND" {
+            return Ok(());
+        }
+        at += chunk.len();
+    }
 }
 
 /// What the markers of a JPEG stream say.

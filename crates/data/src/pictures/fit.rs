@@ -91,7 +91,7 @@ impl Extend for [f32; 3] {
 
 /// `a * b / c`, rounded to the nearest, at least 1.
 fn scaled(a: u32, b: u32, c: u32) -> u32 {
-    let (a, b, c) = (u64::from(a), u64::from(b), u64::from(c.max(1)));
+    let (a, b, c) = (u128::from(a), u128::from(b), u128::from(c.max(1)));
     ((2 * a * b + c) / (2 * c)).max(1) as u32
 }
 

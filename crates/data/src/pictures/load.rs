@@ -143,6 +143,14 @@ fn target(wishes: &Wishes, options: &OpenOptions, listing: &Listing) -> Result<T
     }
     let headers =
         in_parallel(listing, None, std::iter::repeat(()), |path, ()| decode::header(&bytes_of(path)?));
+    if !wishes.skip_bad && headers.iter().any(Result::is_err) {
+        // All that is wrong is told at once, and headers do not know all.
+        let large = Mutex::new(());
+        let all = in_parallel(listing, None, std::iter::repeat(()), |path, ()| {
+            decode::decode(&bytes_of(path)?, &large).map(|_| ())
+        });
+        sort_out(all, listing, false)?;
+    }
     let (sound, _) = sort_out(headers, listing, wishes.skip_bad)?;
     let sound = || sound.iter().map(|(_, header)| header);
     let first = sound().next().map(|h: &Header| (h.height, h.width));
@@ -203,15 +211,11 @@ fn in_parallel<P: Send, T: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Sound results with the place of their file.
-type Sound<T> = Vec<(usize, T)>;
+/// Sound results with the place of their file, and bad files with the reason.
+type Sorted<T> = (Vec<(usize, T)>, Vec<(PathBuf, String)>);
 
 /// Parts sound files from bad ones, which are an error unless they are to be skipped.
-fn sort_out<T>(
-    outcomes: Vec<Outcome<T>>,
-    listing: &Listing,
-    skip: bool,
-) -> Result<(Sound<T>, Vec<(PathBuf, String)>), DataError> {
+fn sort_out<T>(outcomes: Vec<Outcome<T>>, listing: &Listing, skip: bool) -> Result<Sorted<T>, DataError> {
     let (mut sound, mut bad) = (Vec::new(), Vec::new());
     for (at, outcome) in outcomes.into_iter().enumerate() {
         match outcome {

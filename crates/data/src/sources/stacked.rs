@@ -53,7 +53,7 @@ impl Source for Stacked {
     fn open(&self, spec: &Spec<'_>, options: &OpenOptions) -> Result<Dataset, DataError> {
         let refuse = |reason: String| DataError::Stacked { spec: spec.text().to_owned(), reason };
         let length = spec.count("length", MAX_LENGTH)?.unwrap_or(LENGTH);
-        let named = spec.base().trim_start_matches(PREFIX);
+        let named = spec.base().strip_prefix(PREFIX).unwrap_or_default();
         let bracketed = named.strip_prefix('(').and_then(|named| named.strip_suffix(')'));
         let named = bracketed.unwrap_or(named);
         if named.is_empty() {
@@ -71,7 +71,7 @@ impl Source for Stacked {
         if inner.is_empty() {
             return Err(refuse(format!("{named} has no items")));
         }
-        let classes = inner.classes().map(|names| names_of_stacks(names)).transpose().map_err(refuse)?;
+        let classes = inner.classes().map(names_of_stacks).transpose().map_err(refuse)?;
         let stream = match options.split {
             Split::Train => Stream::StackedTrain,
             Split::Test => Stream::StackedTest,
