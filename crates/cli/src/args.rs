@@ -6,6 +6,7 @@ pub use tools::Tool;
 
 use clap::{Args, Parser, Subcommand};
 use ganymede_cpu::{MemoryMode, Precision};
+use ganymede_data::with_parameter;
 use std::path::PathBuf;
 
 /// Train, judge and sample generative adversarial networks.
@@ -34,7 +35,7 @@ pub enum Command {
     Judge(Judge),
     /// List the recipes that come with the program, or print one as TOML.
     Recipes(Recipes),
-    /// Look at a data set: count, shape, labels and range of values.
+    /// Look at a data set: count, shape, labels, range of values, a picture; list what can be named as data.
     Data(Data),
     /// Time whole training steps of fixed workloads.
     Bench(Bench),
@@ -93,12 +94,52 @@ impl Train {
     }
 }
 
+/// What part of a data set is used. Each becomes a parameter of DATA, so that a run remembers it.
+#[derive(Debug, Default, Args)]
+pub struct Selection {
+    /// N items alone: a fixed random choice in which each class keeps its share, the same for every seed, and with all of
+    /// the choice for a smaller N in it; of an endless set the first N. The same as `DATA?limit=N`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// These classes alone, by name or number with commas between, e.g. 0,3,7 or cat,dog; they are numbered anew in the
+    /// order of the set. The same as `DATA?classes=LIST`.
+    #[arg(long, value_name = "LIST")]
+    pub classes: Option<String>,
+    /// Leave out pictures that cannot be read, and list them, instead of refusing the folder. The same as
+    /// `DATA?skip-bad`.
+    #[arg(long)]
+    pub skip_bad: bool,
+}
+
+impl Selection {
+    /// The parameters that are asked for, as key and value.
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let limit = self.limit.map(|n| ("limit", n.to_string()));
+        let classes = self.classes.clone().map(|list| ("classes", list));
+        let skip_bad = self.skip_bad.then(|| ("skip-bad", String::new()));
+        limit.into_iter().chain(classes).chain(skip_bad).collect()
+    }
+
+    /// Whether anything is asked for.
+    pub fn is_given(&self) -> bool {
+        !self.parameters().is_empty()
+    }
+
+    /// The specification of that part of the set `data`.
+    pub fn of(&self, data: &str) -> String {
+        let add = |spec: String, (key, value): (&str, String)| with_parameter(&spec, key, &value);
+        self.parameters().into_iter().fold(data.to_string(), add)
+    }
+}
+
 /// Options of `train`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   ganymede train                                        embedded digits, default recipe
   ganymede train mnist/ --recipe dcgan28 --minutes 5    IDX files, as MNIST and Fashion-MNIST come
+  ganymede train photos/ --recipe mine.toml             a folder of pictures, brought to the recipe's size
+  ganymede train mnist/ --limit 1000 --classes 3,5,8    a part of a set
   ganymede train synthetic:ring8                        a mixture of eight Gaussians
   ganymede train mnist/ --set lr=1e-4 --set batch=32    change a recipe without a file
   ganymede train mnist/ --precision bf16                contractions in bf16, where the CPU has it
@@ -108,9 +149,12 @@ Examples:
 
 The losses of a GAN need not fall, since its networks compete. Look at the pictures in the run folder.")]
 pub struct Train {
-    /// A folder or file of IDX images, `glyphs`, `synthetic:ring8` or `synthetic:grid25` (parameters after `?`).
-    /// Without it, the recipe's own default.
+    /// A folder of pictures, or IDX or CIFAR files; `stacked:DATA`, `glyphs`, `synthetic:ring8` or `synthetic:grid25`;
+    /// parameters after `?` (`ganymede data sources` lists them). Without it, the recipe's own default.
     pub data: Option<String>,
+    /// What part of it.
+    #[command(flatten)]
+    pub selection: Selection,
     /// A recipe by name, or a file ending in .toml. Without it, one that fits the data.
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: Option<String>,
@@ -263,7 +307,7 @@ pub struct Sample {
 #[command(after_help = "\
 Examples:
   ganymede judge runs/r3-28-1 seven.png                   beside the run's own data
-  ganymede judge runs/r3-28-1 a.png b.png --data mnist/   beside other real samples
+  ganymede judge runs/r3-28-1 a.png b.png --data mnist/   beside other real samples (mnist/?classes=7: of one class)
   ganymede judge runs/r3-28-1 a.png --json                one object an image")]
 pub struct Judge {
     /// A run folder, or a checkpoint file.
@@ -312,9 +356,12 @@ pub struct Recipes {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  ganymede data inspect mnist/                      count, shape, labels, range
-  ganymede data inspect glyphs --seed 3             the embedded digits of a seed
-  ganymede data inspect synthetic:grid25 --json     one object")]
+  ganymede data inspect mnist/                              count, shape, labels, range
+  ganymede data inspect photos/ --preview photos.png        what is in it, as a picture too
+  ganymede data inspect photos/?size=64 --skip-bad          pictures at a size, without bad files
+  ganymede data inspect mnist/ --classes 1,7 --limit 500    a part of a set
+  ganymede data inspect synthetic:grid25 --json             one object
+  ganymede data sources                                     what can be named as data, with parameters")]
 pub struct Data {
     /// What to do with it.
     #[command(subcommand)]
@@ -324,17 +371,36 @@ pub struct Data {
 /// Verbs of `data`.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Print count, shape, labels and range of values.
-    Inspect {
-        /// A folder or file of IDX images, `glyphs`, or `synthetic:..`.
-        data: String,
-        /// Seed of embedded sets.
-        #[arg(long, value_name = "N", default_value_t = 0)]
-        seed: u64,
-        /// One JSON object on standard output instead of text.
+    /// Print count, shape, labels and range of values, and what reading the files met with.
+    Inspect(Inspect),
+    /// List what can be named as data, with the parameters of each.
+    Sources {
+        /// One JSON object a line on standard output instead of text.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Options of `data inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A folder of pictures, or IDX or CIFAR files; `stacked:DATA`, `glyphs`, or `synthetic:..`; parameters after `?`.
+    pub data: String,
+    /// What part of it.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// The part that is held out (`t10k` files, test_batch.bin, a sub-folder `test` or `val`) instead of the training part.
+    #[arg(long)]
+    pub test: bool,
+    /// Seed of embedded sets.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Write a picture too: eight items of each class, a row a class; 64 items where there are no classes.
+    #[arg(long, value_name = "PNG")]
+    pub preview: Option<PathBuf>,
+    /// One JSON object on standard output instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `bench`.

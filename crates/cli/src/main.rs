@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod human;
+mod opening;
 mod progress;
 mod say;
 

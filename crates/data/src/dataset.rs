@@ -1,7 +1,7 @@
 //! A set of items addressed by index: images or points, finite or infinite, with labels or without.
 
 use crate::{error::DataError, mixture::MixtureSpec};
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 /// The BLAKE3 hash that identifies a set in run folders.
 ///
@@ -35,6 +35,25 @@ pub trait Items: Send + Sync {
     /// Writes item `indices[i]` to `out[i * elements..][..elements]` and its class to `labels[i]`. Must be a pure
     /// function of the indices.
     fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>);
+
+    /// Writes the class of item `indices[i]` to `labels[i]` without drawing items; `false` where that cannot be done.
+    fn labels(&self, _indices: &[u64], _labels: &mut [i32]) -> bool {
+        false
+    }
+
+    /// A copy of some items alone, in that order, where keeping all in memory is worth avoiding.
+    fn select(&self, _indices: &[u64]) -> Option<Box<dyn Items>> {
+        None
+    }
+}
+
+/// What reading the files of a set met with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What was read or converted, in words, and how often.
+    pub counts: Vec<(String, u64)>,
+    /// Files that were left out because they could not be read, as was asked for, each with the reason.
+    pub skipped: Vec<(PathBuf, String)>,
 }
 
 /// A set of items, opened and checked.
@@ -44,13 +63,18 @@ pub struct Dataset {
     classes: Option<Vec<String>>,
     mixture: Option<MixtureSpec>,
     hash: ContentHash,
+    reading: Reading,
     items: Box<dyn Items>,
 }
+
+/// Items that labels are drawn with at a time where a set cannot give them alone.
+const CHUNK: usize = 256;
 
 impl Dataset {
     /// A set of unlabelled items of `shape` (images: `[height, width, channels]` in [-1, 1]; points: `[2]`).
     pub fn new(spec: impl Into<String>, shape: &[usize], hash: ContentHash, items: Box<dyn Items>) -> Self {
-        Self { spec: spec.into(), shape: shape.to_vec(), classes: None, mixture: None, hash, items }
+        let (spec, shape, reading) = (spec.into(), shape.to_vec(), Reading::default());
+        Self { spec, shape, classes: None, mixture: None, hash, reading, items }
     }
 
     /// The same set with labels: label `k` means `names[k]`.
@@ -63,6 +87,27 @@ impl Dataset {
     pub fn with_mixture(mut self, mixture: MixtureSpec) -> Self {
         self.mixture = Some(mixture);
         self
+    }
+
+    /// The same set, with what reading it met with.
+    pub fn with_reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
+        self
+    }
+
+    /// A part of the set: `wrap` makes its items of all, and `classes` are those of the set that are kept, ascending.
+    pub(crate) fn part(
+        self,
+        spec: &str,
+        hash: ContentHash,
+        classes: Option<Vec<usize>>,
+        wrap: impl FnOnce(Box<dyn Items>) -> Box<dyn Items>,
+    ) -> Self {
+        let kept = |names: Vec<String>| match &classes {
+            Some(numbers) => numbers.iter().map(|&number| names[number].clone()).collect(),
+            None => names,
+        };
+        Self { spec: spec.to_owned(), classes: self.classes.map(kept), hash, items: wrap(self.items), ..self }
     }
 
     /// What it was opened from.
@@ -100,6 +145,11 @@ impl Dataset {
         self.classes.as_deref()
     }
 
+    /// What reading its files met with.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
     /// What identifies this set in a run folder.
     pub fn hash(&self) -> ContentHash {
         self.hash
@@ -125,11 +175,7 @@ impl Dataset {
         out: &mut [f32],
         labels: Option<&mut [i32]>,
     ) -> Result<(), DataError> {
-        if let Some(items) = self.len()
-            && let Some(&index) = indices.iter().find(|&&index| index >= items)
-        {
-            return Err(DataError::Index { spec: self.spec.clone(), index, items });
-        }
+        self.check_indices(indices)?;
         self.check_buffer("data", indices.len() * self.elements(), out.len())?;
         if let Some(labels) = &labels {
             self.check_buffer("label", indices.len(), labels.len())?;
@@ -139,6 +185,45 @@ impl Dataset {
         }
         self.items.fill(indices, out, labels);
         Ok(())
+    }
+
+    /// The classes of items.
+    ///
+    /// # Errors
+    /// An index outside a finite set, a set without labels.
+    pub fn labels(&self, indices: &[u64]) -> Result<Vec<i32>, DataError> {
+        self.check_indices(indices)?;
+        if self.classes.is_none() {
+            return Err(DataError::Unlabelled { spec: self.spec.clone() });
+        }
+        let mut labels = vec![0; indices.len()];
+        if self.items.labels(indices, &mut labels) {
+            return Ok(labels);
+        }
+        let mut data = vec![0.0; CHUNK.min(indices.len()) * self.elements()];
+        for (indices, labels) in indices.chunks(CHUNK).zip(labels.chunks_mut(CHUNK)) {
+            self.items.fill(indices, &mut data[..indices.len() * self.elements()], Some(labels));
+        }
+        Ok(labels)
+    }
+
+    /// The class of each item of a finite set.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::labels`]; a set without end.
+    pub fn labels_of_all(&self) -> Result<Vec<i32>, DataError> {
+        let items = self.len().ok_or_else(|| DataError::Endless { spec: self.spec.clone() })?;
+        self.labels(&(0..items).collect::<Vec<_>>())
+    }
+
+    fn check_indices(&self, indices: &[u64]) -> Result<(), DataError> {
+        match self.len() {
+            Some(items) => match indices.iter().find(|&&index| index >= items) {
+                Some(&index) => Err(DataError::Index { spec: self.spec.clone(), index, items }),
+                None => Ok(()),
+            },
+            None => Ok(()),
+        }
     }
 
     fn check_buffer(&self, what: &'static str, expected: usize, got: usize) -> Result<(), DataError> {
@@ -155,7 +240,7 @@ impl fmt::Debug for Dataset {
             .field("spec", &self.spec)
             .field("shape", &self.shape)
             .field("len", &self.len())
-            .field("classes", &self.classes)
+            .field("classes", &self.classes.as_ref().map(Vec::len))
             .field("hash", &self.hash)
             .finish_non_exhaustive()
     }

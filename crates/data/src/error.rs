@@ -187,6 +187,87 @@ pub enum DataError {
         second: &'static str,
     },
 
+    /// A file that is not what its name says.
+    #[error("{}: {reason}", .path.display())]
+    NotCifar {
+        /// The file.
+        path: PathBuf,
+        /// Expected, got, and what to do.
+        reason: String,
+    },
+
+    /// A folder whose files or sub-folders do not make a set of pictures.
+    #[error("{}: {reason}", .path.display())]
+    Folder {
+        /// The folder, or what is in it.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+
+    /// Pictures that cannot be decoded.
+    #[error(
+        "{}: {reason}{}; mend or remove {}, or leave out what cannot be read with --skip-bad (`?skip-bad`)",
+        .path.display(), others(*.more), if *.more > 0 { "them" } else { "it" }
+    )]
+    Picture {
+        /// The first, in the order of the set.
+        path: PathBuf,
+        /// The decoder's reason.
+        reason: String,
+        /// How many more there are.
+        more: u64,
+    },
+
+    /// More pixels than memory is given to.
+    #[error("{}: {what} take {need:.1} GB of memory, {most:.1} GB is the most: {advice}", .path.display())]
+    TooMuch {
+        /// The file or folder.
+        path: PathBuf,
+        /// How many of what size.
+        what: String,
+        /// 10^9 bytes that they take.
+        need: f64,
+        /// 10^9 bytes that are allowed.
+        most: f64,
+        /// What to do.
+        advice: String,
+    },
+
+    /// A set that cannot be stacked.
+    #[error("{spec}: {reason}")]
+    Stacked {
+        /// The whole specification.
+        spec: String,
+        /// What is wrong with the inner set, and what to do.
+        reason: String,
+    },
+
+    /// A part of a set that does not exist.
+    #[error("{spec}: {reason}")]
+    Subset {
+        /// The whole specification.
+        spec: String,
+        /// What was asked for, what there is, and what to do.
+        reason: String,
+    },
+
+    /// All items asked of a set that never ends.
+    #[error("{spec} has no end: choose a number of its items with `limit`")]
+    Endless {
+        /// The set.
+        spec: String,
+    },
+
+    /// Classes that cannot be drawn evenly.
+    #[error("{spec}: class-balanced sampling {reason}")]
+    Unbalanced {
+        /// The set.
+        spec: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+
     /// A batch of no items.
     #[error("batch of 0 from {spec}: a batch needs at least one item")]
     ZeroBatch {
@@ -259,6 +340,14 @@ pub enum DataError {
 
 fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|word| format!(" (did you mean `{word}`?)")).unwrap_or_default()
+}
+
+fn others(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        1 => " (and one more picture cannot be read)".to_owned(),
+        n => format!(" (and {n} more pictures cannot be read)"),
+    }
 }
 
 fn nearest_file(nearest: &Option<PathBuf>) -> String {

@@ -6,7 +6,9 @@
 //! * [`mod@inspect`]: what is in a set, in one table;
 //! * [`glyph`]: the embedded handwritten-like digits;
 //! * [`mixture`]: the two-dimensional Gaussian mixtures;
-//! * [`idx`]: the file format of MNIST and Fashion-MNIST.
+//! * [`idx`]: the file format of MNIST and Fashion-MNIST;
+//! * [`spec`]: how a set and what is wanted of it are written;
+//! * [`mod@subset`]: parts of a set.
 //!
 //! ```
 //! use ganymede_data::{Loader, OpenOptions, open};
@@ -20,6 +22,7 @@
 //! # Ok::<(), ganymede_data::DataError>(())
 //! ```
 
+mod bytes;
 pub mod dataset;
 pub mod error;
 pub mod glyph;
@@ -27,15 +30,18 @@ pub mod idx;
 pub mod inspect;
 pub mod loader;
 pub mod mixture;
-mod query;
+mod pictures;
 mod random;
 mod shuffle;
 pub mod source;
 mod sources;
+pub mod spec;
+pub mod subset;
 
-pub use dataset::{ContentHash, Dataset, Items};
+pub use dataset::{ContentHash, Dataset, Items, Reading};
 pub use error::DataError;
 pub use inspect::{Summary, inspect};
-pub use loader::{Batch, Loader};
+pub use loader::{Batch, Loader, Sampling};
 pub use mixture::MixtureSpec;
 pub use source::{OpenOptions, SOURCES, Source, Split, open};
+pub use spec::{Spec, with_parameter};

@@ -1,6 +1,10 @@
 //! Batches prepared ahead of their use, on a thread of their own.
 
-use crate::{dataset::Dataset, error::DataError, shuffle::Order};
+use crate::{
+    dataset::Dataset,
+    error::DataError,
+    shuffle::{ClassOrder, Order},
+};
 use std::{
     any::Any,
     sync::{
@@ -16,6 +20,38 @@ const DEPTH: usize = 2;
 
 /// Positions a loader can visit: 2^63, so that cursor arithmetic cannot overflow.
 const LIMIT: u64 = 1 << 63;
+
+/// How items are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sampling {
+    /// Every item once an epoch, in shuffled order.
+    #[default]
+    Shuffled,
+    /// Every class equally often: of C classes each run of C positions that begins at a multiple of C holds each once, in
+    /// shuffled order, and each class serves its own items in epochs of its own.
+    ClassBalanced,
+}
+
+impl Sampling {
+    /// Whether items of `set` can be chosen so.
+    ///
+    /// # Errors
+    /// Classes of a set that has none, or that never ends.
+    pub fn check(self, set: &Dataset) -> Result<(), DataError> {
+        let refuse = |reason: &str| {
+            Err(DataError::Unbalanced { spec: set.spec().to_owned(), reason: reason.to_owned() })
+        };
+        match (self, set.classes(), set.len()) {
+            (Self::Shuffled, _, _) | (Self::ClassBalanced, Some(_), Some(_)) => Ok(()),
+            (Self::ClassBalanced, None, _) => refuse(
+                "needs labels, and the set has none: leave train.class_balanced out, or give labelled data",
+            ),
+            (Self::ClassBalanced, Some(_), None) => refuse(
+                "needs a set with an end: choose a number of items with `limit`, or leave train.class_balanced out",
+            ),
+        }
+    }
+}
 
 /// Items for one step.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +70,7 @@ pub struct Batch {
 ///
 /// The stream of positions 0, 1, 2, ... is mapped to items by (seed, epoch) alone, and a batch is the next `batch`
 /// positions, across the end of an epoch if need be. So batches depend on (seed, cursor) and never on thread timing,
-/// and the stream does not depend on the batch size.
+/// and the stream does not depend on the batch size. The same holds for class-balanced sampling ([`Sampling`]).
 pub struct Loader {
     spec: String,
     ready: Option<Receiver<Result<Batch, DataError>>>,
@@ -51,6 +87,20 @@ impl Loader {
     /// # Errors
     /// A batch of 0 or of more items than the set has, a cursor beyond 2^63, a thread that cannot be started.
     pub fn new(dataset: Arc<Dataset>, batch: usize, seed: u64, cursor: u64) -> Result<Self, DataError> {
+        Self::with_sampling(dataset, batch, seed, cursor, Sampling::Shuffled)
+    }
+
+    /// [`Loader::new`] with another way to choose items.
+    ///
+    /// # Errors
+    /// Those of [`Loader::new`] and of [`Sampling::check`].
+    pub fn with_sampling(
+        dataset: Arc<Dataset>,
+        batch: usize,
+        seed: u64,
+        cursor: u64,
+        sampling: Sampling,
+    ) -> Result<Self, DataError> {
         let spec = dataset.spec().to_owned();
         if batch == 0 {
             return Err(DataError::ZeroBatch { spec });
@@ -61,10 +111,17 @@ impl Loader {
             return Err(DataError::BatchTooLarge { spec, batch, items });
         }
         check_cursor(cursor)?;
+        sampling.check(&dataset)?;
+        let order = match sampling {
+            Sampling::Shuffled => Visits::Shuffled(Order::new(seed, dataset.len())),
+            Sampling::ClassBalanced => {
+                let classes = dataset.classes().map_or(0, <[String]>::len);
+                Visits::ClassBalanced(ClassOrder::new(seed, &dataset.labels_of_all()?, classes))
+            }
+        };
         let (ready_sender, ready) = sync_channel(DEPTH);
         let (used, used_receiver) = channel();
-        let preparer =
-            Preparer { order: Order::new(seed, dataset.len()), dataset, batch, indices: Vec::new() };
+        let preparer = Preparer { order, dataset, batch, indices: Vec::new() };
         let worker = std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(move || preparer.run(cursor, &ready_sender, &used_receiver))
@@ -73,10 +130,12 @@ impl Loader {
         Ok(Self { spec, ready, used, worker, cursor, batches: 0, waited: Duration::ZERO })
     }
 
-    /// Bytes of memory that the batches of a loader take: those waiting, the one being written, and the one in use.
+    /// Bytes of memory that a loader takes: the order of an epoch, and the batches that are waiting, being written, and
+    /// in use.
     pub fn held_bytes(dataset: &Dataset, batch: usize) -> u64 {
         let item = dataset.elements() * size_of::<f32>() + size_of::<i32>();
-        ((DEPTH + 2) * batch * item) as u64
+        let order = dataset.len().unwrap_or(0).saturating_mul(size_of::<u64>() as u64);
+        order + ((DEPTH + 2) * batch * item) as u64
     }
 
     /// The next batch; blocks while it is being prepared (see [`Loader::waited`]).
@@ -146,10 +205,32 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".to_owned())
 }
 
+/// The order in which items are visited.
+enum Visits {
+    Shuffled(Order),
+    ClassBalanced(ClassOrder),
+}
+
+impl Visits {
+    fn index(&mut self, position: u64) -> u64 {
+        match self {
+            Self::Shuffled(order) => order.index(position),
+            Self::ClassBalanced(order) => order.index(position),
+        }
+    }
+
+    fn epoch(&self, position: u64) -> u64 {
+        match self {
+            Self::Shuffled(order) => order.epoch(position),
+            Self::ClassBalanced(order) => order.epoch(position),
+        }
+    }
+}
+
 /// The thread's side.
 struct Preparer {
     dataset: Arc<Dataset>,
-    order: Order,
+    order: Visits,
     batch: usize,
     indices: Vec<u64>,
 }

@@ -3,9 +3,9 @@
 use crate::{
     dataset::{ContentHash, Dataset, Items},
     error::DataError,
-    query::Query,
     random::{Draws, Stream},
     source::{OpenOptions, Split},
+    spec::Spec,
 };
 
 /// Raised when the same specification draws other points.
@@ -33,21 +33,21 @@ impl MixtureSpec {
         (square / (2.0 * count)).sqrt()
     }
 
-    /// Sets the weights that the query asks for: a comma list, one a mode, or `linear` (mode k has weight k + 1).
-    pub(crate) fn weighted(mut self, query: &Query) -> Result<Self, DataError> {
-        let Some(text) = query.value("weights") else { return Ok(self) };
+    /// Sets the weights that the specification asks for: a comma list, one a mode, or `linear` (mode k has weight k + 1).
+    pub(crate) fn weighted(mut self, spec: &Spec<'_>) -> Result<Self, DataError> {
+        let Some(text) = spec.value("weights") else { return Ok(self) };
         let modes = self.centres.len();
         let weights: Vec<f64> = if text == "linear" {
             (1..=modes).map(|k| k as f64).collect()
         } else {
             text.split(',')
-                .map(|word| query.positive_number("weights", word))
+                .map(|word| spec.positive_number("weights", word))
                 .collect::<Result<_, _>>()
-                .map_err(|_| query.bad("weights", text, weights_expected(modes)))?
+                .map_err(|_| spec.bad("weights", text, weights_expected(modes)))?
         };
         if weights.len() != modes {
             let expected = format!("{}, got {}", weights_expected(modes), weights.len());
-            return Err(query.bad("weights", text, expected));
+            return Err(spec.bad("weights", text, expected));
         }
         let sum: f64 = weights.iter().sum();
         self.weights = weights.into_iter().map(|w| w / sum).collect();

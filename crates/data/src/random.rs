@@ -12,6 +12,10 @@ pub(crate) enum Stream {
     GlyphTest = 0x6461_0002,
     MixtureTrain = 0x6461_0003,
     MixtureTest = 0x6461_0004,
+    Subset = 0x6461_0005,
+    StackedTrain = 0x6461_0006,
+    StackedTest = 0x6461_0007,
+    ClassRound = 0x6461_0008,
 }
 
 /// The random words of one item, in order.

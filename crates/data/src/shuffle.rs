@@ -1,6 +1,7 @@
 //! The order in which a loader visits items: a pure function of seed and position.
 
 use crate::random::{Draws, Stream};
+use ganymede_kernels::random::fold_in;
 
 /// Maps positions of an endless stream to item indices.
 ///
@@ -39,11 +40,71 @@ impl Order {
     fn shuffle(&mut self, epoch: u64, items: u64) {
         self.permutation.clear();
         self.permutation.extend(0..items);
-        let mut draws = Draws::new(self.seed, Stream::Shuffle, epoch);
-        for last in (1..items).rev() {
-            self.permutation.swap(last as usize, draws.below(last + 1) as usize);
-        }
+        shuffle(&mut self.permutation, &mut Draws::new(self.seed, Stream::Shuffle, epoch));
         self.epoch = Some(epoch);
+    }
+}
+
+/// Fisher and Yates' shuffle.
+fn shuffle<T>(items: &mut [T], draws: &mut Draws) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, draws.below(last as u64 + 1) as usize);
+    }
+}
+
+/// Maps positions of an endless stream to item indices so that all classes are seen equally often.
+///
+/// Of C classes with items, positions r C to r C + C - 1 are round r: each class once, in an order drawn from (seed,
+/// round). What round r takes of a class is position r of the class's own stream, which visits its items in epochs as
+/// [`Order`] does, under a seed folded with the class's number.
+pub(crate) struct ClassOrder {
+    seed: u64,
+    items: u64,
+    classes: Vec<Class>,
+    /// The round `turns` belongs to.
+    round: Option<u64>,
+    turns: Vec<usize>,
+}
+
+struct Class {
+    members: Vec<u64>,
+    order: Order,
+}
+
+impl ClassOrder {
+    /// The order of items with these labels, from 0 to `classes`; classes without items are passed over.
+    pub(crate) fn new(seed: u64, labels: &[i32], classes: usize) -> Self {
+        let mut members = vec![Vec::new(); classes];
+        for (index, &label) in (0..).zip(labels) {
+            members[label as usize].push(index);
+        }
+        let of = |(number, members): (u64, Vec<u64>)| {
+            let [low, high] = fold_in([seed as u32, (seed >> 32) as u32], number);
+            let order = Order::new(u64::from(low) | u64::from(high) << 32, Some(members.len() as u64));
+            Class { members, order }
+        };
+        let classes: Vec<Class> =
+            (0..).zip(members).filter(|(_, members)| !members.is_empty()).map(of).collect();
+        Self { seed, items: labels.len() as u64, classes, round: None, turns: Vec::new() }
+    }
+
+    /// How many times as many items as there are came before a position.
+    pub(crate) fn epoch(&self, position: u64) -> u64 {
+        position / self.items
+    }
+
+    /// The item at a position.
+    pub(crate) fn index(&mut self, position: u64) -> u64 {
+        let count = self.classes.len() as u64;
+        let round = position / count;
+        if self.round != Some(round) {
+            self.turns.clear();
+            self.turns.extend(0..self.classes.len());
+            shuffle(&mut self.turns, &mut Draws::new(self.seed, Stream::ClassRound, round));
+            self.round = Some(round);
+        }
+        let class = &mut self.classes[self.turns[(position % count) as usize]];
+        class.members[class.order.index(round) as usize]
     }
 }
 
@@ -90,6 +151,41 @@ mod tests {
         assert_eq!(counts.len(), 24);
         let statistic: f64 = counts.values().map(|&c| (f64::from(c) - 1000.0).powi(2) / 1000.0).sum();
         assert!(statistic < 49.7, "{statistic}");
+    }
+
+    #[test]
+    fn each_round_holds_each_class_and_each_class_each_item() {
+        // 3, 0, 7 and 1 items of the classes 0 to 3.
+        let labels = [2, 0, 2, 2, 3, 0, 2, 2, 0, 2, 2];
+        let mut order = ClassOrder::new(5, &labels, 4);
+        let stream: Vec<u64> = (0..3 * 42).map(|p| order.index(p)).collect();
+        let mut turns = std::collections::HashSet::new();
+        for round in stream.chunks(3) {
+            let mut classes: Vec<i32> = round.iter().map(|&i| labels[i as usize]).collect();
+            turns.insert(classes.clone());
+            classes.sort_unstable();
+            assert_eq!(classes, [0, 2, 3]);
+        }
+        assert_eq!(turns.len(), 6, "every order of three classes in 42 rounds");
+        for class in [0, 2, 3] {
+            let own: Vec<u64> = stream.iter().copied().filter(|&i| labels[i as usize] == class).collect();
+            let size = labels.iter().filter(|&&l| l == class).count();
+            let epochs: Vec<&[u64]> = own.chunks_exact(size).collect();
+            for epoch in &epochs {
+                let mut epoch = epoch.to_vec();
+                epoch.sort_unstable();
+                epoch.dedup();
+                assert_eq!(epoch.len(), size, "class {class}");
+            }
+            assert!(
+                size == 1 || epochs.windows(2).any(|pair| pair[0] != pair[1]),
+                "class {class} is shuffled anew"
+            );
+        }
+        let mut jumping = ClassOrder::new(5, &labels, 4);
+        assert!((0..stream.len()).rev().all(|p| jumping.index(p as u64) == stream[p]));
+        let mut other = ClassOrder::new(6, &labels, 4);
+        assert!((0..stream.len()).any(|p| other.index(p as u64) != stream[p]), "the seed matters");
     }
 
     #[test]

@@ -1,6 +1,12 @@
 //! What a data specification can name. A source is one file in `sources/` and one line in [`SOURCES`].
 
-use crate::{dataset::Dataset, error::DataError, sources};
+use crate::{
+    dataset::Dataset,
+    error::DataError,
+    sources,
+    spec::Spec,
+    subset::{self, PARAMETERS},
+};
 use ganymede_nn::error::nearest;
 
 /// Which part of a set to open.
@@ -14,12 +20,24 @@ pub enum Split {
 }
 
 /// How to open a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct OpenOptions {
     /// Chooses the draw of an embedded set. Files do not depend on it.
     pub seed: u64,
     /// The part to open. A file named itself is opened whatever this says.
     pub split: Split,
+    /// `[height, width, channels]` that the reader of the set needs: pictures of mixed sizes are converted to it unless
+    /// the specification says otherwise. Sets of one size are what they are.
+    pub shape: Option<[usize; 3]>,
+    /// Called now and then, with the files read and those there are, while many files are read.
+    pub progress: Option<fn(u64, u64)>,
+}
+
+impl OpenOptions {
+    /// The same options for the reader of items of `shape`; a shape that is not that of images asks for nothing.
+    pub fn for_shape(self, shape: &[usize]) -> Self {
+        Self { shape: shape.try_into().ok(), ..self }
+    }
 }
 
 /// A kind of data.
@@ -30,33 +48,45 @@ pub trait Source: Sync {
     fn doc(&self) -> &'static str;
     /// A specification that it recognizes.
     fn example(&self) -> &'static str;
-    /// The parameters it takes after a `?`, each with its meaning.
+    /// The parameters of its own that it takes after a `?`, each with its meaning.
     fn parameters(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
     /// Whether its name is itself a specification, rather than the name of a file format.
     fn embedded(&self) -> bool;
     /// Whether `spec` is for this source. Sources are asked in the order of [`SOURCES`].
-    fn recognizes(&self, spec: &str) -> bool;
-    /// Opens and checks the set.
+    fn recognizes(&self, spec: &Spec<'_>) -> bool;
+    /// Opens and checks the whole set; the parameters are known ones.
     ///
     /// # Errors
     /// See [`DataError`].
-    fn open(&self, spec: &str, options: &OpenOptions) -> Result<Dataset, DataError>;
+    fn open(&self, spec: &Spec<'_>, options: &OpenOptions) -> Result<Dataset, DataError>;
 }
 
-/// Every source. Embedded names come before files, so that no file can hide one.
-pub const SOURCES: &[&dyn Source] = &[&sources::Glyphs, &sources::Ring8, &sources::Grid25, &sources::Idx];
+/// Every source. Embedded names come before files, so that no file can hide one; IDX files come last, since a path of
+/// which nothing is known is answered as theirs.
+pub const SOURCES: &[&dyn Source] = &[
+    &sources::Glyphs,
+    &sources::Ring8,
+    &sources::Grid25,
+    &sources::Stacked,
+    &sources::Cifar,
+    &sources::Pictures,
+    &sources::Idx,
+];
 
-/// Opens the set that `spec` names: a path, or an embedded set such as `glyphs` or `synthetic:ring8?sigma=.05`.
+/// Opens the set that `spec` names: a path, or an embedded set such as `glyphs` or `synthetic:ring8?sigma=.05`; of
+/// every one, a part can be chosen ([`PARAMETERS`]).
 ///
 /// # Errors
 /// [`DataError::UnknownSpec`] with the nearest name, or what the source that recognizes `spec` finds wrong.
 pub fn open(spec: &str, options: &OpenOptions) -> Result<Dataset, DataError> {
-    match SOURCES.iter().find(|source| source.recognizes(spec)) {
-        Some(source) => source.open(spec, options),
-        None => Err(unknown(spec)),
-    }
+    let parsed = Spec::parse(spec)?;
+    let Some(source) = SOURCES.iter().find(|source| source.recognizes(&parsed)) else {
+        return Err(unknown(spec));
+    };
+    parsed.check(&[source.parameters(), PARAMETERS].concat())?;
+    subset::apply(source.open(&parsed, options)?, &parsed)
 }
 
 fn unknown(spec: &str) -> DataError {
@@ -82,16 +112,22 @@ mod tests {
         assert_eq!(names.len(), SOURCES.len(), "names are unique");
         for source in SOURCES {
             assert!(source.doc().len() > 20 && source.doc().ends_with('.'), "{}", source.name());
-            let first = SOURCES.iter().find(|other| other.recognizes(source.example()));
+            let example = Spec::parse(source.example()).unwrap();
+            let first = SOURCES.iter().find(|other| other.recognizes(&example));
             assert_eq!(first.map(|other| other.name()), Some(source.name()), "its example reaches it");
-            assert_eq!(source.embedded(), source.recognizes(source.name()), "{}", source.name());
+            let named = Spec::parse(source.name()).unwrap();
+            assert_eq!(source.embedded(), source.recognizes(&named), "{}", source.name());
             if source.embedded() {
-                let set = source.open(source.example(), &OpenOptions::default()).expect("embedded sets open");
+                let set = source.open(&example, &OpenOptions::default()).expect("embedded sets open");
                 let mut items = vec![f32::NAN; 16 * set.elements()];
                 set.fill(&(0..16).collect::<Vec<_>>(), &mut items, None).expect("and serve items");
                 assert!(items.iter().all(|x| x.is_finite()));
             }
-            assert!(source.parameters().iter().all(|(key, meaning)| !key.is_empty() && !meaning.is_empty()));
+            let all = [source.parameters(), PARAMETERS].concat();
+            assert!(all.iter().all(|(key, meaning)| !key.is_empty() && !meaning.is_empty()));
+            let keys: HashSet<_> = all.iter().map(|(key, _)| key).collect();
+            assert_eq!(keys.len(), all.len(), "{}: no parameter hides another", source.name());
+            assert!(example.check(&all).is_ok(), "{}", source.name());
         }
     }
 

@@ -93,7 +93,7 @@ fn the_split_chooses_the_files() {
     let dir =
         folder(&[("train-images-idx3-ubyte", images(7)), ("t10k-images-idx3-ubyte.gz", gzip(&images(2)))]);
     let spec = dir.path().to_str().unwrap();
-    let count = |split| open(spec, &OpenOptions { split, seed: 0 }).unwrap().len();
+    let count = |split| open(spec, &OpenOptions { split, ..OpenOptions::default() }).unwrap().len();
     assert_eq!((count(Split::Train), count(Split::Test)), (Some(7), Some(2)));
 }
 
@@ -161,8 +161,8 @@ fn parameters_are_checked() {
             "synthetic:ring8?spacng=1",
             "unknown parameter `spacng` in `synthetic:ring8?spacng=1` (did you mean `spacing`?)",
         ),
-        ("synthetic:grid25?radius=1", "known: spacing, sigma, weights"),
-        ("glyphs?sigma=1", "known: none"),
+        ("synthetic:grid25?radius=1", "known: spacing, sigma, weights, limit, classes"),
+        ("glyphs?sigma=1", "known: limit, classes"),
         ("synthetic:ring8?sigma=0", "`sigma=0` in `synthetic:ring8?sigma=0`: expected a number above 0"),
         ("synthetic:ring8?sigma=-1", "a number above 0"),
         ("synthetic:ring8?sigma=nan", "a number above 0"),
@@ -201,7 +201,7 @@ fn no_parameters_make_it_panic() {
 
 /// Mean and covariance per mode, in original units, and the counts.
 fn per_mode(spec: &str, count: u64) -> (Vec<u64>, Vec<[f64; 5]>, Dataset) {
-    let set = open(spec, &OpenOptions { seed: 11, split: Split::Train }).unwrap();
+    let set = open(spec, &OpenOptions { seed: 11, ..OpenOptions::default() }).unwrap();
     let modes = set.mixture().unwrap().centres.len();
     let (mut data, mut labels) = (vec![0.0; 2 * count as usize], vec![0; count as usize]);
     set.fill(&(0..count).collect::<Vec<_>>(), &mut data, Some(&mut labels)).unwrap();

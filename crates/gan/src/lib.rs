@@ -9,6 +9,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod cost;
 pub mod error;
+pub mod gallery;
 pub mod judge;
 pub mod latent;
 pub mod losses;

@@ -46,7 +46,8 @@ const GRID: Rgb<u8> = Rgb([226, 226, 230]);
 const CURVE: Rgb<u8> = Rgb([200, 70, 30]);
 const REFERENCE: Rgb<u8> = Rgb([110, 130, 170]);
 
-struct Canvas(RgbImage);
+/// A picture that is drawn on.
+pub(crate) struct Canvas(pub(crate) RgbImage);
 
 impl Canvas {
     fn dot(&mut self, x: i32, y: i32, color: Rgb<u8>) {
@@ -74,7 +75,8 @@ impl Canvas {
         }
     }
 
-    fn text(&mut self, text: &str, x: i32, y: i32, color: Rgb<u8>) {
+    /// Letters of 8 x 8 pixels; what the font lacks is a box.
+    pub(crate) fn text(&mut self, text: &str, x: i32, y: i32, color: Rgb<u8>) {
         for (i, c) in text.chars().enumerate() {
             let glyph = font8x8::legacy::BASIC_LEGACY.get(c as usize).unwrap_or(&[0x7e; 8]);
             for (row, bits) in glyph.iter().enumerate() {

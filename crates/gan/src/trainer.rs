@@ -206,7 +206,8 @@ impl Trainer {
                 )));
             }
         }
-        let loader = Loader::new(dataset, objective.recipe.train.batch, seed, progress.cursor)?;
+        let train = &objective.recipe.train;
+        let loader = Loader::with_sampling(dataset, train.batch, seed, progress.cursor, train.sampling())?;
         let mut session = Session::new(executor, store);
         session.set_precision(objective.recipe.train.precision);
         session.set_memory(objective.recipe.train.memory);
@@ -361,7 +362,9 @@ impl Trainer {
         let Progress { step, images, cursor, critic_steps, .. } = checkpoint.progress;
         let kept = self.progress.clone();
         self.progress = Progress { step, images, cursor, critic_steps, skipped_in_a_row: 0, ..kept };
-        self.loader = Loader::new(dataset, self.objective.recipe.train.batch, seed, self.progress.cursor)?;
+        let train = &self.objective.recipe.train;
+        self.loader =
+            Loader::with_sampling(dataset, train.batch, seed, self.progress.cursor, train.sampling())?;
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 use super::load;
 use crate::args::Judge;
+use crate::opening::open_data;
 use crate::say::{complain, say};
 use anyhow::{anyhow, bail};
 use ganymede::judge::{self, percentile};
 use ganymede::picture;
-use ganymede_data::{OpenOptions, open};
+use ganymede_data::OpenOptions;
 use std::process::ExitCode;
 
 /// Real and generated samples that the images are set beside.
@@ -26,7 +27,7 @@ pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
         .clone()
         .or_else(|| recipe.run.as_ref().map(|r| r.data.clone()))
         .unwrap_or_else(|| recipe.data.default.clone());
-    let dataset = open(&spec, &OpenOptions::default());
+    let dataset = open_data(&spec, OpenOptions::default().for_shape(&shape));
     let labels = match (&options.class, recipe.data.classes) {
         (Some(class), _) => vec![super::sample::class_named(recipe, class)? as i32; options.images.len()],
         (None, Some(classes)) => bail!(
@@ -47,7 +48,7 @@ pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
             complain!("warning: no real samples to compare with: {error}");
             Vec::new()
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     let median = |v: &[f32]| v.get(v.len() / 2).copied();
     if !options.json {

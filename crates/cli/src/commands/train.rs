@@ -1,6 +1,7 @@
 use super::{executor, tell_precision};
 use crate::args::Train;
 use crate::human;
+use crate::opening::open_data;
 use crate::progress::Progress;
 use crate::say::{complain, say, tell};
 use anyhow::{Context, anyhow, bail};
@@ -12,7 +13,7 @@ use ganymede::recipe::reaches;
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::{Executor, Target};
-use ganymede_data::{Dataset, OpenOptions, open};
+use ganymede_data::{Dataset, OpenOptions};
 use ganymede_nn::LayerRow;
 use ganymede_nn::summary::bytes;
 use std::path::Path;
@@ -27,20 +28,23 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     if let Some(path) = &options.resume {
         return resume(options, path);
     }
-    let dataset_for = |spec: &str| open(spec, &OpenOptions { seed: options.seed, ..OpenOptions::default() });
+    let asked = OpenOptions { seed: options.seed, ..OpenOptions::default() };
+    let dataset_for = |recipe: &Recipe, data: &str| {
+        open_data(&options.selection.of(data), asked.for_shape(&recipe.data.shape))
+    };
     let (recipe, dataset) = match (&options.recipe, &options.data) {
         (Some(name), data) => {
             let recipe = Recipe::load(name, &options.changes())?;
-            let dataset = dataset_for(data.as_deref().unwrap_or(&recipe.data.default))?;
+            let dataset = dataset_for(&recipe, data.as_deref().unwrap_or(&recipe.data.default))?;
             (recipe, dataset)
         }
         (None, Some(data)) => {
-            let dataset = dataset_for(data)?;
+            let dataset = open_data(&options.selection.of(data), asked)?;
             (Recipe::load(fitting(&dataset)?, &options.changes())?, dataset)
         }
         (None, None) => {
             let recipe = Recipe::load(DEFAULT_RECIPE, &options.changes())?;
-            let dataset = dataset_for(&recipe.data.default)?;
+            let dataset = dataset_for(&recipe, &recipe.data.default)?;
             (recipe, dataset)
         }
     };
@@ -162,7 +166,7 @@ pub(super) fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Res
             recipe.train.batch
         );
     }
-    Ok(())
+    Ok(recipe.train.sampling().check(dataset)?)
 }
 
 fn announce(
@@ -291,8 +295,18 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
             given
         }
     };
-    let spec = options.data.clone().unwrap_or(begun.data.clone());
-    let dataset = Arc::new(open(&spec, &OpenOptions { seed: begun.seed, ..OpenOptions::default() })?);
+    let spec = match &options.data {
+        Some(data) => options.selection.of(data),
+        None if options.selection.is_given() => bail!(
+            "{}: the run goes on with its own part of the data, {}: leave --limit, --classes and --skip-bad out, or name \
+             the data too where they have moved",
+            checkpoint.path.display(),
+            begun.data
+        ),
+        None => begun.data.clone(),
+    };
+    let asked = OpenOptions { seed: begun.seed, ..OpenOptions::default() };
+    let dataset = Arc::new(open_data(&spec, asked.for_shape(&recipe.data.shape))?);
     // Beside --resume the recipe's own length means what it means when a run begins.
     let set = options.set.iter().any(|entry| reaches(entry, "train.images"));
     let asked = length(options).or(set.then_some(Length::Images(recipe.train.images)));

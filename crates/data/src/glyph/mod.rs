@@ -63,6 +63,13 @@ impl Items for Glyphs {
             }
         }
     }
+
+    fn labels(&self, indices: &[u64], labels: &mut [i32]) -> bool {
+        for (label, &index) in labels.iter_mut().zip(indices) {
+            *label = Draws::new(self.seed, self.stream, index).below(DIGITS.len() as u64) as i32;
+        }
+        true
+    }
 }
 
 /// Buffers kept from glyph to glyph.

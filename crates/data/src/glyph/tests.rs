@@ -3,7 +3,7 @@ use super::*;
 const PIXELS: usize = SIDE * SIDE;
 
 fn set(seed: u64, split: Split) -> Dataset {
-    dataset("glyphs", &OpenOptions { seed, split })
+    dataset("glyphs", &OpenOptions { seed, split, ..OpenOptions::default() })
 }
 
 fn drawn(set: &Dataset, indices: &[u64]) -> (Vec<f32>, Vec<i32>) {

@@ -2,8 +2,8 @@ use crate::{
     dataset::Dataset,
     error::DataError,
     glyph,
-    query::{Query, base},
     source::{OpenOptions, Source},
+    spec::Spec,
 };
 
 /// The embedded digits.
@@ -26,12 +26,11 @@ impl Source for Glyphs {
         true
     }
 
-    fn recognizes(&self, spec: &str) -> bool {
-        base(spec) == self.name()
+    fn recognizes(&self, spec: &Spec<'_>) -> bool {
+        spec.base() == self.name()
     }
 
-    fn open(&self, spec: &str, options: &OpenOptions) -> Result<Dataset, DataError> {
-        Query::parse(spec, self.parameters())?;
-        Ok(glyph::dataset(spec, options))
+    fn open(&self, spec: &Spec<'_>, options: &OpenOptions) -> Result<Dataset, DataError> {
+        Ok(glyph::dataset(spec.text(), options))
     }
 }

@@ -2,8 +2,8 @@ use crate::{
     dataset::Dataset,
     error::DataError,
     mixture::MixtureSpec,
-    query::{Query, base},
     source::{OpenOptions, Source},
+    spec::Spec,
 };
 
 /// Twenty-five Gaussians on a square grid.
@@ -37,19 +37,18 @@ impl Source for Grid25 {
         true
     }
 
-    fn recognizes(&self, spec: &str) -> bool {
-        base(spec) == self.name()
+    fn recognizes(&self, spec: &Spec<'_>) -> bool {
+        spec.base() == self.name()
     }
 
-    fn open(&self, spec: &str, options: &OpenOptions) -> Result<Dataset, DataError> {
-        let query = Query::parse(spec, self.parameters())?;
-        let spacing = query.positive("spacing")?.unwrap_or(2.0);
+    fn open(&self, spec: &Spec<'_>, options: &OpenOptions) -> Result<Dataset, DataError> {
+        let spacing = spec.positive("spacing")?.unwrap_or(2.0);
         let place = |step: usize| spacing * (step as f64 - (SIDE - 1) as f64 / 2.0);
         let mixture = MixtureSpec {
             centres: (0..MODES).map(|mode| [place(mode / SIDE), place(mode % SIDE)]).collect(),
-            sigma: query.positive("sigma")?.unwrap_or(0.05),
+            sigma: spec.positive("sigma")?.unwrap_or(0.05),
             weights: vec![1.0 / MODES as f64; MODES],
         };
-        Ok(mixture.weighted(&query)?.into_dataset(spec, options))
+        Ok(mixture.weighted(spec)?.into_dataset(spec.text(), options))
     }
 }

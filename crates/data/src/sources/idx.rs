@@ -1,8 +1,10 @@
 use crate::{
-    dataset::{ContentHash, Dataset, Items},
+    bytes::ByteImages,
+    dataset::{ContentHash, Dataset},
     error::DataError,
     idx::{IdxBytes, Role, read},
     source::{OpenOptions, Source, Split},
+    spec::Spec,
 };
 use ganymede_nn::error::nearest;
 use std::{
@@ -33,22 +35,25 @@ impl Source for Idx {
     }
 
     /// Whatever exists or is written like a path, so that a mistyped path is answered as a path.
-    fn recognizes(&self, spec: &str) -> bool {
+    fn recognizes(&self, spec: &Spec<'_>) -> bool {
+        let spec = spec.base();
         let path_like = spec.contains(['/', '\\'])
             || spec.starts_with('.')
             || [".gz", "ubyte"].iter().any(|end| spec.ends_with(end));
         path_like || (!spec.is_empty() && Path::new(spec).exists())
     }
 
-    fn open(&self, spec: &str, options: &OpenOptions) -> Result<Dataset, DataError> {
-        let path = Path::new(spec);
+    fn open(&self, spec: &Spec<'_>, options: &OpenOptions) -> Result<Dataset, DataError> {
+        let path = Path::new(spec.base());
         let (images_path, labels_path) = match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => in_folder(path, options.split)?,
             Ok(_) => (path.to_owned(), labels_beside(path)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(DataError::Missing {
                     path: path.to_owned(),
-                    looked_for: "an IDX image file or a folder with one".to_owned(),
+                    looked_for:
+                        "an IDX image file, a folder with one, a folder of pictures, or CIFAR's binary files"
+                            .to_owned(),
                     nearest: nearest_existing(path),
                 });
             }
@@ -67,7 +72,7 @@ impl Source for Idx {
                 Some(labels.bytes)
             }
         };
-        Ok(dataset(spec, images, labels))
+        Ok(dataset(spec.text(), images, labels))
     }
 }
 
@@ -83,42 +88,12 @@ fn dataset(spec: &str, images: IdxBytes, labels: Option<Vec<u8>>) -> Dataset {
     }
     let hash = ContentHash(hasher.finalize().into());
     let classes = labels.as_ref().and_then(|labels| labels.iter().max().copied());
-    let items = GreyImages { elements: shape.iter().product(), pixels: images.bytes, labels };
+    let labels = labels.map(|labels| labels.into_iter().map(u16::from).collect());
+    let items = ByteImages { elements: shape.iter().product(), pixels: images.bytes, labels };
     let set = Dataset::new(spec, &shape, hash, Box::new(items));
     match classes {
         Some(last) => set.with_classes((0..=last).map(|class| class.to_string()).collect()),
         None => set,
-    }
-}
-
-/// Grey images kept as bytes: 0 becomes -1, 255 becomes 1.
-struct GreyImages {
-    elements: usize,
-    pixels: Vec<u8>,
-    labels: Option<Vec<u8>>,
-}
-
-impl Items for GreyImages {
-    fn count(&self) -> Option<u64> {
-        Some((self.pixels.len() / self.elements) as u64)
-    }
-
-    fn held_bytes(&self) -> u64 {
-        (self.pixels.len() + self.labels.as_ref().map_or(0, Vec::len)) as u64
-    }
-
-    fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
-        for (&index, item) in indices.iter().zip(out.chunks_exact_mut(self.elements)) {
-            let pixels = &self.pixels[index as usize * self.elements..][..self.elements];
-            for (value, &pixel) in item.iter_mut().zip(pixels) {
-                *value = f32::from(pixel) / 127.5 - 1.0;
-            }
-        }
-        if let (Some(out), Some(known)) = (labels, &self.labels) {
-            for (label, &index) in out.iter_mut().zip(indices) {
-                *label = i32::from(known[index as usize]);
-            }
-        }
     }
 }
 
@@ -134,6 +109,12 @@ fn names(split: Split, what: &str, axes: u32) -> [String; 4] {
         format!("{split}-{what}-idx{axes}-ubyte.gz"),
         format!("{split}-{what}.idx{axes}-ubyte.gz"),
     ]
+}
+
+/// Whether a file's name is that of an IDX file of images or labels.
+pub(super) fn is_named_idx(name: &str) -> bool {
+    let plain = name.strip_suffix(".gz").unwrap_or(name);
+    ["-idx3-ubyte", ".idx3-ubyte", "-idx1-ubyte", ".idx1-ubyte"].iter().any(|end| plain.ends_with(end))
 }
 
 fn in_folder(folder: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>), DataError> {
@@ -153,24 +134,15 @@ fn in_folder(folder: &Path, split: Split) -> Result<(PathBuf, Option<PathBuf>), 
     let Some(images) = find(&wanted) else {
         return Err(DataError::Missing {
             path: folder.to_owned(),
-            looked_for: format!("{} or {}, plain or .gz{}", wanted[0], wanted[1], pictures(&held)),
+            looked_for: format!(
+                "{} or {}, plain or .gz; no pictures (.png, .jpg, .jpeg) and no binary files of CIFAR are there either",
+                wanted[0], wanted[1]
+            ),
             nearest: one_below(folder, &held, &wanted)
                 .or_else(|| nearest_name(&wanted[0], &held).map(|name| folder.join(name))),
         });
     };
     Ok((images, find(&names(split, "labels", 1))))
-}
-
-/// What to say of pictures among the files of a folder.
-fn pictures(held: &[OsString]) -> String {
-    let picture = |name: &&OsString| {
-        let ending = Path::new(name).extension().map(|e| e.to_ascii_lowercase());
-        ending.is_some_and(|e| ["png", "jpg", "jpeg", "bmp", "webp"].iter().any(|known| e == *known))
-    };
-    match held.iter().filter(picture).count() {
-        0 => String::new(),
-        n => format!(" (there are {n} pictures: folders of them cannot be read yet, only IDX files)"),
-    }
 }
 
 /// The wanted file in a sub-folder: many copies keep the files in `raw` or beside other sets.
@@ -194,7 +166,7 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
 }
 
 /// Of what exists, the path most like a missing one: a similar name in its deepest existing folder, or that folder.
-fn nearest_existing(path: &Path) -> Option<PathBuf> {
+pub(super) fn nearest_existing(path: &Path) -> Option<PathBuf> {
     let mut missing = path;
     loop {
         let parent = missing.parent()?;

@@ -2,8 +2,8 @@ use crate::{
     dataset::Dataset,
     error::DataError,
     mixture::MixtureSpec,
-    query::{Query, base},
     source::{OpenOptions, Source},
+    spec::Spec,
 };
 use std::f64::consts::PI;
 
@@ -38,15 +38,14 @@ impl Source for Ring8 {
         true
     }
 
-    fn recognizes(&self, spec: &str) -> bool {
-        base(spec) == self.name()
+    fn recognizes(&self, spec: &Spec<'_>) -> bool {
+        spec.base() == self.name()
     }
 
-    fn open(&self, spec: &str, options: &OpenOptions) -> Result<Dataset, DataError> {
-        let query = Query::parse(spec, self.parameters())?;
-        let radius = match (query.positive("radius")?, query.positive("spacing")?) {
+    fn open(&self, spec: &Spec<'_>, options: &OpenOptions) -> Result<Dataset, DataError> {
+        let radius = match (spec.positive("radius")?, spec.positive("spacing")?) {
             (Some(_), Some(_)) => {
-                let spec = query.spec().to_owned();
+                let spec = spec.text().to_owned();
                 return Err(DataError::Conflict { spec, first: "radius", second: "spacing" });
             }
             (Some(radius), None) => radius,
@@ -59,9 +58,9 @@ impl Source for Ring8 {
             centres: (0..MODES)
                 .map(|mode| [radius * angle(mode).cos(), radius * angle(mode).sin()])
                 .collect(),
-            sigma: query.positive("sigma")?.unwrap_or(0.02),
+            sigma: spec.positive("sigma")?.unwrap_or(0.02),
             weights: vec![1.0 / MODES as f64; MODES],
         };
-        Ok(mixture.weighted(&query)?.into_dataset(spec, options))
+        Ok(mixture.weighted(spec)?.into_dataset(spec.text(), options))
     }
 }

@@ -13,6 +13,7 @@ pub use scheduled::Scheduled;
 
 use crate::losses::Labels;
 use crate::networks::Side;
+use ganymede_data::Sampling;
 use ganymede_nn::error::nearest;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,9 @@ pub struct Train {
     /// alike (Lin et al. 2018, PacGAN).
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub pack: usize,
+    /// Whether every class of the data is shown equally often, however many samples it has.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub class_balanced: bool,
     /// Which passes update batch norm's running statistics.
     #[serde(default = "default_statistics")]
     pub statistics: Vec<StatisticsPass>,
@@ -105,6 +109,10 @@ fn one() -> usize {
 
 fn is_one(value: &usize) -> bool {
     *value == 1
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn is_zero(value: &usize) -> bool {
@@ -309,6 +317,13 @@ pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     let nearest = nearest(name, known.iter().copied());
     let hint = nearest.map_or(String::new(), |k| format!("; did you mean `{k}`?"));
     format!("unknown {what} `{name}`{hint} (known: {})", known.join(", "))
+}
+
+impl Train {
+    /// How real samples are chosen.
+    pub fn sampling(&self) -> Sampling {
+        if self.class_balanced { Sampling::ClassBalanced } else { Sampling::Shuffled }
+    }
 }
 
 impl Recipe {

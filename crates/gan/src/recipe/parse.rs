@@ -209,6 +209,7 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         "augment.probability",
         "augment.target",
         "augment.ramp",
+        "train.class_balanced",
     ];
     paths.extend(open.iter().chain(&more).map(|key| key.to_string()));
     paths.sort_unstable();
