@@ -46,6 +46,11 @@ impl Networks {
         let hidden = (x.matmul(&self.feed("w1")) + self.feed("b1")).tanh();
         hidden.matmul(&self.feed("w2")).reshape(&[4])
     }
+    /// Mean squares between samples and what the first layer's transpose makes of its features.
+    fn distances(&self, x: &Tensor) -> Tensor {
+        let hidden = (x.matmul(&self.feed("w1")) + self.feed("b1")).tanh();
+        (hidden.matmul_with(&self.feed("w1"), false, true) - x).square().mean(&[1])
+    }
     fn generate(&self, styles: &Tensor) -> Tensor {
         styles.matmul(&self.feed("g1")).tanh().matmul(&self.feed("g2"))
     }
@@ -71,6 +76,7 @@ impl Networks {
                 fake: &fake,
                 real_logits: &self.judge(&real),
                 fake_logits: &self.judge(&fake),
+                reconstruction: Some(&self.distances(&real)),
                 discriminator: &|x| self.judge(x),
                 common,
             })

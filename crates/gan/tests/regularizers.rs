@@ -33,6 +33,7 @@ fn evaluate(
         fake: &fake,
         real_logits: &judge(&weight, &real),
         fake_logits: &judge(&weight, &fake),
+        reconstruction: None,
         discriminator: &|x| judge(&weight, x),
         common: Common {
             strength: &strength,

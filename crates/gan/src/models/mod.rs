@@ -1,6 +1,6 @@
 //! Named models: one file and one line in [`MODELS`] each.
 
-mod residual;
+mod r3gan;
 
 use crate::recipe::unknown;
 use ganymede_graph::Tensor;
@@ -49,7 +49,8 @@ pub trait Model: Sync {
     /// Samples to logits `[batch, 1]`.
     fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor;
     /// Whether the discriminator judges a sample by how it differs from others of its batch.
-    fn compares_samples(&self) -> bool {
+    fn compares_samples(&self, options: &Options) -> bool {
+        let _ = options;
         false
     }
     /// Whether the discriminator normalizes over the batch, so that a sample's own gradient says nothing.
@@ -64,7 +65,7 @@ pub trait Model: Sync {
 }
 
 /// Every named model.
-pub const MODELS: &[&dyn Model] = &[&residual::Residual];
+pub const MODELS: &[&dyn Model] = &[&r3gan::R3Gan];
 
 /// The model of that name.
 pub fn find(name: &str) -> Option<&'static dyn Model> {

@@ -8,6 +8,7 @@ mod orthogonal;
 mod path_length;
 mod r1;
 mod r2;
+mod reconstruction;
 mod weight_clipping;
 
 use crate::networks::Side;
@@ -23,6 +24,9 @@ pub struct Context<'a> {
     pub real_logits: &'a Tensor,
     /// Logits of the generated samples `[batch]`.
     pub fake_logits: &'a Tensor,
+    /// How far each real sample lies from what the discriminator's decoders make of its features, `[batch]`, where it has
+    /// decoders.
+    pub reconstruction: Option<&'a Tensor>,
     /// Applies the discriminator to further samples.
     pub discriminator: &'a dyn Fn(&Tensor) -> Tensor,
     /// What both sides have.
@@ -151,6 +155,7 @@ pub const REGULARIZERS: &[&dyn Regularizer] = &[
     &lecam::LeCam,
     &path_length::PathLength,
     &feature_matching::FeatureMatching,
+    &reconstruction::Reconstruction,
 ];
 
 /// The regularizer of that name.

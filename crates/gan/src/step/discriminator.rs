@@ -29,6 +29,7 @@ impl Objective {
         graph.output("d_loss", &loss);
 
         let params = d.trainable();
+        let reconstruction = d.reconstruction();
         let penalties =
             self.penalties(&graph, &source, (Side::Discriminator, due), &params, &|applied, common| {
                 applied.regularizer.penalty(&Context {
@@ -36,6 +37,7 @@ impl Objective {
                     fake: &fake,
                     real_logits: &real_logits,
                     fake_logits: &fake_logits,
+                    reconstruction: reconstruction.as_ref(),
                     discriminator: &|x| self.judge(&d_more, x),
                     common,
                 })
