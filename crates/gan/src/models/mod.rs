@@ -1,6 +1,9 @@
 //! Named models: one file and one line in [`MODELS`] each.
 
+mod doubling;
+mod fastgan;
 mod r3gan;
+mod stylegan2;
 
 use crate::recipe::unknown;
 use ganymede_graph::Tensor;
@@ -65,7 +68,7 @@ pub trait Model: Sync {
 }
 
 /// Every named model.
-pub const MODELS: &[&dyn Model] = &[&r3gan::R3Gan];
+pub const MODELS: &[&dyn Model] = &[&r3gan::R3Gan, &stylegan2::StyleGan2, &fastgan::FastGan];
 
 /// The model of that name.
 pub fn find(name: &str) -> Option<&'static dyn Model> {
