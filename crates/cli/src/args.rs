@@ -166,6 +166,7 @@ Examples:
   ganymede sample runs/r3-28-1 --out samples.png                     64 images in one picture
   ganymede sample runs/r3-28-1 --n 10000 --seed 7 --out made/        a file each, for scores
   ganymede sample runs/r3-28-1 --truncation 0.7 --out typical.png    latents within a bound
+  ganymede sample runs/cdcgan28-1 --class 7 --out sevens.png         one class of a conditional run
   ganymede sample runs/mlp2d-1 --n 5000 --out points.csv             points, as a table")]
 pub struct Sample {
     /// A run folder, or a checkpoint file.
@@ -176,6 +177,9 @@ pub struct Sample {
     /// Seed of the latents: sample i of a seed is always the same.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// The class to make, by number or by its name in the data, for conditional runs [default: one after the other].
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
     /// Draw latents from the normal restricted to [-PSI, PSI], the truncation trick (Brock, Donahue, Simonyan 2019): the
     /// smaller PSI is, the more typical and the more alike the samples are.
     #[arg(long, value_name = "PSI", allow_negative_numbers = true, value_parser = threshold)]
@@ -207,6 +211,9 @@ pub struct Judge {
     /// Image files of the run's size.
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
+    /// The class that the images shall be, by number or by its name in the data, for conditional runs.
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
     /// Arithmetic of matrix products and convolutions [default: the run's].
     #[arg(long, value_name = "f32|bf16", value_parser = precision)]
     pub precision: Option<Precision>,

@@ -46,6 +46,8 @@ pub struct Trainer {
     session: Session,
     phases: Vec<Phase>,
     loader: Loader,
+    /// Classes of the last batch: the generator's step asks for them where it reads no real samples of its own.
+    labels: Vec<i32>,
     key: [u32; 2],
     progress: Progress,
 }
@@ -192,6 +194,18 @@ impl Trainer {
                 objective.recipe.data.shape
             )));
         }
+        if let Some(classes) = objective.recipe.data.classes {
+            let found = dataset.classes().map(<[String]>::len);
+            if found != Some(classes) {
+                let found = found.map_or("no labels".into(), |n| format!("{n} classes"));
+                return Err(Error::Refused(format!(
+                    "{} has {found}, recipe `{}` is conditional on {classes}: choose labelled data, or a recipe without \
+                     data.classes",
+                    dataset.spec(),
+                    objective.recipe.name,
+                )));
+            }
+        }
         let loader = Loader::new(dataset, objective.recipe.train.batch, seed, progress.cursor)?;
         let mut session = Session::new(executor, store);
         session.set_precision(objective.recipe.train.precision);
@@ -204,7 +218,7 @@ impl Trainer {
         let ids = session.add_phases(&functions)?;
         let phases = sets.into_iter().zip(ids).map(|((side, due), id)| Phase { side, due, id }).collect();
         let key = fold_in(key_of(seed), DRAW);
-        Ok(Self { objective, session, phases, loader, key, progress })
+        Ok(Self { objective, session, phases, loader, labels: Vec::new(), key, progress })
     }
 
     /// The phase of step number `n` of a network, compiled if its set of regularizers falls due for the first time, with
@@ -264,6 +278,8 @@ impl Trainer {
         let phase = self.prepare(Side::Generator, self.progress.step, self.progress.step * batch as u64)?;
         if self.session.feed_index(phase, feed::REAL).is_ok() {
             self.feed_real(phase)?;
+        } else {
+            self.feed_labels(phase)?;
         }
         if let Some(ema) = &self.objective.recipe.ema {
             let half_life = ema.half_life.at(self.progress.images, self.progress.total_images);
@@ -286,7 +302,20 @@ impl Trainer {
         let batch = self.loader.next_batch()?;
         self.session.feed_mut(phase, feed::REAL)?.copy_from_slice(&batch.data);
         self.progress.cursor = batch.cursor_after;
+        if let Some(labels) = &batch.labels {
+            self.labels.clone_from(labels);
+        }
         self.loader.recycle(batch);
+        self.feed_labels(phase)
+    }
+
+    /// Writes the classes of the last batch into a phase that asks for them.
+    fn feed_labels(&mut self, phase: PhaseId) -> Result<(), Error> {
+        if self.session.feed_index(phase, feed::LABELS).is_ok() {
+            self.session
+                .feed_words_mut(phase, feed::LABELS)?
+                .copy_from_slice(bytemuck::cast_slice(&self.labels));
+        }
         Ok(())
     }
 

@@ -44,6 +44,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
             (recipe, dataset)
         }
     };
+    let recipe = for_classes(recipe, &dataset);
     let dataset = Arc::new(dataset);
     let length = length(options).unwrap_or(Length::Images(recipe.train.images));
     let executor = executor(options.threads)?;
@@ -114,6 +115,22 @@ fn fitting(dataset: &Dataset) -> anyhow::Result<&'static str> {
     }
 }
 
+/// The recipe with as many classes as the data have, where it is conditional; a difference is said.
+fn for_classes(mut recipe: Recipe, dataset: &Dataset) -> Recipe {
+    if let (Some(classes), Some(found)) = (recipe.data.classes, dataset.classes().map(<[String]>::len))
+        && classes != found
+        && found >= 2
+    {
+        complain!(
+            "note: recipe `{}` is for {classes} classes, {} has {found}: using {found}",
+            recipe.name,
+            dataset.spec()
+        );
+        recipe.data.classes = Some(found);
+    }
+    recipe
+}
+
 fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
     let recipe = &objective.recipe;
     if dataset.shape() != recipe.data.shape {
@@ -124,6 +141,16 @@ fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
             dataset.shape(),
             recipe.name,
             recipe.data.shape
+        );
+    }
+    if let Some(classes) = recipe.data.classes
+        && dataset.classes().map(<[String]>::len) != Some(classes)
+    {
+        bail!(
+            "{}: it has {}, and recipe `{}` is told the class of each sample: choose labelled data, or another recipe",
+            dataset.spec(),
+            dataset.classes().map_or("no labels".into(), |names| format!("{} classes", names.len())),
+            recipe.name
         );
     }
     if let Some(items) = dataset.len()

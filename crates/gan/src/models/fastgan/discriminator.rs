@@ -140,13 +140,15 @@ fn quarter(scope: &Scope) -> impl Fn(&Tensor) -> Tensor {
     move |x: &Tensor| {
         let &[n, h, w, c] = &x.shape()[..] else { return x.clone() };
         let tiles = x.reshape(&[n, 2, h / 2, 2, w / 2, c]);
-        let at = |i: usize, j: usize| {
-            tiles.slice(1, i, i + 1).slice(3, j, j + 1).reshape(&[n, h / 2, w / 2, c])
-        };
+        let at =
+            |i: usize, j: usize| tiles.slice(1, i, i + 1).slice(3, j, j + 1).reshape(&[n, h / 2, w / 2, c]);
         let Some(random) = &random else { return at(0, 0) };
         let u = drawn.get_or_init(|| random.uniform(&graph, &path, &[n, 2]));
         let second = |axis: usize| {
-            u.slice(1, axis, axis + 1).ge(&graph.full(&[n, 1], 0.5)).convert(DType::F32).reshape(&[n, 1, 1, 1])
+            u.slice(1, axis, axis + 1)
+                .ge(&graph.full(&[n, 1], 0.5))
+                .convert(DType::F32)
+                .reshape(&[n, 1, 1, 1])
         };
         let mixed = |a: Tensor, b: Tensor, s: &Tensor| &a * (1.0 - s) + b * s;
         let (lower, right) = (second(0), second(1));

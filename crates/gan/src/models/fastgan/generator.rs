@@ -47,7 +47,8 @@ pub(super) fn image(
             (Tensor::concat(&[latent, &embedded], 1), 2 * dim)
         }
     };
-    let mut levels = vec![first(&scope.child("stage0"), &latent, [batch, dim], doubling.base, channels(width, 0))];
+    let mut levels =
+        vec![first(&scope.child("stage0"), &latent, [batch, dim], doubling.base, channels(width, 0))];
     for level in 1..=doubling.count {
         let stage = scope.child(&format!("stage{level}"));
         let c = channels(width, level);

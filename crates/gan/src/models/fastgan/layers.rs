@@ -46,7 +46,13 @@ pub(super) fn glu(x: &Tensor) -> Tensor {
 
 /// Skip-layer excitation (FastGAN, equation 1): each channel of `large` times a factor in 0..1 that a smaller network makes
 /// of `small`, whose pixels are first averaged to `pooled` [height, width].
-pub(super) fn excite(scope: &Scope, name: &str, small: &Tensor, large: &Tensor, pooled: [usize; 2]) -> Tensor {
+pub(super) fn excite(
+    scope: &Scope,
+    name: &str,
+    small: &Tensor,
+    large: &Tensor,
+    pooled: [usize; 2],
+) -> Tensor {
     if small.is_poisoned() || large.is_poisoned() {
         return large.clone();
     }

@@ -74,7 +74,11 @@ impl Model for FastGan {
     }
     fn options(&self) -> &'static [OptionSpec] {
         &[
-            OptionSpec { key: "width", about: "channels at 128 px, and their measure elsewhere", default: &[64] },
+            OptionSpec {
+                key: "width",
+                about: "channels at 128 px, and their measure elsewhere",
+                default: &[64],
+            },
             OptionSpec {
                 key: "decoders",
                 about: "1: decoders beside the discriminator, which regularizer `reconstruction` trains; 0: none",

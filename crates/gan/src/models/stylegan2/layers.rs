@@ -73,9 +73,7 @@ fn convolved(
     size: usize,
     sides: Sides,
 ) -> Tensor {
-    let plain = |x: &Tensor| {
-        x.conv2d(&weight(FanRule::Forward), ConvOptions::default().pad(size / 2))
-    };
+    let plain = |x: &Tensor| x.conv2d(&weight(FanRule::Forward), ConvOptions::default().pad(size / 2));
     match (sides, size) {
         (Sides::Keep, _) => plain(x),
         (Sides::Double, 1) => fir_upsample(scope, &plain(x)),

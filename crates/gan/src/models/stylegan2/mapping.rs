@@ -47,7 +47,8 @@ pub(super) fn styles(scope: &Scope, latent: &Tensor, count: usize, options: &Opt
     let styles = match mixing(scope, &latent.shape(), count, options) {
         Some((other, from)) => {
             let layer = scope.graph().iota(&[batch, count, width], 1).convert(DType::F32);
-            layer.ge(&from.broadcast_axes(&[batch, count, width], &[0]))
+            layer
+                .ge(&from.broadcast_axes(&[batch, count, width], &[0]))
                 .select(&each(&map(scope, &other, options)), &styles)
         }
         None => styles,

@@ -151,7 +151,9 @@ impl Model for StyleGan2 {
     fn mapping(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor {
         match (doubling(sample), equalized(scope)) {
             // Two convolutions a resolution but one at the first, and the last image.
-            (Ok((doubling, _)), Ok(scope)) => mapping::styles(&scope, latent, 2 * doubling.count + 2, options),
+            (Ok((doubling, _)), Ok(scope)) => {
+                mapping::styles(&scope, latent, 2 * doubling.count + 2, options)
+            }
             (Err(message), _) | (_, Err(message)) => scope.graph().fail("stylegan2 mapping", message),
         }
     }
