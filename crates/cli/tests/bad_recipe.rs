@@ -189,6 +189,22 @@ fn layers_and_model_exclude_each_other() {
         "model = \"r3gan\"\noptions = { widths = [8, 8, 8, 8, 8], blocks = [0, 0, 0, 0, 0] }",
         &["`widths` lists 5 stages", "multiples of 16", "got 8x8"],
     );
+    for (model, words) in [
+        (
+            "\"resnet\"\noptions = { multipliers = [2, 1, 1, 1, 1] }",
+            ["`multipliers` lists 5 stages", "multiples of 16, got 8x8"],
+        ),
+        ("\"sagan\"\noptions = { attention = [6] }", ["`attention` names 6 pixels", "[8]"]),
+        ("\"biggan\"\noptions = { hierarchical = 2 }", ["`hierarchical` is 0 (off) or 1 (on)", "got [2]"]),
+        ("\"dcgan\"\noptions = { channels = 0 }", ["`channels` and `max_channels`", "at least 1"]),
+    ] {
+        refused_file(layers, &format!("model = {model}"), &words);
+    }
+    refused_file(
+        layers,
+        "layers = [\"concat_label\", \"dense 64 tanh\", \"reshape 8 8 1\"]",
+        &["layer 1 (`concat_label`)", "[data] classes = N"],
+    );
     refused_file(
         layers,
         &format!("{layers}\noptions = {{ widths = [8] }}"),

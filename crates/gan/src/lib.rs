@@ -4,11 +4,13 @@
 //! [`trainer`] advances them over a stream of real samples, [`run`] does so in a folder with checkpoints, sample
 //! pictures and a log, and [`sampler`] draws from what was trained.
 
+pub mod animation;
 pub mod augment;
 pub mod checkpoint;
 pub mod cost;
 pub mod error;
 pub mod judge;
+pub mod latent;
 pub mod losses;
 pub mod memory;
 pub mod models;
@@ -16,11 +18,13 @@ pub mod networks;
 pub mod picture;
 pub mod plot;
 pub mod preview;
+pub mod projection;
 pub mod recipe;
 pub mod regularizers;
 pub mod run;
 pub mod sampler;
 pub mod step;
+pub mod sweep;
 pub mod trainer;
 pub mod workloads;
 

@@ -97,6 +97,19 @@ impl Net {
         Ok(Net { kind, rule, classes })
     }
 
+    /// A model that is in no registry, with its options as a recipe would give them.
+    ///
+    /// # Errors
+    /// What is wrong with the options.
+    pub fn of_model(
+        model: &'static dyn Model,
+        options: &toml::Table,
+        classes: Option<usize>,
+    ) -> Result<Net, String> {
+        let kind = Kind::Model(model, Options::resolve(model, options)?);
+        Ok(Net { kind, rule: WeightRule::Plain, classes })
+    }
+
     /// Applies the network to latents `[batch, dim]` or samples `[batch, ...]`.
     pub fn build(&self, side: Side, scope: &Scope, x: &Tensor, sample: &[usize]) -> Tensor {
         let scope = &scope.with_rule(self.rule);
@@ -136,10 +149,10 @@ impl Net {
 
     /// Whether it takes out of every sample what its batch has in common (batch norm in training), so that a sample's
     /// own gradient says nothing without the others.
-    pub fn normalizes_batch(&self) -> bool {
+    pub fn normalizes_batch(&self, side: Side) -> bool {
         match &self.kind {
             Kind::Layers(network) => network.normalizes_batch(),
-            Kind::Model(model, _) => model.normalizes_batch(),
+            Kind::Model(model, options) => model.normalizes_batch(side, options),
         }
     }
 
@@ -169,7 +182,7 @@ impl Net {
         side: Side,
     ) -> Result<Vec<usize>, String> {
         if let Kind::Layers(network) = &self.kind {
-            network.check(input, batch).map_err(|e| e.to_string())?;
+            network.inspect_with(input, batch, self.classes).map_err(|e| e.to_string())?;
         }
         let (graph, _, out) = self.probe(batch, input, sample, side);
         graph.finish().map_err(|e| e.to_string())?;

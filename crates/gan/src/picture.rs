@@ -36,7 +36,8 @@ pub fn write_rgb(path: &Path, picture: RgbImage) -> Result<(), PictureError> {
     encode(&picture.into(), path, write_atomically)
 }
 
-fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
+/// The colour of a pixel of an image `[height, width, channels]` in `[-1, 1]`; grey values three times.
+pub(crate) fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
     let channel = |c: usize| byte(sample[at * channels + c]);
     match channels {
         1 | 2 => [channel(0); 3],
@@ -54,6 +55,22 @@ pub fn write_image(path: &Path, sample: &[f32], shape: &[usize]) -> Result<(), P
     let picture = DynamicImage::ImageRgb8(picture);
     let picture = if channels <= 2 { picture.to_luma8().into() } else { picture };
     encode(&picture, path, |path, bytes| std::fs::write(path, bytes))
+}
+
+/// One image `[height, width, channels]` in `[-1, 1]`, each of its pixels a square of `scale` pixels.
+pub fn write_enlarged(
+    path: &Path,
+    sample: &[f32],
+    shape: &[usize],
+    scale: usize,
+) -> Result<(), PictureError> {
+    let (height, width, channels) = (shape[0], shape[1], shape[2]);
+    let picture = RgbImage::from_fn((width * scale) as u32, (height * scale) as u32, |x, y| {
+        image::Rgb(pixel(sample, y as usize / scale * width + x as usize / scale, channels))
+    });
+    let picture = DynamicImage::ImageRgb8(picture);
+    let picture = if channels <= 2 { picture.to_luma8().into() } else { picture };
+    encode(&picture, path, write_atomically)
 }
 
 /// Pixels between the images of a grid.

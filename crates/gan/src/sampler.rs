@@ -37,6 +37,27 @@ impl Asked {
             Asked::Only(class) => class,
         }
     }
+
+    /// # Errors
+    /// A class that the recipe does not have.
+    pub(crate) fn check(self, objective: &Objective) -> Result<(), Error> {
+        match (self, objective.recipe.data.classes) {
+            (Asked::Each, _) => Ok(()),
+            (Asked::Only(class), Some(classes)) if class < classes => Ok(()),
+            (Asked::Only(class), Some(classes)) => {
+                Err(Error::Refused(format!("there is no class {class}: the run has {classes}, from 0 on")))
+            }
+            (Asked::Only(_), None) => Err(Error::Refused(format!(
+                "recipe `{}` has no classes, so none can be asked for: leave the class out",
+                objective.recipe.name
+            ))),
+        }
+    }
+}
+
+/// The key of everything that sampling under a seed draws.
+pub(crate) fn sampling_key(seed: u64) -> [u32; 2] {
+    fold_in(key_of(seed), SAMPLE)
 }
 
 /// Draws samples through programs of a few sizes, compiled when first needed.
@@ -50,12 +71,7 @@ pub struct Sampler {
 impl Sampler {
     /// Sample `i` of a seed is the same whatever else is drawn with it.
     pub fn new(seed: u64) -> Self {
-        Self {
-            key: fold_in(key_of(seed), SAMPLE),
-            truncation: None,
-            asked: Asked::Each,
-            programs: Vec::new(),
-        }
+        Self { key: sampling_key(seed), truncation: None, asked: Asked::Each, programs: Vec::new() }
     }
 
     /// Of these classes, where the recipe has classes.
@@ -63,10 +79,11 @@ impl Sampler {
         Self { asked, ..self }
     }
 
-    /// With latents restricted to |z| <= `threshold`, which must be above 0: samples that are more alike and nearer to
-    /// the typical (Brock, Donahue, Simonyan 2019). Where it is not, drawing fails.
-    pub fn truncated(seed: u64, threshold: f64) -> Self {
-        Self { truncation: Some(threshold), ..Self::new(seed) }
+    /// With truncation, for samples that are more alike and nearer to the typical: latents restricted to |z| <= `psi`, which
+    /// must be above 0 (Brock, Donahue, Simonyan 2019), or, where the generator has styles, styles drawn to `psi` times
+    /// their distance from the mean (Karras, Laine, Aila 2019). Where it is out of range, drawing fails.
+    pub fn truncated(seed: u64, psi: f64) -> Self {
+        Self { truncation: Some(psi), ..Self::new(seed) }
     }
 
     /// Samples `first..first + count`, one after the other, from the state in `session`.
@@ -81,17 +98,7 @@ impl Sampler {
         count: usize,
     ) -> Result<Vec<f32>, Error> {
         let size: usize = objective.recipe.data.shape.iter().product();
-        if let (Asked::Only(class), classes) = (self.asked, objective.recipe.data.classes)
-            && class >= classes.unwrap_or(0)
-        {
-            return Err(Error::Refused(match classes {
-                Some(classes) => format!("there is no class {class}: the run has {classes}, from 0 on"),
-                None => format!(
-                    "recipe `{}` has no classes, so none can be asked for: leave the class out",
-                    objective.recipe.name
-                ),
-            }));
-        }
+        self.asked.check(objective)?;
         let mut out = Vec::with_capacity(count * size);
         let mut done = 0;
         while done < count {

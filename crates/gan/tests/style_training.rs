@@ -50,7 +50,7 @@ fn whole(name: &str, options: &str, sample: [usize; 3], side: Side, severed: boo
         Side::Discriminator => {
             let [real, fake] = [&x, &fake.stop_gradient()].map(|x| network.discriminator(&d, x, &options));
             let mut loss = (-&real).softplus().mean_all() + fake.softplus().mean_all();
-            if !network.normalizes_batch() {
+            if !network.normalizes_batch(side, &options) {
                 let slope = &grad(&real.sum_all(), &[&x])[0];
                 loss = loss + cut(slope).square().sum_all() * 0.1;
             } else if let Some(distances) = d.reconstruction() {

@@ -20,7 +20,7 @@ pub use error::ParseError;
 pub use init::{FanRule, Init};
 pub use layer_list::{LAYERS, LayerError, LayerWord, Network};
 pub use layers::activation::Activation;
-pub use optim::{Hyper, OPTIMIZERS, Optimizer};
+pub use optim::{Adam, Hyper, OPTIMIZERS, Optimizer};
 pub use params::{ParamSpec, Params};
 pub use rules::WeightRule;
 pub use schedule::{Progress, Schedule};

@@ -3,8 +3,17 @@
 mod common;
 
 use ganymede_graph::{Array, DType, Graph, Tensor, TensorType, grad};
-use ganymede_nn::{LAYERS, Mode, Network, RandomSource, Scope, summary};
+use ganymede_nn::{ClassLabels, LAYERS, Mode, Network, RandomSource, Scope, summary};
 use std::collections::HashMap;
+
+/// Of samples, where a layer is told them.
+const CLASSES: usize = 3;
+
+/// Classes of `count` samples, fed as `labels`.
+fn labels(graph: &Graph, count: usize) -> ClassLabels {
+    let index = graph.feed("labels", TensorType::new(DType::I32, [count]));
+    ClassLabels { index, classes: CLASSES }
+}
 
 #[test]
 fn the_registry_tests_itself() {
@@ -15,7 +24,8 @@ fn the_registry_tests_itself() {
         assert!(word.doc().len() > 5, "{name}");
         assert!(word.usage().starts_with(name) && word.example().starts_with(name), "{name}");
         let network = Network::parse(&[word.example()]).unwrap_or_else(|e| panic!("{e}"));
-        let rows = network.check(word.example_input(), 4).unwrap_or_else(|e| panic!("{e}"));
+        let (rows, _) =
+            network.inspect_with(word.example_input(), 4, Some(CLASSES)).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(rows.len(), 1, "{name} records one row");
         assert_eq!(rows[0].path, format!("{name}1"));
         assert_eq!(rows[0].output[0], 4);
@@ -31,15 +41,14 @@ fn layers_say_whether_they_mix_samples() {
         let graph = Graph::new();
         let pair = || TensorType::new(DType::U32, [2]);
         let random = RandomSource::new(&graph.feed("key", pair()), &graph.feed("first", pair()));
-        let scope = Scope::root(&graph, "D", Mode::train().with_random(random));
+        let scope =
+            Scope::root(&graph, "D", Mode::train().with_random(random)).with_labels(Some(labels(&graph, 2)));
         let shape = [&[2], word.example_input()].concat();
         let y = network.build(&scope, &graph.feed("x", TensorType::f32(shape.clone())));
         graph.output("y", &y);
-        let mut inputs: HashMap<String, Array> = ["key", "first"]
-            .map(|name| (name.to_string(), Array::u32(&[2], vec![3, 0])))
-            .into_iter()
-            .filter(|(name, _)| graph.finish().unwrap().inputs.iter().any(|i| i.name == *name))
-            .collect();
+        let mut inputs: HashMap<String, Array> =
+            ["key", "first"].map(|name| (name.to_string(), Array::u32(&[2], vec![3, 0]))).into();
+        inputs.insert("labels".into(), Array::i32(&[2], vec![2, 1]));
         for spec in scope.params().iter() {
             inputs.insert(spec.name.clone(), Array::from_f32(&spec.ty.shape, &spec.initialize([1, 2])));
         }
@@ -143,7 +152,7 @@ fn refuses(lines: &[&str], input: &[usize], line: usize, part: &str) {
 fn words_and_options_that_are_unknown_get_the_nearest() {
     refuses(&["dense 8", "dens 8"], &[4], 2, "there is no layer `dens`; did you mean `dense`?");
     refuses(&["batchnorm"], &[4], 1, "did you mean `batch_norm`?");
-    refuses(&["attention 8"], &[4], 1, "known: dense, conv");
+    refuses(&["transformer 8"], &[4], 1, "known: dense, conv");
     refuses(&["dense 8 leaky_rleu"], &[4], 1, "did you mean `leaky_relu`?");
     refuses(&["conv 8 3 strde=2"], &[8, 8, 1], 1, "did you mean `stride`?");
     refuses(&["conv 8 3 init=norml:0.02"], &[8, 8, 1], 1, "did you mean `normal`?");
@@ -285,9 +294,13 @@ fn outcome(network: &Network, shape: &[usize], together: bool) -> Vec<Vec<f64>> 
     let mode = Mode::train().with_random(random.clone());
     let frozen = Mode::train_frozen_statistics().with_random(random);
     let scope = Scope::root(&graph, "D", mode.clone().with_segments(2, 1));
+    let told = labels(&graph, shape[0]);
     let y = if together {
+        let index = Tensor::concat(&[&told.index, &told.index], 0);
+        let scope = scope.with_labels(Some(ClassLabels { index, ..told }));
         network.build(&scope, &Tensor::concat(&[&x[0], &x[1]], 0))
     } else {
+        let scope = scope.with_labels(Some(told));
         let first = network.build(&scope.with_mode(frozen), &x[0]);
         Tensor::concat(&[&first, &network.build(&scope.with_mode(mode), &x[1])], 0)
     };
@@ -302,10 +315,12 @@ fn outcome(network: &Network, shape: &[usize], together: bool) -> Vec<Vec<f64>> 
         ("key".to_string(), Array::u32(&[2], vec![5, 6])),
         ("first".to_string(), Array::u32(&[2], vec![0, 0])),
         ("weights".to_string(), common::array(9, &y.shape())),
+        (
+            "labels".to_string(),
+            Array::i32(&shape[..1], (0..shape[0]).map(|i| (i * 2 % CLASSES) as i32).collect::<Vec<_>>()),
+        ),
     ]
-    .into_iter()
-    .filter(|(name, _)| graph.finish().unwrap().inputs.iter().any(|i| i.name == *name))
-    .collect();
+    .into();
     for (i, seed) in [3, 4].into_iter().enumerate() {
         inputs.insert(format!("x{i}"), common::array(seed, shape));
     }

@@ -6,11 +6,14 @@ mod doctor;
 mod judge;
 mod recipes;
 mod sample;
+mod sweep;
 mod train;
 
-use crate::args::Command;
+use crate::args::{Arguments, Command};
 use crate::say::complain;
 use anyhow::Context;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use ganymede::checkpoint::{self, Checkpoint};
 use ganymede::{Objective, Recipe};
 use ganymede_cpu::{CpuError, Executor, ExecutorOptions, Precision, Session};
@@ -22,6 +25,7 @@ use std::sync::Arc;
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Train(options) => train::run(&options),
+        Command::Sweep(options) => sweep::run(&options),
         Command::Sample(options) => sample::run(&options),
         Command::Judge(options) => judge::run(&options),
         Command::Recipes(options) => recipes::run(&options),
@@ -29,6 +33,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(options) => bench::run(&options),
         Command::Doctor(options) => doctor::run(&options),
     }
+}
+
+/// Ends the program as a command line does that cannot be understood.
+fn usage(message: &str) -> ! {
+    Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
 }
 
 fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {

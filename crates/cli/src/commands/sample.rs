@@ -1,5 +1,7 @@
-use super::{Loaded, load};
-use crate::args::Sample;
+mod tools;
+
+use super::{Loaded, load, usage};
+use crate::args::{Sample, Tool};
 use crate::progress::counter;
 use crate::say::say;
 use anyhow::{Context, bail};
@@ -79,10 +81,18 @@ fn shortened(names: &[String]) -> String {
     format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
 }
 
+/// Samples, or what else the options ask for.
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
+    match options.tool() {
+        Ok(Tool::Plain { count }) => plain(options, count),
+        Ok(tool) => tools::run(options, &tool),
+        Err(message) => usage(&message),
+    }
+}
+
+fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
     let mut loaded = load(&options.run, options.threads, options.precision)?;
     let shape = loaded.objective.recipe.data.shape.clone();
-    let count = options.n as usize;
     let recipe = &loaded.objective.recipe;
     let asked = options.class.as_deref().map(|class| class_named(recipe, class)).transpose()?;
     let asked = asked.map_or(Asked::Each, Asked::Only);

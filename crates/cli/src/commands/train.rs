@@ -116,7 +116,7 @@ fn fitting(dataset: &Dataset) -> anyhow::Result<&'static str> {
 }
 
 /// The recipe with as many classes as the data have, where it is conditional; a difference is said.
-fn for_classes(mut recipe: Recipe, dataset: &Dataset) -> Recipe {
+pub(super) fn for_classes(mut recipe: Recipe, dataset: &Dataset) -> Recipe {
     if let (Some(classes), Some(found)) = (recipe.data.classes, dataset.classes().map(<[String]>::len))
         && classes != found
         && found >= 2
@@ -131,7 +131,7 @@ fn for_classes(mut recipe: Recipe, dataset: &Dataset) -> Recipe {
     recipe
 }
 
-fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
+pub(super) fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
     let recipe = &objective.recipe;
     if dataset.shape() != recipe.data.shape {
         bail!(
@@ -200,7 +200,7 @@ fn announce(
     );
 }
 
-fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {

@@ -1,10 +1,17 @@
 //! Named models: one file and one line in [`MODELS`] each.
 
+mod biggan;
+mod blocks;
+mod dcgan;
 mod doubling;
 mod fastgan;
 mod r3gan;
+mod resnet;
+mod sagan;
+mod stages;
 mod stylegan2;
 
+use crate::networks::Side;
 use crate::recipe::unknown;
 use ganymede_graph::Tensor;
 use ganymede_nn::Scope;
@@ -56,19 +63,29 @@ pub trait Model: Sync {
         let _ = options;
         false
     }
-    /// Whether the discriminator normalizes over the batch, so that a sample's own gradient says nothing.
-    fn normalizes_batch(&self) -> bool {
+    /// Whether that network normalizes over the batch, so that a sample's own gradient says nothing.
+    fn normalizes_batch(&self, side: Side, options: &Options) -> bool {
+        let _ = (side, options);
         false
     }
     /// Whether the discriminator, applied to several batches as segments of one
-    /// ([`Mode::segments`](ganymede_nn::Mode::segments)), gives what it gives one by one.
+    /// ([`Mode::segments`](ganymede_nn::Mode::segments)), gives what it gives one by one, as all layers of
+    /// [`ganymede_nn`] do that draw no random numbers.
     fn takes_segments(&self) -> bool {
-        !self.normalizes_batch()
+        true
     }
 }
 
 /// Every named model.
-pub const MODELS: &[&dyn Model] = &[&r3gan::R3Gan, &stylegan2::StyleGan2, &fastgan::FastGan];
+pub const MODELS: &[&dyn Model] = &[
+    &dcgan::Dcgan,
+    &resnet::Resnet,
+    &sagan::Sagan,
+    &biggan::BigGan,
+    &stylegan2::StyleGan2,
+    &r3gan::R3Gan,
+    &fastgan::FastGan,
+];
 
 /// The model of that name.
 pub fn find(name: &str) -> Option<&'static dyn Model> {

@@ -395,7 +395,7 @@ impl Recipe {
                 Side::Generator => &generator,
                 Side::Discriminator => &discriminator,
             };
-            if regularizer.per_sample_gradients() && network.normalizes_batch() {
+            if regularizer.per_sample_gradients() && network.normalizes_batch(side) {
                 return Err(self.error(
                     "regularizers",
                     format!(

@@ -6,7 +6,10 @@
 
 mod discriminator;
 mod generator;
+mod latents;
 mod sampling;
+
+pub use latents::projected;
 
 use crate::augment::{Augmentation, Draw};
 use crate::losses::{Labels, Loss};
@@ -45,6 +48,8 @@ pub mod feed {
     pub const REAL: &str = "real";
     /// Classes of the batch, `i32[batch]`.
     pub const LABELS: &str = "labels";
+    /// Codes `[batch, ...]`: latents or styles that samples are made of.
+    pub const CODES: &str = "codes";
     /// Random key, `u32[2]`.
     pub const KEY: &str = "key";
     /// Global index of the batch's first sample, `u32[2]`, low word first.

@@ -12,7 +12,7 @@ impl Objective {
     /// Here by inversion, one uniform a value as without it: the restricted distribution function
     /// F(z) = (Phi(z) - Phi(-t)) / (Phi(t) - Phi(-t)) and Phi(z) = (1 + erf(z / sqrt 2)) / 2 give, for u uniform,
     /// z = sqrt(2) erfinv((2u - 1) erf(t / sqrt 2)).
-    fn truncated_latent(&self, graph: &Graph, random: &Random, count: usize, t: f64) -> Tensor {
+    pub(super) fn truncated_latent(&self, graph: &Graph, random: &Random, count: usize, t: f64) -> Tensor {
         let _at = graph.scope("latent");
         // As an f32, in which it is used.
         if !(t as f32 > 0.0 && (t as f32).is_finite()) {
@@ -31,20 +31,16 @@ impl Objective {
         if self.recipe.ema.is_some() { EMA } else { "" }
     }
 
-    /// `count` samples of the (averaged) generator with running statistics, from latents within `truncation` of 0 where
-    /// it is given.
+    /// `count` samples of the (averaged) generator with running statistics. A truncation is a bound on the latents, which
+    /// are drawn within it, or, for generators with styles, a factor on the distance of styles from their mean.
     ///
     /// # Errors
-    /// The graph's own, or a truncation that is not above 0.
+    /// The graph's own, a bound that is not above 0, or a factor that is not finite.
     pub fn sample_phase(&self, count: usize, truncation: Option<f64>) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
-        let latent = match truncation {
-            None => self.latent(&graph, &random, Stream::Sample, count),
-            Some(t) => self.truncated_latent(&graph, &random, count, t),
-        };
-        let g = Scope::root(&graph, Side::Generator.root(), Mode::eval().with_prefix(self.sample_prefix()))
-            .with_labels(self.class_labels(&graph, count));
+        let latent = self.drawn(&graph, &random, count, truncation);
+        let g = self.sampled(&graph, count, truncation);
         let samples = self.generate(&g, &latent);
         graph.output("samples", &samples);
         graph.finish()

@@ -4,7 +4,7 @@ use super::{Arguments, LAYERS, Layer, LayerError};
 use crate::error::suggestion;
 use crate::layers::{MAX_ELEMENTS, element_count};
 use crate::params::Params;
-use crate::scope::{Mode, RandomSource, Scope};
+use crate::scope::{ClassLabels, Mode, RandomSource, Scope};
 use crate::summary::LayerRow;
 use ganymede_graph::{DType, Graph, Tensor, TensorType};
 use std::collections::HashMap;
@@ -121,6 +121,19 @@ impl Network {
     /// # Errors
     /// As [`Network::check`].
     pub fn inspect(&self, input: &[usize], batch: usize) -> Result<(Vec<LayerRow>, Params), LayerError> {
+        self.inspect_with(input, batch, None)
+    }
+
+    /// As [`Network::inspect`], for samples of so many classes, which the layers are told, or of none.
+    ///
+    /// # Errors
+    /// As [`Network::check`].
+    pub fn inspect_with(
+        &self,
+        input: &[usize],
+        batch: usize,
+        classes: Option<usize>,
+    ) -> Result<(Vec<LayerRow>, Params), LayerError> {
         let fail =
             |i: usize, message: String| LayerError { line: i + 1, text: self.lines[i].text.clone(), message };
         let mut shape = vec![batch];
@@ -134,7 +147,11 @@ impl Network {
         let graph = Graph::new();
         let pair = TensorType::new(DType::U32, [2]);
         let random = RandomSource::new(&graph.feed("key", pair.clone()), &graph.feed("first", pair));
-        let scope = Scope::root(&graph, "", Mode::train().with_random(random));
+        let labels = classes.map(|classes| ClassLabels {
+            index: graph.feed("labels", TensorType::new(DType::I32, [batch])),
+            classes,
+        });
+        let scope = Scope::root(&graph, "", Mode::train().with_random(random)).with_labels(labels);
         let mut x = graph.feed("x", TensorType::f32(shape));
         for (i, line) in self.lines.iter().enumerate() {
             x = line.layer.build(&scope.child(&line.name), &x);

@@ -74,47 +74,63 @@ impl BatchNorm {
 #[track_caller]
 pub fn batch_norm(scope: &Scope, x: &Tensor, options: BatchNorm) -> Tensor {
     let _in = scope.enter();
+    let measured = match measure(scope, "batch_norm", x, options.momentum) {
+        Ok(measured) => measured,
+        Err(poisoned) => return poisoned,
+    };
+    let y = options.norm.apply(scope, &measured.x, &measured.mean, &measured.variance).reshape(&x.shape());
+    scope.record_layer("batch_norm", &y);
+    y
+}
+
+/// A batch with the statistics that normalise it.
+pub(super) struct Measured {
+    /// The batch, its segments apart where there are several: `[N, .., C]` or `[segments, N / segments, .., C]`.
+    pub(super) x: Tensor,
+    /// Mean of each channel, to be broadcast to `x`.
+    pub(super) mean: Tensor,
+    /// Population variance of each channel, to be broadcast to `x`.
+    pub(super) variance: Tensor,
+}
+
+/// The statistics by which `layer` normalises `x`, as [`batch_norm`] says; declares the running ones and updates them.
+/// A poisoned tensor where `x` cannot be normalised.
+#[track_caller]
+pub(super) fn measure(scope: &Scope, layer: &str, x: &Tensor, momentum: f64) -> Result<Measured, Tensor> {
     let graph = scope.graph();
     if x.is_poisoned() {
-        return x.clone();
+        return Err(x.clone());
     }
     let shape = x.shape();
     if !(shape.len() == 2 || shape.len() == 4) || !x.dtype().is_float() {
-        let message = format!("expected [N, C] or [N, H, W, C], got {}", x.ty());
-        return graph.fail("batch_norm", message);
+        return Err(graph.fail(layer, format!("expected [N, C] or [N, H, W, C], got {}", x.ty())));
     }
     let channels = shape[shape.len() - 1];
     let mean_slot = scope.buffer("running_mean", &[channels], Init::Zeros);
     let variance_slot = scope.buffer("running_var", &[channels], Init::Ones);
-    let y = if scope.mode().training {
-        let segments = scope.mode().segments;
-        if segments == 0 || !shape[0].is_multiple_of(segments) {
-            let message = format!("{segments} segments do not divide the batch of {}", x.ty());
-            return graph.fail("batch_norm", message);
-        }
-        let n: usize = shape[..shape.len() - 1].iter().product::<usize>() / segments;
-        if n < 2 {
-            let message = format!("needs at least 2 values a channel to train, {} has {n}", x.ty());
-            return graph.fail("batch_norm", message);
-        }
-        let batches = Batches::new(&shape, segments);
-        let x = batches.apart(x);
-        let (mean, variance) = (x.mean(&batches.axes), x.variance(&batches.axes));
-        if scope.mode().update_statistics {
-            let keep = options.momentum;
-            let unbiased = n as f64 / (n - 1) as f64;
-            let moved = |old: &Tensor, new: Tensor| (old * keep + new * (1.0 - keep)).stop_gradient();
-            let chosen = |t: &Tensor| batches.one(t, scope.mode().statistics_segment);
-            scope.update("running_mean", &moved(&mean_slot, chosen(&mean)));
-            scope.update("running_var", &moved(&variance_slot, chosen(&variance) * unbiased));
-        }
-        let y = options.norm.apply(scope, &x, &batches.each(&mean), &batches.each(&variance));
-        y.reshape(&shape)
-    } else {
-        options.norm.apply(scope, x, &mean_slot, &variance_slot)
-    };
-    scope.record_layer("batch_norm", &y);
-    y
+    if !scope.mode().training {
+        return Ok(Measured { x: x.clone(), mean: mean_slot, variance: variance_slot });
+    }
+    let segments = scope.mode().segments;
+    if segments == 0 || !shape[0].is_multiple_of(segments) {
+        return Err(graph.fail(layer, format!("{segments} segments do not divide the batch of {}", x.ty())));
+    }
+    let n: usize = shape[..shape.len() - 1].iter().product::<usize>() / segments;
+    if n < 2 {
+        let message = format!("needs at least 2 values a channel to train, {} has {n}", x.ty());
+        return Err(graph.fail(layer, message));
+    }
+    let batches = Batches::new(&shape, segments);
+    let x = batches.apart(x);
+    let (mean, variance) = (x.mean(&batches.axes), x.variance(&batches.axes));
+    if scope.mode().update_statistics {
+        let unbiased = n as f64 / (n - 1) as f64;
+        let moved = |old: &Tensor, new: Tensor| (old * momentum + new * (1.0 - momentum)).stop_gradient();
+        let chosen = |t: &Tensor| batches.one(t, scope.mode().statistics_segment);
+        scope.update("running_mean", &moved(&mean_slot, chosen(&mean)));
+        scope.update("running_var", &moved(&variance_slot, chosen(&variance) * unbiased));
+    }
+    Ok(Measured { x, mean: batches.each(&mean), variance: batches.each(&variance) })
 }
 
 /// Batches one behind the other along the first axis. A single one keeps its shape, and its graph stays as plain as

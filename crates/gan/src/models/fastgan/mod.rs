@@ -20,6 +20,7 @@ mod layers;
 
 use super::doubling::Doubling;
 use super::{Model, OptionSpec, Options};
+use crate::networks::Side;
 use ganymede_graph::Tensor;
 use ganymede_nn::{Scope, WeightRule};
 
@@ -113,7 +114,12 @@ impl Model for FastGan {
             Err(message) => scope.graph().fail("fastgan discriminator", message),
         }
     }
-    fn normalizes_batch(&self) -> bool {
+    fn normalizes_batch(&self, side: Side, options: &Options) -> bool {
+        let _ = (side, options);
         true
+    }
+    /// Decoders draw numbers, and what they are off counts for real samples alone.
+    fn takes_segments(&self) -> bool {
+        false
     }
 }
