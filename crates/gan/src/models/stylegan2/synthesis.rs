@@ -66,11 +66,32 @@ pub(super) fn image(
                 y
             });
             let gain = if residual { FRAC_1_SQRT_2 } else { 1.0 };
-            x = styled(&stage, "conv0", &x, &styles.take(), width, Sides::Double, 1.0, options);
-            x = styled(&stage, "conv1", &x, &styles.take(), width, Sides::Keep, gain, options);
+            x = styled(
+                &stage,
+                "conv0",
+                &x,
+                &styles.take(),
+                Styled { width, sides: Sides::Double, gain: 1.0 },
+                options,
+            );
+            x = styled(
+                &stage,
+                "conv1",
+                &x,
+                &styles.take(),
+                Styled { width, sides: Sides::Keep, gain },
+                options,
+            );
             x = beside.map_or_else(|| x.clone(), |beside| &x + beside);
         } else {
-            x = styled(&stage, "conv1", &x, &styles.take(), width, Sides::Keep, 1.0, options);
+            x = styled(
+                &stage,
+                "conv1",
+                &x,
+                &styles.take(),
+                Styled { width, sides: Sides::Keep, gain: 1.0 },
+                options,
+            );
         }
         let larger = sum.map(|image| fir_upsample(&stage, &image));
         sum = if !residual || level == doubling.count {
@@ -83,28 +104,27 @@ pub(super) fn image(
     sum.unwrap_or(x)
 }
 
-/// A modulated 3x3 convolution of its own style, noise, bias and leaky ReLU.
-#[allow(clippy::too_many_arguments)]
-fn styled(
-    scope: &Scope,
-    name: &str,
-    x: &Tensor,
-    w: &Tensor,
-    c_out: usize,
+/// A layer of [`styled`].
+struct Styled {
+    width: usize,
     sides: Sides,
+    /// Factor behind the activation.
     gain: f64,
-    options: &Options,
-) -> Tensor {
+}
+
+/// A modulated 3x3 convolution of its own style, noise, bias and leaky ReLU.
+fn styled(scope: &Scope, name: &str, x: &Tensor, w: &Tensor, layer: Styled, options: &Options) -> Tensor {
+    let Styled { width, sides, gain } = layer;
     let scope = scope.child(name);
     let _at = scope.enter();
     let c_in = x.shape().last().copied().unwrap_or(0);
     let style = dense(&scope, "style", w, c_in, 1.0, 1.0);
-    let mut y = modulated_conv(&scope, x, &style, c_out, 3, sides, true);
+    let mut y = modulated_conv(&scope, x, &style, width, 3, sides, true);
     if options.number("noise") == 1 {
         y = y.clone() + noise(&scope, &y) * scope.param("noise_strength", &[1], Init::Zeros);
     }
-    let y = activate(&(y + scope.param("bias", &[c_out], Init::Zeros)), gain);
-    scope.record_layer(&format!("modulated conv {c_out} 3x3"), &y);
+    let y = activate(&(y + scope.param("bias", &[width], Init::Zeros)), gain);
+    scope.record_layer(&format!("modulated conv {width} 3x3"), &y);
     y
 }
 
