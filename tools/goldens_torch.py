@@ -96,6 +96,7 @@ PENALTIES = {
     "r2": lambda d, p: slopes(d, p["fake"]).square().sum(1).mean() / 2,
     "orthogonal": lambda d, p: orthogonal(p["w1"], p["w2"]),
     "lecam": lecam,
+    "reconstruction": lambda d, p: (torch.tanh(p["real"] @ p["w1"] + p["b1"]) @ p["w1"].T - p["real"]).square().mean(),
 }
 
 

@@ -174,20 +174,20 @@ fn a_batch_that_a_layer_cannot_take_is_refused_before_anything_is_made() {
 fn layers_and_model_exclude_each_other() {
     refused_file(
         "layers = [\"dense 24\"",
-        "model = \"residual\"\nlayers = [\"dense 24\"",
+        "model = \"r3gan\"\nlayers = [\"dense 24\"",
         &["key `generator`", "both `layers` and `model`", "keep one"],
     );
     let layers = "layers = [\"dense 24\", \"batch_norm\", \"relu\", \"dense 64 tanh\", \"reshape 8 8 1\"]";
-    refused_file(layers, "model = \"residul\"", &["unknown model `residul`", "did you mean `residual`?"]);
+    refused_file(layers, "model = \"r3gn\"", &["unknown model `r3gn`", "did you mean `r3gan`?"]);
     refused_file(
         layers,
-        "model = \"residual\"\noptions = { widhts = [8] }",
-        &["option of model `residual` `widhts`", "did you mean `widths`?"],
+        "model = \"r3gan\"\noptions = { widhts = [8] }",
+        &["option of model `r3gan` `widhts`", "did you mean `widths`?"],
     );
     refused_file(
         layers,
-        "model = \"residual\"\noptions = { widths = [8, 8, 8, 8, 8], blocks = [0, 0, 0, 0, 0] }",
-        &["multiples of 16", "[8, 8, 1]"],
+        "model = \"r3gan\"\noptions = { widths = [8, 8, 8, 8, 8], blocks = [0, 0, 0, 0, 0] }",
+        &["`widths` lists 5 stages", "multiples of 16", "got 8x8"],
     );
     for (model, words) in [
         (
@@ -212,12 +212,12 @@ fn layers_and_model_exclude_each_other() {
     );
     let folder = prepared();
     for (set, words) in [
-        ("generator.model=residul", ["unknown model `residul`", "did you mean `residual`?"]),
+        ("generator.model=r3gn", ["unknown model `r3gn`", "did you mean `r3gan`?"]),
         ("generator.layers=[\"dens 64\"]", ["layer 1 (`dens 64`)", "did you mean `dense`?"]),
         ("generator.layers=dense 64", ["--set generator.layers=dense 64", "a sequence"]),
         ("generator.layers=[]", ["key `generator`", "either `layers = [..]` or `model"]),
         ("generator.options.widths=[8]", ["key `generator`", "only a `model`"]),
-        ("generator.modle=residual", ["unknown key `generator.modle`", "did you mean `generator.model`?"]),
+        ("generator.modle=r3gan", ["unknown key `generator.modle`", "did you mean `generator.model`?"]),
         ("train=3", ["`train` is a table of keys", "train.batch"]),
     ] {
         refused(folder.path(), 1, &["--recipe", "tiny.toml", "--set", set], &words);

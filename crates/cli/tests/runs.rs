@@ -146,15 +146,15 @@ fn networks_are_switched_between_layers_and_models_on_the_command_line() {
         sets.iter().for_each(|set| arguments.extend(["--set", set]));
         json(&run(folder.path(), &arguments).fine())["recipe"].clone()
     };
-    let residual = dry("dcgan28", &["generator.model=residual"]);
-    assert_eq!(residual["generator"]["model"], "residual");
+    let residual = dry("dcgan28", &["generator.model=r3gan"]);
+    assert_eq!(residual["generator"]["model"], "r3gan");
     assert!(residual["generator"].get("layers").is_none() && residual["discriminator"]["layers"].is_array());
     // Options in either order, by path, by ending, and as a whole.
     for sets in [
-        &["generator.model=residual", "generator.options.widths=[64,32,16]"][..],
-        &["generator.options.widths=[64,32,16]", "generator.model=residual"],
-        &["generator.model=residual", "widths=[64,32,16]"],
-        &["generator.model=residual", "generator.options={widths=[64,32,16]}"],
+        &["generator.model=r3gan", "generator.options.widths=[64,32,16]"][..],
+        &["generator.options.widths=[64,32,16]", "generator.model=r3gan"],
+        &["generator.model=r3gan", "widths=[64,32,16]"],
+        &["generator.model=r3gan", "generator.options={widths=[64,32,16]}"],
     ] {
         let recipe = dry("dcgan28", sets);
         assert_eq!(recipe["generator"]["options"]["widths"], serde_json::json!([64, 32, 16]), "{sets:?}");
@@ -164,11 +164,11 @@ fn networks_are_switched_between_layers_and_models_on_the_command_line() {
     let listed = dry("residual28", &[layers]);
     assert_eq!(listed["generator"]["layers"], serde_json::json!(["dense 784 tanh", "reshape 28 28 1"]));
     assert!(listed["generator"].get("model").is_none() && listed["generator"].get("options").is_none());
-    assert_eq!(listed["discriminator"]["model"], "residual");
+    assert_eq!(listed["discriminator"]["model"], "r3gan");
     // There and back again, and both at once by the ending.
-    let back = dry("residual28", &[layers, "generator.model=residual", "blocks=[0,0,0]"]);
+    let back = dry("residual28", &[layers, "generator.model=r3gan", "blocks=[0,0,0]"]);
     assert_eq!(back["generator"]["options"], serde_json::json!({"blocks": [0, 0, 0]}));
-    assert_eq!(dry("dcgan28", &["model=residual"])["discriminator"]["model"], "residual");
+    assert_eq!(dry("dcgan28", &["model=r3gan"])["discriminator"]["model"], "r3gan");
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn the_words_of_recipes_are_listed_with_examples() {
         ("initializer", "orthogonal", "orthogonal[:GAIN]    e.g. orthogonal:"),
         ("loss", "relativistic-pairing", "relativistic-pairing"),
         ("regularizer", "r1", "r1 strength="),
-        ("model", "residual", "residual"),
+        ("model", "r3gan", "r3gan"),
         ("optimizer", "rmsprop", "rmsprop beta2=0.99"),
         ("optimizer key", "clip_value", "clip_value = 0"),
         ("ema key", "buffers", "\"average\""),

@@ -160,7 +160,7 @@ impl Net {
     pub fn compares_samples(&self) -> bool {
         match &self.kind {
             Kind::Layers(network) => network.compares_samples(),
-            Kind::Model(model, _) => model.compares_samples(),
+            Kind::Model(model, options) => model.compares_samples(options),
         }
     }
 

@@ -47,6 +47,11 @@ impl Networks {
         let hidden = (x.matmul(&self.feed("w1")) + self.feed("b1")).tanh();
         hidden.matmul(&self.feed("w2")).reshape(&[4])
     }
+    /// Mean squares between samples and what the first layer's transpose makes of its features.
+    fn distances(&self, x: &Tensor) -> Tensor {
+        let hidden = (x.matmul(&self.feed("w1")) + self.feed("b1")).tanh();
+        (hidden.matmul_with(&self.feed("w1"), false, true) - x).square().mean(&[1])
+    }
     /// Logits of three classes.
     fn guess(&self, x: &Tensor) -> Tensor {
         (x.matmul(&self.feed("w1")) + self.feed("b1")).tanh().matmul(&self.feed("head"))
@@ -80,6 +85,7 @@ impl Networks {
                 fake: &fake,
                 real_logits: &self.judge(&real),
                 fake_logits: &self.judge(&fake),
+                reconstruction: Some(&self.distances(&real)),
                 class_logits: Some([&self.guess(&real), &self.guess(&fake)]),
                 discriminator: &|x| self.judge(x),
                 common,

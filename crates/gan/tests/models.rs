@@ -574,7 +574,7 @@ fn models_say_what_normalizes_over_the_batch() {
         let options = Case::new(model, D, &[8, 8, 1]).options();
         assert!(found.normalizes_batch(G, &options), "{model}");
         assert_eq!(found.normalizes_batch(D, &options), model == "dcgan");
-        assert!(!found.compares_samples());
+        assert!(!found.compares_samples(&options));
     }
     let bare = Case::new("dcgan", D, &[8, 8, 1]).with("batch_norm = 0");
     assert!(!models::find("dcgan").unwrap().normalizes_batch(D, &bare.options()));

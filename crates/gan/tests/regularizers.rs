@@ -36,6 +36,7 @@ fn evaluate(
         fake: &fake,
         real_logits: &judge(&weight, &real),
         fake_logits: &judge(&weight, &fake),
+        reconstruction: None,
         class_logits: Some([&guess(&weight, &real), &guess(&weight, &fake)]),
         discriminator: &|x| judge(&weight, x),
         common: Common {

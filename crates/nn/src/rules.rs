@@ -18,6 +18,14 @@ pub enum WeightRule {
         /// Power iterations a step, 1 in the paper.
         iterations: usize,
     },
+    /// The parameter times rate / sqrt(fan-in): with first values from N(0, 1 / rate^2) weights begin as He's do, and an
+    /// optimizer whose steps do not depend on the size of gradients moves all of them at `rate` times its learning rate
+    /// relative to their size (Karras et al. 2018, progressive growing, section 4.1; the rate is that of StyleGAN's
+    /// mapping network, Karras, Laine, Aila 2019, appendix C). [`WeightRule::equalized_init`] is that first value.
+    Equalized {
+        /// Factor on the learning rate: 1, or .01 in mapping networks.
+        rate: f64,
+    },
 }
 
 /// Smallest singular value that is divided by.
@@ -31,11 +39,20 @@ fn normalized(x: &Tensor) -> Tensor {
 }
 
 impl WeightRule {
+    /// N(0, 1 / rate^2), the first value that [`WeightRule::Equalized`] of this rate supposes.
+    pub fn equalized_init(rate: f64) -> Init {
+        Init::Normal { mean: 0.0, std: 1.0 / rate }
+    }
+
     /// The weight as the network sees it, for the parameter `name` of `scope` with the value `weight`.
     pub(crate) fn apply(self, scope: &Scope, name: &str, weight: &Tensor, fans: FanRule) -> Tensor {
         match self {
             WeightRule::Plain => weight.clone(),
             WeightRule::Spectral { iterations } => spectral(scope, name, weight, fans, iterations),
+            WeightRule::Equalized { rate } => {
+                let (fan_in, _) = fans.fans(&weight.shape());
+                weight * (rate / (fan_in.max(1) as f64).sqrt())
+            }
         }
     }
 }

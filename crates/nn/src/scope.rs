@@ -176,6 +176,7 @@ struct Record {
     features: Option<Tensor>,
     class_logits: Option<Tensor>,
     styles: Option<Tensor>,
+    reconstruction: Option<Tensor>,
     layers: Vec<LayerRow>,
 }
 
@@ -211,6 +212,11 @@ impl Scope {
     /// The same place and record, whose weights ([`Scope::weight`]) and those of its children follow `rule`.
     pub fn with_rule(&self, rule: WeightRule) -> Self {
         Self { rule, ..self.clone() }
+    }
+
+    /// How weights below this place follow from their parameters.
+    pub fn rule(&self) -> WeightRule {
+        self.rule
     }
 
     /// The same place and record, for a batch of these classes.
@@ -419,6 +425,18 @@ impl Scope {
     /// What the last application of the network exposed.
     pub fn styles(&self) -> Option<Tensor> {
         self.record.borrow().styles.clone()
+    }
+
+    /// Names how far each sample lies from what decoders make of a discriminator's features of it, `[batch]`, for the
+    /// regularizer that shall keep these features rich (Liu et al. 2021, FastGAN, section 3.2). The network's first
+    /// application in a phase counts, which is that on real samples.
+    pub fn expose_reconstruction(&self, distances: &Tensor) {
+        self.record.borrow_mut().reconstruction.get_or_insert_with(|| distances.clone());
+    }
+
+    /// What the first application of the network exposed.
+    pub fn reconstruction(&self) -> Option<Tensor> {
+        self.record.borrow().reconstruction.clone()
     }
 
     /// Rows for the summary, recorded by layers as they are built.

@@ -3,10 +3,13 @@
 mod biggan;
 mod blocks;
 mod dcgan;
-mod residual;
+mod doubling;
+mod fastgan;
+mod r3gan;
 mod resnet;
 mod sagan;
 mod stages;
+mod stylegan2;
 
 use crate::networks::Side;
 use crate::recipe::unknown;
@@ -56,7 +59,8 @@ pub trait Model: Sync {
     /// Samples to logits `[batch, 1]`.
     fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor;
     /// Whether the discriminator judges a sample by how it differs from others of its batch.
-    fn compares_samples(&self) -> bool {
+    fn compares_samples(&self, options: &Options) -> bool {
+        let _ = options;
         false
     }
     /// Whether that network normalizes over the batch, so that a sample's own gradient says nothing.
@@ -73,8 +77,15 @@ pub trait Model: Sync {
 }
 
 /// Every named model.
-pub const MODELS: &[&dyn Model] =
-    &[&residual::Residual, &dcgan::Dcgan, &resnet::Resnet, &sagan::Sagan, &biggan::BigGan];
+pub const MODELS: &[&dyn Model] = &[
+    &dcgan::Dcgan,
+    &resnet::Resnet,
+    &sagan::Sagan,
+    &biggan::BigGan,
+    &stylegan2::StyleGan2,
+    &r3gan::R3Gan,
+    &fastgan::FastGan,
+];
 
 /// The model of that name.
 pub fn find(name: &str) -> Option<&'static dyn Model> {

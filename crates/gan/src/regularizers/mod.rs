@@ -9,6 +9,7 @@ mod orthogonal;
 mod path_length;
 mod r1;
 mod r2;
+mod reconstruction;
 mod weight_clipping;
 
 use crate::networks::Side;
@@ -25,6 +26,9 @@ pub struct Context<'a> {
     pub real_logits: &'a Tensor,
     /// Logits of the generated samples `[batch]`.
     pub fake_logits: &'a Tensor,
+    /// How far each real sample lies from what the discriminator's decoders make of its features, `[batch]`, where it has
+    /// decoders.
+    pub reconstruction: Option<&'a Tensor>,
     /// Logits `[batch, classes]` of the discriminator's classifier for real samples and for generated ones, where the
     /// regularizer [`Regularizer::compares_classes`].
     pub class_logits: Option<[&'a Tensor; 2]>,
@@ -165,6 +169,7 @@ pub const REGULARIZERS: &[&dyn Regularizer] = &[
     &lecam::LeCam,
     &path_length::PathLength,
     &feature_matching::FeatureMatching,
+    &reconstruction::Reconstruction,
     &auxiliary_classifier::AuxiliaryClassifier,
 ];
 

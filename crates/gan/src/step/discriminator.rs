@@ -43,6 +43,7 @@ impl Objective {
         graph.output("d_loss", &loss);
 
         let params = d.trainable();
+        let reconstruction = d.reconstruction();
         let penalties = self.penalties(
             &graph,
             &source,
@@ -55,6 +56,7 @@ impl Objective {
                     fake: &fake,
                     real_logits: &real_logits,
                     fake_logits: &fake_logits,
+                    reconstruction: reconstruction.as_ref(),
                     class_logits: class_logits.map(|[real, fake]| [real, fake]),
                     discriminator: &|x| self.judge(&d_more, x),
                     common,

@@ -37,7 +37,7 @@ pub struct Compilation {
 fn objective(blocks: usize) -> Result<Objective, Error> {
     let side = |net: &str| {
         format!(
-            "[{net}]\nmodel = \"residual\"\noptions = {{ widths = [32, 16, 16], blocks = [{blocks}, {blocks}, \
+            "[{net}]\nmodel = \"r3gan\"\noptions = {{ widths = [32, 16, 16], blocks = [{blocks}, {blocks}, \
              {blocks}] }}\noptimizer = {{ kind = \"adam\", lr = 2e-4, beta1 = 0.0, beta2 = 0.99 }}\n"
         )
     };

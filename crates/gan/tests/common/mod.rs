@@ -3,6 +3,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub mod networks;
+
 use ganymede::{Objective, Recipe, Trainer};
 use ganymede_cpu::{Executor, ExecutorOptions, PhaseId, Session, StateStore};
 use ganymede_data::{ContentHash, Dataset, Items};

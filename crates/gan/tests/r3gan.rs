@@ -1,4 +1,4 @@
-//! The networks of model `residual`, as recipe `residual28` builds them.
+//! The networks of model `r3gan`, as recipe `residual28` builds them.
 
 use ganymede::networks::Side;
 use ganymede::{Objective, Recipe, cost, sampler::Sampler};
