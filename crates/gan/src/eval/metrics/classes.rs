@@ -69,7 +69,7 @@ impl Metric for Classes {
         });
         let missing =
             found.counts.iter().zip(&real.counts).filter(|(got, real)| **got == 0 && **real > 0).count();
-        let told = format!("{floor:.1e} for a perfect sampler, {missing} classes missing");
+        let told = format!("{floor:.1e} for a perfect sampler, {missing} of {classes} classes missing");
         Ok(vec![kl.noting(told), uniform, recognised])
     }
 }
