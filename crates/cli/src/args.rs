@@ -6,7 +6,7 @@ pub use tools::Tool;
 
 use clap::{Args, Parser, Subcommand};
 use ganymede_cpu::{MemoryMode, Precision};
-use ganymede_data::with_parameter;
+use ganymede_data::{Split, with_parameter};
 use std::path::PathBuf;
 
 /// Train, judge and sample generative adversarial networks.
@@ -31,6 +31,8 @@ pub enum Command {
     Sweep(Box<Sweep>),
     /// Draw samples from a trained run.
     Sample(Box<Sample>),
+    /// Score samples of a run, or a folder of images, against real ones: distances, classes, coverage.
+    Eval(Eval),
     /// Ask a run's discriminator about images: its logit for each, beside those of real and generated samples.
     Judge(Judge),
     /// List the recipes that come with the program, or print one as TOML.
@@ -73,6 +75,14 @@ fn memory(text: &str) -> Result<MemoryMode, String> {
         .into_iter()
         .find(|m| m.name() == text)
         .ok_or_else(|| "expected normal, or low to compute activations again instead of keeping them".into())
+}
+
+fn split(text: &str) -> Result<Split, String> {
+    match text {
+        "train" => Ok(Split::Train),
+        "test" => Ok(Split::Test),
+        _ => Err("expected train, or test for the part that is held out".into()),
+    }
 }
 
 fn threads(text: &str) -> Result<usize, String> {
@@ -300,6 +310,56 @@ pub struct Sample {
     /// Tools.
     #[command(flatten)]
     pub tools: tools::Tools,
+}
+
+/// Options of `eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede eval runs/dcgan28-1 --data mnist/                         every score that suits
+  ganymede eval runs/dcgan28-1 --metrics frechet,kid --n 5000        some of them, on the run's own data
+  ganymede eval runs/cdcgan28-1 --metrics accuracy --split test      a classifier trained on its samples
+  ganymede eval made/ --data mnist/                                  images of another program
+  ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
+  ganymede eval --list                                               metrics and extractors
+
+Scores name what they were seen through, and compare only with others of the same extractor, counts and split.
+The report goes to report.json beside the run or in the folder; docs/scores.md says how each is made.")]
+pub struct Eval {
+    /// A run folder, a checkpoint file, or a folder of images (sub-folders named like classes label them).
+    #[arg(required_unless_present = "list")]
+    pub samples: Option<PathBuf>,
+    /// The real samples to compare with [default: the run's own data].
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Metrics by name, separated by commas [default: all that suit].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub metrics: Option<Vec<String>>,
+    /// Samples of either side [default: 10000, and what a metric takes by custom].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    pub n: Option<u64>,
+    /// Seed of the latents and of the choice of samples.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// What samples are seen through: an extractor by name, or a classifier's weights as a .safetensors file [default:
+    /// classifier for labelled images, random-conv for others].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub extractor: Option<String>,
+    /// The part of the data to compare with.
+    #[arg(long, value_name = "train|test", value_parser = split, default_value = "train")]
+    pub split: Split,
+    /// List metrics and extractors, and stop.
+    #[arg(long)]
+    pub list: bool,
+    /// Arithmetic of the generator's matrix products and convolutions [default: the run's].
+    #[arg(long, value_name = "f32|bf16", value_parser = precision)]
+    pub precision: Option<Precision>,
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// The report as one JSON object on standard output instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `judge`.

@@ -27,6 +27,9 @@ pub enum Error {
     /// A score.
     #[error(transparent)]
     Metric(#[from] ganymede_metrics::MetricError),
+    /// A score that these samples do not have, and why.
+    #[error("{0}")]
+    Unsuited(String),
     /// A file or folder of the run.
     #[error("{path}: cannot {action}: {source}")]
     Io {

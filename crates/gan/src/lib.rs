@@ -2,13 +2,15 @@
 //!
 //! A [`recipe`] names two networks, a loss ([`losses`]), [`regularizers`] and augmentations ([`augment`]); [`step`] turns it into graph functions,
 //! [`trainer`] advances them over a stream of real samples, [`run`] does so in a folder with checkpoints, sample
-//! pictures and a log, and [`sampler`] draws from what was trained.
+//! pictures and a log, [`sampler`] draws from what was trained, and [`eval`] scores it with what [`extractors`] see.
 
 pub mod animation;
 pub mod augment;
 pub mod checkpoint;
 pub mod cost;
 pub mod error;
+pub mod eval;
+pub mod extractors;
 pub mod gallery;
 pub mod judge;
 pub mod latent;

@@ -433,8 +433,7 @@ impl Run {
 
     /// Scores samples against the mixture that the data are drawn from, if they are.
     fn score_mixture(&mut self) -> Result<Option<MixtureScore>, Error> {
-        let Some(spec) = self.dataset.mixture() else { return Ok(None) };
-        let mixture = Mixture2d::new(spec.centres.clone(), Sigma::Common(spec.sigma), spec.weights.clone())?;
+        let Some(mixture) = known_mixture(&self.dataset)? else { return Ok(None) };
         let (objective, session) = self.trainer.parts_mut();
         let samples = self.sampler.draw(objective, session, 0, SCORED)?;
         Ok(Some(mixture.score(&original_points(&samples, &self.dataset))?))
@@ -521,6 +520,12 @@ impl Run {
         observer.note(&message);
         Ok(())
     }
+}
+
+/// The mixture that a set is drawn from, if it is.
+pub fn known_mixture(dataset: &Dataset) -> Result<Option<Mixture2d>, Error> {
+    let Some(spec) = dataset.mixture() else { return Ok(None) };
+    Ok(Some(Mixture2d::new(spec.centres.clone(), Sigma::Common(spec.sigma), spec.weights.clone())?))
 }
 
 /// Points as the networks see them, in the units of the data.

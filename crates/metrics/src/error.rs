@@ -36,6 +36,25 @@ pub enum MetricError {
         /// The domain.
         expected: &'static str,
     },
+    /// Samples too few for a setting that could be smaller.
+    #[error(
+        "{what} takes {needed} samples of each set at once, got {got}: give more samples, or a smaller {setting}"
+    )]
+    Subset {
+        /// The score.
+        what: &'static str,
+        /// What asks for so many.
+        setting: &'static str,
+        /// Samples asked for.
+        needed: usize,
+        /// Samples of the smaller set.
+        got: usize,
+    },
+    /// A matrix decomposition that found no end.
+    #[error(
+        "the eigenvalues or singular values of the features were not found: their values span too many magnitudes"
+    )]
+    NotConverged,
 }
 
 /// The first value outside its domain, as an error.

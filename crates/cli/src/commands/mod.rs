@@ -3,6 +3,7 @@
 mod bench;
 mod data;
 mod doctor;
+mod eval;
 mod judge;
 mod recipes;
 mod sample;
@@ -27,6 +28,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Train(options) => train::run(&options),
         Command::Sweep(options) => sweep::run(&options),
         Command::Sample(options) => sample::run(&options),
+        Command::Eval(options) => eval::run(&options),
         Command::Judge(options) => judge::run(&options),
         Command::Recipes(options) => recipes::run(&options),
         Command::Data(options) => data::run(&options),

@@ -1,0 +1,106 @@
+//! Samples seen through an extractor, in large batches: what metrics are computed from.
+
+use super::source::SampleSource;
+use crate::error::Error;
+use crate::extractors::{BATCH, Extractor, Watch};
+use crate::picture::byte;
+use ganymede_metrics::{Features, Gaussian, GaussianFit};
+
+/// Samples taken from a source at once.
+const CHUNK: usize = 4 * BATCH;
+
+/// A set of samples as an extractor sees it.
+pub struct Collected {
+    /// Samples.
+    pub count: usize,
+    /// Their features.
+    pub features: Features,
+    /// The Gaussian of these.
+    pub gaussian: Gaussian,
+    /// `[count, heads, classes]`, where the extractor is a classifier.
+    pub probabilities: Option<Vec<f64>>,
+    /// Classes that the source says they are of.
+    pub labels: Option<Vec<i32>>,
+}
+
+/// How samples of a shape are quantized before they are looked at, in words.
+pub fn quantization(shape: &[usize]) -> &'static str {
+    if shape.len() == 3 { "uint8, once: round((x + 1) 127.5)" } else { "none" }
+}
+
+/// Images rounded to bytes, as a file would hold them; points stay as they are.
+pub fn quantize(samples: &mut [f32], shape: &[usize]) {
+    if shape.len() == 3 {
+        samples.iter_mut().for_each(|value| *value = f32::from(byte(*value)) / 127.5 - 1.0);
+    }
+}
+
+/// Samples `first..first + count` of a source, quantized, with their classes if it knows them.
+///
+/// # Errors
+/// The source has fewer, or one of them is not finite.
+pub fn take(
+    source: &mut dyn SampleSource,
+    first: usize,
+    count: usize,
+) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
+    let (mut samples, labels) = source.take(first as u64, count)?;
+    let shape = source.shape().to_vec();
+    let size: usize = shape.iter().product();
+    if let Some(at) = samples.iter().position(|value| !value.is_finite()) {
+        return Err(Error::Refused(format!(
+            "{}: sample {} has a value that is {}: the generator has overflowed, so nothing can be scored",
+            source.info().path,
+            first + at / size,
+            samples[at]
+        )));
+    }
+    quantize(&mut samples, &shape);
+    Ok((samples, labels))
+}
+
+/// Refuses to score more samples than a source has.
+pub fn check_available(source: &dyn SampleSource, count: usize) -> Result<(), Error> {
+    match source.available().filter(|&there| there < count) {
+        Some(there) => Err(Error::Refused(format!(
+            "{}: {count} samples are wanted and {there} are there: give --n {there} or fewer, or more samples",
+            source.info().path
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Looks at the first `count` samples of a source.
+///
+/// # Errors
+/// As [`take`]; features that are not finite.
+pub fn collect(
+    source: &mut dyn SampleSource,
+    extractor: &mut dyn Extractor,
+    count: usize,
+    what: &'static str,
+    watch: &mut dyn Watch,
+) -> Result<Collected, Error> {
+    check_available(source, count)?;
+    let mut features = Features::empty(extractor.dimensions())?;
+    let mut fit = GaussianFit::new(extractor.dimensions())?;
+    let (mut probabilities, mut labels): (Option<Vec<f64>>, Option<Vec<i32>>) = (None, None);
+    let mut first = 0;
+    while first < count {
+        let chunk = CHUNK.min(count - first);
+        let (samples, of_classes) = take(source, first, chunk)?;
+        let seen = extractor.extract(&samples)?;
+        let rows: Vec<f64> = seen.features.iter().map(|&v| f64::from(v)).collect();
+        features.push(&rows)?;
+        fit.push(&rows)?;
+        if let Some(p) = seen.probabilities {
+            probabilities.get_or_insert_with(Vec::new).extend(p.iter().map(|&p| f64::from(p)));
+        }
+        if let Some(l) = of_classes {
+            labels.get_or_insert_with(Vec::new).extend(l);
+        }
+        first += chunk;
+        watch.moved(what, first as u64, count as u64);
+    }
+    Ok(Collected { count, features, gaussian: fit.finish()?, probabilities, labels })
+}

@@ -1,0 +1,75 @@
+use super::{Better, Context, Metric, Score, Subject};
+use crate::error::Error;
+use crate::extractors::Extractor;
+use ganymede_metrics::classes::{CONFIDENT, ClassScore};
+use serde_json::json;
+
+/// Which classes a classifier sees, and how surely.
+pub(super) struct Classes;
+
+impl Metric for Classes {
+    fn name(&self) -> &'static str {
+        "classes"
+    }
+
+    fn about(&self) -> &'static str {
+        "Shares of the classes that a classifier sees against those of the real samples, and the share recognised with \
+         p >= .9."
+    }
+
+    fn paper(&self) -> &'static str {
+        "after Santurkar et al. 2018, section 3"
+    }
+
+    fn better(&self) -> Better {
+        Better::Lower
+    }
+
+    fn suits(&self, subject: &Subject) -> Result<(), String> {
+        match (subject.labelled && subject.images(), subject.stacked) {
+            (true, false) => Ok(()),
+            (true, true) => Err("stacked digits have thousands of classes, which `modes` counts".into()),
+            (false, _) => Err(format!("{} has no labelled images to tell classes by", subject.spec)),
+        }
+    }
+
+    fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
+        let (real, generated) = context.both()?;
+        let classes = context.extractor.as_deref().and_then(Extractor::classes);
+        let (Some(classes), Some(seen), Some(of_real)) =
+            (classes, &generated.probabilities, &real.probabilities)
+        else {
+            return Err(Error::Unsuited(
+                "the extractor is no classifier, so nobody says which classes samples are of: use --extractor classifier"
+                    .into(),
+            ));
+        };
+        let (found, real) = (ClassScore::new(seen, classes)?, ClassScore::new(of_real, classes)?);
+        let floor = found.kl_floor();
+        let kl = Score::new(
+            self.name(),
+            context.named("KL of classes to the data's"),
+            found.kl_to(&real.shares())?,
+            Better::Lower,
+        );
+        let uniform = Score::new(
+            self.name(),
+            context.named("KL of classes to uniform"),
+            found.kl_to_uniform(),
+            Better::Neither,
+        );
+        let recognised = context.named(&format!("share recognised, p >= {CONFIDENT}"));
+        let mut recognised = Score::new(self.name(), recognised, found.confident, Better::Higher)
+            .noting(format!("real samples {:.3}", real.confident));
+        let names = context.train.classes().unwrap_or_default();
+        recognised.detail = json!({
+            "classes": names, "shares": found.shares(), "real_shares": real.shares(),
+            "recognised": found.confident_counts, "counts": found.counts,
+            "mean_entropy": found.mean_entropy, "real_mean_entropy": real.mean_entropy,
+        });
+        let missing =
+            found.counts.iter().zip(&real.counts).filter(|(got, real)| **got == 0 && **real > 0).count();
+        let told = format!("{floor:.1e} for a perfect sampler, {missing} of {classes} classes missing");
+        Ok(vec![kl.noting(told), uniform, recognised])
+    }
+}

@@ -1,0 +1,51 @@
+use super::{Better, Context, Metric, Score, Subject, suits_features};
+use crate::error::Error;
+use ganymede_metrics::frechet::frechet_interval;
+
+/// Pairs of sets drawn with replacement for the interval, and the confidence of it.
+const RESAMPLES: usize = 50;
+const LEVEL: f64 = 0.95;
+/// Multiplications beyond which the interval would take minutes and is left out.
+const AFFORDABLE: f64 = 4e11;
+
+/// Distance of Gaussians fitted to features.
+pub(super) struct Frechet;
+
+impl Metric for Frechet {
+    fn name(&self) -> &'static str {
+        "frechet"
+    }
+
+    fn about(&self) -> &'static str {
+        "Frechet distance between Gaussians fitted to the features of both sets (FID where these are Inception's)."
+    }
+
+    fn paper(&self) -> &'static str {
+        "Heusel et al. 2017, equation 6"
+    }
+
+    fn better(&self) -> Better {
+        Better::Lower
+    }
+
+    fn suits(&self, subject: &Subject) -> Result<(), String> {
+        suits_features(subject)
+    }
+
+    fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
+        let (real, generated) = context.both()?;
+        let value = generated.gaussian.distance(&real.gaussian)?;
+        let d = real.features.dimensions() as f64;
+        let rows = (real.count + generated.count) as f64;
+        let few = real.count.min(generated.count) as f64 <= d;
+        let mut score = Score::new(self.name(), context.named("Frechet distance"), value, Better::Lower);
+        if RESAMPLES as f64 * (rows * d * d + 20.0 * d * d * d) <= AFFORDABLE {
+            let interval = frechet_interval(&real.features, &generated.features, RESAMPLES, LEVEL)?;
+            score.interval = Some([interval.low, interval.high]);
+        }
+        if few {
+            score = score.noting(format!("fewer samples than its {d} dimensions: it would fall with more"));
+        }
+        Ok(vec![score])
+    }
+}

@@ -1,0 +1,89 @@
+use super::{Better, Context, Metric, Score, Subject};
+use crate::error::Error;
+use crate::eval::collect::{check_available, take};
+use crate::extractors::{BATCH, best};
+use ganymede_metrics::classes::{CONFIDENT, ClassScore};
+use ganymede_metrics::modes::ModeScore;
+use serde_json::json;
+
+/// Samples that the count is made over by custom.
+const SAMPLES: usize = 26_000;
+
+/// Which triples of stacked digits appear.
+pub(super) struct Modes;
+
+impl Metric for Modes {
+    fn name(&self) -> &'static str {
+        "modes"
+    }
+
+    fn about(&self) -> &'static str {
+        "Stacked digits: classes found of all triples and KL to uniform over 26,000 samples, each channel classified."
+    }
+
+    fn paper(&self) -> &'static str {
+        "Metz et al. 2017, section 3.3.1; Lin et al. 2018, section 4.2"
+    }
+
+    fn better(&self) -> Better {
+        Better::Higher
+    }
+
+    fn compares(&self) -> bool {
+        false
+    }
+
+    fn suits(&self, subject: &Subject) -> Result<(), String> {
+        if subject.stacked {
+            return Ok(());
+        }
+        Err(format!("{} is no stack of digits (`stacked:..`)", subject.spec))
+    }
+
+    fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
+        let count = context.n.unwrap_or(SAMPLES);
+        check_available(context.source, count)?;
+        let not = |got| {
+            Error::Refused(format!("metric modes: {got}: use --extractor classifier, or a file of weights"))
+        };
+        let Some(extractor) = context.extractor.as_deref_mut() else {
+            return Err(not("nothing looks at the channels"));
+        };
+        let (heads, Some(classes)) = (extractor.heads(), extractor.classes()) else {
+            return Err(not("the extractor is no classifier"));
+        };
+        if heads == 1 {
+            return Err(not("the extractor does not look at each channel"));
+        }
+        let (mut triples, mut probabilities) = (Vec::with_capacity(count), Vec::new());
+        for first in (0..count).step_by(4 * BATCH) {
+            let (samples, _) = take(context.source, first, (4 * BATCH).min(count - first))?;
+            let seen = extractor.extract(&samples)?.probabilities.unwrap_or_default();
+            for sample in seen.chunks_exact(heads * classes) {
+                triples.push(sample.chunks_exact(classes).fold(0, |all, p| all * classes + best(p)));
+            }
+            probabilities.extend(seen.iter().map(|&p| f64::from(p)));
+            context.watch.moved("counting modes", triples.len() as u64, count as u64);
+        }
+        let modes = ModeScore::new(&triples, classes.pow(heads as u32))?;
+        let digits = ClassScore::new(&probabilities, classes)?;
+        let accuracy = extractor.accuracy();
+        let total = modes.total_modes;
+        let mut found = Score::new(self.name(), context.named("modes"), modes.modes as f64, Better::Higher)
+            .noting(format!("of {total}, over {} samples", modes.samples));
+        found.detail = json!({
+            "samples": modes.samples, "total_modes": total, "counts": modes.counts, "digit_shares": digits.shares(),
+            "accuracy_of_a_digit": accuracy,
+        });
+        let kl = Score::new(
+            self.name(),
+            context.named("KL of modes to uniform"),
+            modes.kl_to_uniform,
+            Better::Lower,
+        )
+        .noting(format!("{:.3} for a perfect sampler", modes.kl_floor));
+        let recognised = context.named(&format!("share of digits recognised, p >= {CONFIDENT}"));
+        let recognised = Score::new(self.name(), recognised, digits.confident, Better::Higher);
+        Ok(vec![found, kl, recognised])
+    }
+}

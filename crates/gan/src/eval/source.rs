@@ -1,0 +1,237 @@
+//! Where samples come from: a trained generator, a folder of images, a set of real ones.
+
+use crate::error::Error;
+use crate::picture::read_image;
+use crate::sampler::{Asked, Sampler};
+use crate::step::Objective;
+use ganymede_cpu::Session;
+use ganymede_data::{Dataset, Loader};
+use ganymede_metrics::stats::Random;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where samples come from, for reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceInfo {
+    /// The checkpoint or folder.
+    pub path: String,
+    /// Generator steps of the checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// Real samples that its discriminator was shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<u64>,
+}
+
+/// Samples by number.
+pub trait SampleSource {
+    /// Where they come from.
+    fn info(&self) -> SourceInfo;
+    /// Shape of a sample.
+    fn shape(&self) -> &[usize];
+    /// How many there are; `None` without an end.
+    fn available(&self) -> Option<usize> {
+        None
+    }
+    /// How many classes they are of, where each is known to be of one.
+    fn classes(&self) -> Option<usize> {
+        None
+    }
+    /// Samples `first..first + count` in [-1, 1], one after the other, and their classes if known.
+    ///
+    /// # Errors
+    /// What drawing or reading them says.
+    fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error>;
+}
+
+/// Samples of a trained generator.
+pub struct Drawn<'a> {
+    objective: &'a Objective,
+    session: &'a mut Session,
+    sampler: Sampler,
+    info: SourceInfo,
+}
+
+impl<'a> Drawn<'a> {
+    /// From the state in a session, with the latents of a seed.
+    pub fn new(objective: &'a Objective, session: &'a mut Session, seed: u64, info: SourceInfo) -> Self {
+        Self { objective, session, sampler: Sampler::new(seed), info }
+    }
+}
+
+impl SampleSource for Drawn<'_> {
+    fn info(&self) -> SourceInfo {
+        self.info.clone()
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.objective.recipe.data.shape
+    }
+
+    fn classes(&self) -> Option<usize> {
+        self.objective.recipe.data.classes
+    }
+
+    fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
+        let samples = self.sampler.draw(self.objective, self.session, first, count)?;
+        let of = |classes| (first..first + count as u64).map(move |i| Asked::Each.class(i, classes) as i32);
+        Ok((samples, self.classes().map(|classes| of(classes).collect())))
+    }
+}
+
+/// A folder of images from any program, in an order that the seed gives; sub-folders that are named like the classes of
+/// the data label them.
+pub struct Images {
+    root: PathBuf,
+    shape: Vec<usize>,
+    files: Vec<(PathBuf, Option<i32>)>,
+    classes: Option<usize>,
+}
+
+/// Endings of files that are taken for images.
+const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+
+impl Images {
+    /// Lists the images of a folder and its sub-folders.
+    ///
+    /// # Errors
+    /// It cannot be read, holds no images, or only some of its sub-folders are named like classes.
+    pub fn open(root: &Path, data: &Dataset, seed: u64) -> Result<Self, Error> {
+        let shape = data.shape().to_vec();
+        if shape.len() != 3 {
+            return Err(Error::Refused(format!(
+                "{}: a folder of images cannot be compared with {}, whose samples have shape {shape:?}",
+                root.display(),
+                data.spec()
+            )));
+        }
+        let mut found = Vec::new();
+        list(root, &mut found)?;
+        if found.is_empty() {
+            return Err(Error::Refused(format!(
+                "{}: neither a run (a folder with checkpoints/step-N.safetensors) nor a folder with images that end in \
+                 .png, .jpg or .jpeg",
+                root.display()
+            )));
+        }
+        // Sorted first: the order in which a folder is listed is the file system's.
+        found.sort();
+        let folder = |path: &PathBuf| {
+            let below = path.strip_prefix(root).ok()?.parent()?.components().next()?;
+            Some(below.as_os_str().to_string_lossy().into_owned())
+        };
+        let names = data.classes().unwrap_or_default();
+        let class = |path: &PathBuf| names.iter().position(|name| Some(name) == folder(path).as_ref());
+        let labels: Vec<Option<i32>> = found.iter().map(|path| class(path).map(|c| c as i32)).collect();
+        let known = labels.iter().flatten().count();
+        if known > 0
+            && let Some(at) = labels.iter().position(Option::is_none)
+        {
+            return Err(Error::Refused(format!(
+                "{}: some sub-folders are named like classes of {}, but this image is in none of them: move it, or \
+                 rename the folders so that none is",
+                found[at].display(),
+                data.spec()
+            )));
+        }
+        let mut files: Vec<_> = found.into_iter().zip(labels).collect();
+        let mut random = Random::new(seed ^ 0x666f_6c64);
+        for i in (1..files.len()).rev() {
+            files.swap(i, random.below(i + 1));
+        }
+        let classes = (known > 0).then_some(names.len());
+        Ok(Self { root: root.to_path_buf(), shape, files, classes })
+    }
+}
+
+fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read the folder"))? {
+        let entry = entry.map_err(Error::io(folder, "read the folder"))?;
+        let path = entry.path();
+        // The entry's own kind, so that a link to a folder above is not followed round and round.
+        if entry.file_type().map_err(Error::io(&path, "look at"))?.is_dir() {
+            list(&path, found)?;
+        } else if path.extension().is_some_and(|e| ENDINGS.iter().any(|end| e.eq_ignore_ascii_case(end))) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+impl SampleSource for Images {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { path: self.root.display().to_string(), step: None, images: None }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn available(&self) -> Option<usize> {
+        Some(self.files.len())
+    }
+
+    fn classes(&self) -> Option<usize> {
+        self.classes
+    }
+
+    fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
+        let files = self.files.get(first as usize..first as usize + count).ok_or_else(|| {
+            Error::Refused(format!("{}: it has {} images", self.root.display(), self.files.len()))
+        })?;
+        let mut samples = Vec::with_capacity(count * self.shape.iter().product::<usize>());
+        for (path, _) in files {
+            samples.extend(read_image(path, &self.shape).map_err(Error::Refused)?);
+        }
+        Ok((samples, files.iter().map(|(_, label)| *label).collect()))
+    }
+}
+
+/// Real samples in a shuffled order, each once before any comes again.
+pub(super) struct Real {
+    set: Arc<Dataset>,
+    loader: Loader,
+    /// What the last batch left over.
+    left: (Vec<f32>, Vec<i32>),
+}
+
+impl Real {
+    pub(super) fn new(set: Arc<Dataset>, seed: u64) -> Result<Self, Error> {
+        let batch = set.len().map_or(256, |items| items.min(256)) as usize;
+        let loader = Loader::new(set.clone(), batch, seed, 0)?;
+        Ok(Self { set, loader, left: (Vec::new(), Vec::new()) })
+    }
+}
+
+impl SampleSource for Real {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { path: self.set.spec().to_string(), step: None, images: None }
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.set.shape()
+    }
+
+    fn available(&self) -> Option<usize> {
+        self.set.len().map(|items| items as usize)
+    }
+
+    fn classes(&self) -> Option<usize> {
+        self.set.classes().map(<[String]>::len)
+    }
+
+    /// The next ones, whatever their number: they are looked at once, in order.
+    fn take(&mut self, _first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
+        let size = self.set.elements();
+        let (mut samples, mut labels) = std::mem::take(&mut self.left);
+        while samples.len() < count * size {
+            let batch = self.loader.next_batch()?;
+            samples.extend_from_slice(&batch.data);
+            labels.extend_from_slice(batch.labels.as_deref().unwrap_or(&[]));
+            self.loader.recycle(batch);
+        }
+        self.left = (samples.split_off(count * size), labels.split_off(count.min(labels.len())));
+        Ok((samples, self.set.classes().is_some().then_some(labels)))
+    }
+}

@@ -1,0 +1,226 @@
+//! What scores look at samples with: networks and maps from samples to feature vectors, and class probabilities where
+//! they are classifiers. An extractor is one file and one line in [`EXTRACTORS`]; weights in a file of the user's are
+//! read by [`file`].
+
+mod cache;
+pub mod channels;
+pub mod classifier;
+pub mod file;
+pub mod layout;
+mod parts;
+mod pixels;
+mod random_conv;
+mod runner;
+pub mod training;
+
+use crate::error::Error;
+use crate::recipe::unknown;
+use channels::{PerChannel, Stack};
+use ganymede_cpu::Executor;
+use ganymede_data::Dataset;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use cache::folder as cache_folder;
+pub use parts::held_out;
+
+/// Samples that extractors are given at once.
+pub const BATCH: usize = 256;
+
+/// What an extractor makes of n samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extracted {
+    /// `[n, dimensions]`.
+    pub features: Vec<f32>,
+    /// `[n, heads, classes]`, where it is a classifier.
+    pub probabilities: Option<Vec<f32>>,
+}
+
+/// A map from samples to features.
+pub trait Extractor {
+    /// Its name, to be said with every score.
+    fn name(&self) -> &str;
+    /// BLAKE3 sum of everything that its features depend on.
+    fn hash(&self) -> &str;
+    /// Shape of the samples that it takes.
+    fn shape(&self) -> &[usize];
+    /// Length of a feature vector.
+    fn dimensions(&self) -> usize;
+    /// Classes that each head tells apart, where it is a classifier.
+    fn classes(&self) -> Option<usize> {
+        None
+    }
+    /// Parts of a sample that are classified each by itself.
+    fn heads(&self) -> usize {
+        1
+    }
+    /// The share of held-out real samples that it classifies rightly, where labelled ones were there to ask.
+    fn accuracy(&self) -> Option<f64> {
+        None
+    }
+    /// Features, and probabilities where it is a classifier, of samples `[n, shape...]` in [-1, 1].
+    ///
+    /// # Errors
+    /// A length that is no multiple of a sample's, or the executor's own.
+    fn extract(&mut self, samples: &[f32]) -> Result<Extracted, Error>;
+}
+
+/// Follows work that takes more than a moment.
+pub trait Watch {
+    /// Something worth a sentence.
+    fn note(&mut self, _message: &str) {}
+    /// `done` of `total` of `what` is done.
+    fn moved(&mut self, _what: &'static str, _done: u64, _total: u64) {}
+}
+
+/// Nobody watches.
+impl Watch for () {}
+
+/// What an extractor is made for.
+pub struct Wanted<'a> {
+    /// Real samples to learn from.
+    pub train: Arc<Dataset>,
+    /// Real samples to ask what was learnt.
+    pub test: Option<Arc<Dataset>>,
+    /// What it computes on.
+    pub executor: Arc<Executor>,
+    /// Where what was learnt is kept; [`cache_folder`] for the user's own.
+    pub cache: Option<PathBuf>,
+    /// Told of progress.
+    pub watch: &'a mut dyn Watch,
+}
+
+/// A kind of extractor, by name.
+pub trait Kind: Sync {
+    /// As `--extractor` names it.
+    fn name(&self) -> &'static str;
+    /// A sentence or two for people choosing.
+    fn about(&self) -> &'static str;
+    /// Whether it looks at each channel of stacked digits by itself.
+    fn per_channel(&self) -> bool {
+        false
+    }
+    /// Makes or loads it.
+    ///
+    /// # Errors
+    /// The data do not suit it, or training it fails.
+    fn open(&self, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, Error>;
+}
+
+/// Every kind.
+pub const EXTRACTORS: &[&dyn Kind] = &[&classifier::Classifier, &random_conv::RandomConv, &pixels::Pixels];
+
+/// The extractor that `choice` names (a kind, or a file of weights that ends in .safetensors), or the one that suits the
+/// data: of labelled images the classifier trained on them, of others random convolutions, of points themselves.
+///
+/// # Errors
+/// An unknown name, the kind's own, or an extractor of samples of another shape.
+pub fn open(choice: Option<&str>, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, Error> {
+    let images = wanted.train.shape().len() == 3;
+    let choice = choice.unwrap_or(match (images, wanted.train.classes()) {
+        (false, _) => "pixels",
+        (true, Some(_)) => "classifier",
+        (true, None) => "random-conv",
+    });
+    let stack = Stack::of(&wanted.train);
+    let extractor = if choice.ends_with(".safetensors") {
+        let path = Path::new(choice);
+        match &stack {
+            Some(stack) => PerChannel::boxed(file::open(path, &mut apart(wanted, stack))?, stack),
+            None => file::open(path, wanted)?,
+        }
+    } else {
+        let kind = EXTRACTORS.iter().find(|kind| kind.name() == choice).ok_or_else(|| {
+            let known: Vec<&str> = EXTRACTORS.iter().map(|kind| kind.name()).collect();
+            Error::Refused(format!(
+                "{}; or a file ending in .safetensors",
+                unknown("extractor", choice, &known)
+            ))
+        })?;
+        match stack.filter(|_| kind.per_channel()) {
+            Some(stack) => PerChannel::boxed(kind.open(&mut apart(wanted, &stack))?, &stack),
+            None => kind.open(wanted)?,
+        }
+    };
+    let (takes, given) = (extractor.shape(), wanted.train.shape());
+    if takes != given {
+        return Err(Error::Refused(format!(
+            "extractor {} takes samples of shape {takes:?}, {} has {given:?}: choose another extractor",
+            extractor.name(),
+            wanted.train.spec()
+        )));
+    }
+    Ok(extractor)
+}
+
+/// The same for the channels of stacked digits.
+fn apart<'a>(wanted: &'a mut Wanted<'_>, stack: &Stack) -> Wanted<'a> {
+    Wanted {
+        train: stack.apart(&wanted.train),
+        test: wanted.test.as_ref().map(|test| stack.apart(test)),
+        executor: wanted.executor.clone(),
+        cache: wanted.cache.clone(),
+        watch: &mut *wanted.watch,
+    }
+}
+
+/// The share of samples of a labelled set that a classifier of one head tells rightly, asked about at most so many.
+///
+/// # Errors
+/// The extractor is no classifier of the set's classes, or its own.
+pub fn accuracy(extractor: &mut dyn Extractor, set: &Dataset, most: u64) -> Result<f64, Error> {
+    let classes = extractor.classes().unwrap_or(0);
+    let size: usize = set.elements();
+    let count = set.len().map_or(most, |items| items.min(most));
+    let (mut right, mut asked) = (0u64, 0u64);
+    // At equal distances, so that a set sorted by class is asked about all of them.
+    let every = set.len().map_or(1, |items| (items / count.max(1)).max(1));
+    while asked < count {
+        let batch = (count - asked).min(BATCH as u64);
+        let indices: Vec<u64> = (asked..asked + batch).map(|i| i * every).collect();
+        let (mut samples, mut labels) = (vec![0.0; indices.len() * size], vec![0; indices.len()]);
+        set.fill(&indices, &mut samples, Some(&mut labels))?;
+        let found = extractor.extract(&samples)?.probabilities.unwrap_or_default();
+        right +=
+            found.chunks_exact(classes.max(1)).zip(&labels).filter(|(p, l)| best(p) as i32 == **l).count()
+                as u64;
+        asked += batch;
+    }
+    Ok(right as f64 / asked.max(1) as f64)
+}
+
+/// The place of the largest value, the first of equal ones.
+pub fn best(values: &[f32]) -> usize {
+    values.iter().enumerate().fold(0, |best, (i, &v)| if v > values[best] { i } else { best })
+}
+
+/// A sum over the parts of something.
+fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hash = blake3::Hasher::new();
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ganymede_cpu::ExecutorOptions;
+    use ganymede_data::{OpenOptions, open as open_data};
+
+    #[test]
+    fn the_registry_is_sound() {
+        let mut names = std::collections::HashSet::new();
+        for kind in EXTRACTORS {
+            assert!(names.insert(kind.name()), "two extractors are named {}", kind.name());
+            assert!(kind.about().len() > 40 && kind.about().ends_with('.'), "{}", kind.name());
+        }
+        let executor = Executor::new(ExecutorOptions::default()).unwrap();
+        let train = Arc::new(open_data("glyphs", &OpenOptions::default()).unwrap());
+        let mut wanted = Wanted { train, test: None, executor, cache: None, watch: &mut () };
+        let error = open(Some("clasifier"), &mut wanted).err().unwrap().to_string();
+        assert!(error.contains("classifier") && error.contains(".safetensors"), "{error}");
+    }
+}
