@@ -96,6 +96,9 @@ PENALTIES = {
     "r2": lambda d, p: slopes(d, p["fake"]).square().sum(1).mean() / 2,
     "orthogonal": orthogonal,
     "lecam": lecam,
+    # The augmentation is the order of the coordinates turned round.
+    "consistency": lambda d, p: (d(p["real"]) - d(p["real"].flip(1))).square().mean(),
+    "balanced-consistency": lambda d, p: sum((d(x) - d(x.flip(1))).square().mean() for x in (p["real"], p["fake"])),
 }
 
 

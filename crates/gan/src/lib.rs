@@ -5,6 +5,7 @@
 //! pictures and a log, and [`sampler`] draws from what was trained.
 
 pub mod augment;
+pub mod best;
 pub mod checkpoint;
 pub mod cost;
 pub mod error;
@@ -20,8 +21,10 @@ pub mod recipe;
 pub mod regularizers;
 pub mod run;
 pub mod sampler;
+pub mod standing;
 pub mod step;
 pub mod trainer;
+pub mod transfer;
 pub mod workloads;
 
 pub use error::Error;

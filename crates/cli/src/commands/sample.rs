@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use ganymede::checkpoint::write_atomically;
 use ganymede::picture;
 use ganymede::sampler::Sampler;
+use ganymede::standing::Standing;
 use ganymede_data::{OpenOptions, open};
 use indicatif::ProgressBar;
 use std::fmt::Write;
@@ -52,7 +53,24 @@ fn drawn(sampler: &mut Sampler, loaded: &mut Loaded, count: usize) -> anyhow::Re
 }
 
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
-    let mut loaded = load(&options.run, options.threads, options.precision)?;
+    let best = options.run.join("checkpoints/best.safetensors");
+    if options.best && !best.is_file() {
+        bail!(
+            "{}: there is no best checkpoint ({}): a run keeps one where its recipe names a metric, e.g. --set \
+             best.metric=reverse-kl (`ganymede recipes --words` lists them)",
+            options.run.display(),
+            best.display()
+        );
+    }
+    let path = if options.best { &best } else { &options.run };
+    let mut loaded = load(path, options.threads, options.precision)?;
+    let recipe = &loaded.objective.recipe;
+    let batches = options.standing_statistics.map_or(recipe.train.standing_statistics, |n| n as usize);
+    if batches > 0 {
+        // The run's own seed, as at its ticks: which samples are drawn shall not change what they are normalized by.
+        let seed = recipe.run.as_ref().map_or(0, |run| run.seed);
+        Standing::new(&loaded.objective, &mut loaded.session, seed, batches)?.take(&mut loaded.session)?;
+    }
     let shape = loaded.objective.recipe.data.shape.clone();
     let count = options.n as usize;
     let mut sampler = match options.truncation {
@@ -125,6 +143,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
         let line = serde_json::json!({
             "samples": count, "seed": options.seed, "truncation": options.truncation, "out": options.out,
             "checkpoint": loaded.checkpoint, "step": loaded.step, "images": loaded.images,
+            "standing_statistics": batches,
         });
         say!("{line}")?;
     } else {

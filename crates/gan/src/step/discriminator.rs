@@ -1,11 +1,11 @@
 //! The discriminator's step.
 
+use super::commit::Gradients;
 use super::{Objective, Random, Stream, feed};
 use crate::networks::Side;
 use crate::recipe::StatisticsPass;
 use crate::regularizers::Context;
 use ganymede_graph::{Function, Graph, GraphError, Tensor, grad};
-use ganymede_nn::optim::{Constraint, and_bounded, apply};
 use ganymede_nn::{RandomSource, Scope};
 
 impl Objective {
@@ -14,10 +14,10 @@ impl Objective {
     pub fn discriminator_phase(&self, due: &[bool]) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
-        let real = self.feed_samples(&graph, feed::REAL, self.recipe.train.batch);
-        let hyper = self.hyper(&graph, Side::Discriminator);
+        let batch = self.recipe.part();
+        let real = self.feed_samples(&graph, feed::REAL, batch);
         let source = random.source();
-        let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, self.recipe.train.batch);
+        let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, batch);
         let g = Scope::root(&graph, Side::Generator.root(), self.mode(&source, None, false));
         let fake = self.generate(&g, &latent).stop_gradient();
         let [real, fake] = [&real, &fake].map(|samples| self.seen(&graph, &source, samples));
@@ -28,7 +28,7 @@ impl Objective {
         let mut loss = self.loss.discriminator(&real_logits, &fake_logits, self.labels);
         graph.output("d_loss", &loss);
 
-        let params = d.trainable();
+        let params = self.learning(d.trainable());
         let penalties =
             self.penalties(&graph, &source, (Side::Discriminator, due), &params, &|applied, common| {
                 applied.regularizer.penalty(&Context {
@@ -44,14 +44,15 @@ impl Objective {
 
         let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
         let gradients = grad(&loss, &variables);
-        let constrain = |weight: &Tensor| {
-            let strengths = penalties.strengths.iter();
-            strengths.fold(weight.clone(), |w, (r, strength)| r.constrain(&w, strength).unwrap_or(w))
+        let phase = Gradients {
+            side: Side::Discriminator,
+            loss: &loss,
+            params: &params,
+            gradients: &gradients,
+            buffers: &d.buffers(),
+            strengths: &penalties.strengths,
         };
-        let mut plan = self.plan(Side::Discriminator);
-        plan.constrain = Some(Constraint(&constrain));
-        let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
-        graph.commit_when(&and_bounded(sound, &d.buffers()));
+        self.conclude(&graph, &phase);
         graph.output("d_penalty", &penalties.sum);
         self.adapt(&graph, &real_logits);
         graph.output("d_real", &real_logits.mean_all());

@@ -101,9 +101,14 @@ pub fn batch_norm(scope: &Scope, x: &Tensor, options: BatchNorm) -> Tensor {
         let x = batches.apart(x);
         let (mean, variance) = (x.mean(&batches.axes), x.variance(&batches.axes));
         if scope.mode().update_statistics {
-            let keep = options.momentum;
             let unbiased = n as f64 / (n - 1) as f64;
-            let moved = |old: &Tensor, new: Tensor| (old * keep + new * (1.0 - keep)).stop_gradient();
+            let moved = |old: &Tensor, new: Tensor| {
+                let value = match &scope.mode().keep {
+                    None => old * options.momentum + new * (1.0 - options.momentum),
+                    Some(keep) => old * keep + new * (1.0 - keep),
+                };
+                value.stop_gradient()
+            };
             let chosen = |t: &Tensor| batches.one(t, scope.mode().statistics_segment);
             scope.update("running_mean", &moved(&mean_slot, chosen(&mean)));
             scope.update("running_var", &moved(&variance_slot, chosen(&variance) * unbiased));
