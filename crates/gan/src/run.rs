@@ -207,7 +207,8 @@ impl Run {
         notes: Vec<String>,
         lock: Option<File>,
     ) -> Result<Self, Error> {
-        let scoring = Scoring::of(&trainer.objective().recipe, &dataset)?;
+        let executor = trainer.session().executor().clone();
+        let scoring = Scoring::of(&trainer.objective().recipe, &dataset, &executor)?;
         let batches = trainer.objective().recipe.train.standing_statistics;
         let (objective, session) = trainer.parts_mut();
         let standing = (batches > 0).then(|| Standing::new(objective, session, seed, batches)).transpose()?;
@@ -379,32 +380,6 @@ impl Run {
         Ok(path)
     }
 
-    /// The first `count` samples, with standing statistics where the recipe has them; the state stays as it is.
-    fn samples(&mut self, count: usize) -> Result<Vec<f32>, Error> {
-        let (objective, session) = self.trainer.parts_mut();
-        let replaced = self.standing.as_ref().map(|standing| standing.take(session)).transpose()?;
-        let drawn = self.sampler.draw(objective, session, 0, count);
-        if let Some(replaced) = &replaced {
-            Standing::put_back(session, replaced)?;
-        }
-        drawn
-    }
-
-    /// Scores samples by the recipe's metric, and keeps the state if none was better; whether it did.
-    fn score(&mut self) -> Result<(Option<f64>, bool), Error> {
-        let Some(wanted) = self.scoring.as_ref().map(Scoring::samples) else { return Ok((None, false)) };
-        let samples = self.samples(wanted)?;
-        let Some(scoring) = &mut self.scoring else { return Ok((None, false)) };
-        let Some(score) = scoring.score(&samples)? else { return Ok((None, false)) };
-        let progress = self.trainer.progress_mut();
-        let best = scoring.improves(score, progress.best);
-        if best {
-            progress.best = Some(Best { step: progress.step, score });
-            checkpoint::save(&self.folder.best(), self.trainer.store(), self.trainer.progress())?;
-        }
-        Ok((Some(score), best))
-    }
-
     /// Draws samples, unless `drawn` names them, and writes a line of the log. Neither is worth the work done since
     /// the last checkpoint: where they fail, the state is saved before the error is returned.
     fn tick(
@@ -559,47 +534,6 @@ impl Run {
         self.write_recipe()?;
         // From here on a resumed run knows its end too.
         self.save()?;
-        Ok(())
-    }
-
-    /// Puts the newest sound checkpoint back, and changes what is done from there ([`guard::escalate`]).
-    fn roll_back(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let progress = self.trainer.progress();
-        let (step, rollbacks) = (progress.step, progress.rollbacks);
-        // No good step since the last rollback: the checkpoint itself may hold the seed of it. An older one is tried.
-        let barren = progress.rolled_back_to.filter(|at| step <= at + u64::from(MAX_SKIPS));
-        let older = barren.and_then(|at| checkpoint::open_before(&self.folder.checkpoints(), at));
-        let (checkpoint, warnings) = match older {
-            Some(found) => found,
-            None => checkpoint::open(&self.folder.root)?,
-        };
-        for warning in warnings {
-            observer.note(&warning);
-        }
-        let path = checkpoint.path.display().to_string();
-        if rollbacks >= MAX_ROLLBACKS {
-            return Err(Error::Diverged { rollbacks, step, checkpoint: path });
-        }
-        let to = checkpoint.progress.step;
-        self.set_aside(to)?;
-        self.tell_notes(observer);
-        self.trainer.restore(checkpoint, self.dataset.clone(), self.seed)?;
-        let progress = self.trainer.progress_mut();
-        progress.rolled_back_to = Some(to);
-        let changed = guard::escalate(progress);
-        let message = format!(
-            "{MAX_SKIPS} steps in a row gave values that are not finite: rolled back from step {step} to {path} and \
-             {changed} (rollback {} of {MAX_ROLLBACKS})",
-            progress.rollbacks
-        );
-        let event = serde_json::json!({
-            "event": "rollback", "from_step": step, "to_step": progress.step,
-            "lr_scale": progress.lr_scale, "norm_bounds": progress.norm_bounds, "rollbacks": progress.rollbacks,
-        });
-        // A run that is killed now must not come back with the rates that made it diverge.
-        self.save()?;
-        self.append_log(&event)?;
-        observer.note(&message);
         Ok(())
     }
 }

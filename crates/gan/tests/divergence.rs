@@ -72,6 +72,12 @@ fn a_run_rolls_back_with_lower_rates_and_then_gives_up() {
         assert!(note.contains(&format!("lowered the learning rates to {scale} ")), "{note}");
     }
     assert_eq!(run.trainer().progress().skipped, 20);
+    // The checkpoint is of step 0, before any norm was known: those of the first attempt are taken.
+    assert!(
+        !notes[0].contains("clipped") && notes[1].contains("clipped gradients at a norm of"),
+        "{notes:?}"
+    );
+    assert!(run.trainer().progress().norm_bounds.iter().all(|bound| *bound > 0.0));
     assert_eq!(slots(&checkpoint::open(&root).unwrap().0.store), before);
 }
 

@@ -86,6 +86,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
             "{}",
             serde_json::json!({
                 "event": "begin", "run": root, "step": 0, "images": 0,
+                "from": origin.as_ref().map(|origin| &origin.checkpoint.path),
                 "precision": run.trainer().session().precision().name(),
                 "memory": run.trainer().session().memory().name(),
             })

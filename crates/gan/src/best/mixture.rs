@@ -1,6 +1,7 @@
 use super::{RunMetric, Score};
 use crate::error::Error;
 use crate::run::{SCORED, original_points};
+use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ impl RunMetric for ReverseKl {
     fn higher_is_better(&self) -> bool {
         false
     }
-    fn judge(&self, dataset: &Arc<Dataset>) -> Result<Box<dyn Score>, Error> {
+    fn judge(&self, dataset: &Arc<Dataset>, _: &Arc<Executor>) -> Result<Box<dyn Score>, Error> {
         Mixture::boxed(self.name(), dataset, |score| score.reverse_kl)
     }
 }
@@ -76,7 +77,7 @@ impl RunMetric for Quality {
     fn higher_is_better(&self) -> bool {
         true
     }
-    fn judge(&self, dataset: &Arc<Dataset>) -> Result<Box<dyn Score>, Error> {
+    fn judge(&self, dataset: &Arc<Dataset>, _: &Arc<Executor>) -> Result<Box<dyn Score>, Error> {
         Mixture::boxed(self.name(), dataset, |score| Some(score.high_quality))
     }
 }

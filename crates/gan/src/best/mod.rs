@@ -3,6 +3,7 @@
 mod mixture;
 
 use crate::error::Error;
+use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use std::sync::Arc;
 
@@ -25,11 +26,12 @@ pub trait RunMetric: Sync {
     fn paper(&self) -> &'static str;
     /// Whether more is better.
     fn higher_is_better(&self) -> bool;
-    /// Makes ready to score the samples of a run on `dataset`: what takes long is done here once.
+    /// Makes ready to score the samples of a run on `dataset`: what takes long is done here once. What has networks of its
+    /// own runs them on `executor`.
     ///
     /// # Errors
     /// The data are not such as the metric can judge; with the reason.
-    fn judge(&self, dataset: &Arc<Dataset>) -> Result<Box<dyn Score>, Error>;
+    fn judge(&self, dataset: &Arc<Dataset>, executor: &Arc<Executor>) -> Result<Box<dyn Score>, Error>;
 }
 
 /// A metric made ready for one set of data.

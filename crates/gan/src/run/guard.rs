@@ -1,6 +1,8 @@
 //! What changes after a rollback: doing the same again would diverge again, and doing a little less of it may.
 
-use crate::checkpoint::Progress;
+use super::{Observer, Run};
+use crate::checkpoint::{self, Progress};
+use crate::error::Error;
 
 /// Steps with values that are not finite, one after the other, before rolling back.
 pub(super) const MAX_SKIPS: u32 = 5;
@@ -49,4 +51,52 @@ pub(super) fn escalate(progress: &mut Progress) -> String {
 pub(super) fn relax(progress: &mut Progress) {
     (progress.rollbacks, progress.lr_scale, progress.rolled_back_to) = (0, 1.0, None);
     (progress.norm_bounds, progress.skipped_in_a_row) = ([0.0; 2], 0);
+}
+
+impl Run {
+    /// Puts the newest sound checkpoint back, and changes what is done from there ([`escalate`]).
+    pub(super) fn roll_back(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        let progress = self.trainer.progress();
+        let (step, rollbacks) = (progress.step, progress.rollbacks);
+        // No good step since the last rollback: the checkpoint itself may hold the seed of it. An older one is tried.
+        let barren = progress.rolled_back_to.filter(|at| step <= at + u64::from(MAX_SKIPS));
+        let older = barren.and_then(|at| checkpoint::open_before(&self.folder.checkpoints(), at));
+        let (checkpoint, warnings) = match older {
+            Some(found) => found,
+            None => checkpoint::open(&self.folder.root)?,
+        };
+        for warning in warnings {
+            observer.note(&warning);
+        }
+        let path = checkpoint.path.display().to_string();
+        if rollbacks >= MAX_ROLLBACKS {
+            return Err(Error::Diverged { rollbacks, step, checkpoint: path });
+        }
+        let to = checkpoint.progress.step;
+        self.set_aside(to)?;
+        self.tell_notes(observer);
+        let usual = self.trainer.progress().usual_norms;
+        self.trainer.restore(checkpoint, self.dataset.clone(), self.seed)?;
+        let progress = self.trainer.progress_mut();
+        // A checkpoint from before the first step knows no norms: those of the attempt that failed say more than nothing.
+        for (kept, was) in progress.usual_norms.iter_mut().zip(usual) {
+            *kept = if *kept > 0.0 { *kept } else { was };
+        }
+        progress.rolled_back_to = Some(to);
+        let changed = escalate(progress);
+        let message = format!(
+            "{MAX_SKIPS} steps in a row gave values that are not finite: rolled back from step {step} to {path} and \
+             {changed} (rollback {} of {MAX_ROLLBACKS})",
+            progress.rollbacks
+        );
+        let event = serde_json::json!({
+            "event": "rollback", "from_step": step, "to_step": progress.step,
+            "lr_scale": progress.lr_scale, "norm_bounds": progress.norm_bounds, "rollbacks": progress.rollbacks,
+        });
+        // A run that is killed now must not come back with the rates that made it diverge.
+        self.save()?;
+        self.append_log(&event)?;
+        observer.note(&message);
+        Ok(())
+    }
 }

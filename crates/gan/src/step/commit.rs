@@ -117,22 +117,4 @@ impl Objective {
         graph.commit_when(&self.take_step(&graph, &phase));
         graph.finish()
     }
-
-    /// Of the regularizers that are due, those whose constraint a step along added gradients applies.
-    pub(crate) fn constraints_of(&self, due: &[bool]) -> Vec<bool> {
-        due.iter().zip(&self.regularizers).map(|(due, r)| *due && r.regularizer.constrains()).collect()
-    }
-
-    /// Names and types of the slots in which gradients are added up; none where a batch is taken whole.
-    pub fn accumulators(&self) -> Vec<(String, TensorType)> {
-        if self.recipe.train.accumulate == 1 {
-            return Vec::new();
-        }
-        let of = |side| {
-            let params = self.params(side);
-            let trained = params.trainable().filter(|p| self.learns(&p.name));
-            trained.map(|p| (format!("{ACCUMULATED}{}", p.name), p.ty.clone())).collect::<Vec<_>>()
-        };
-        [Side::Discriminator, Side::Generator].into_iter().flat_map(of).collect()
-    }
 }
