@@ -80,9 +80,9 @@ def dragan(d, p):
     return (norms(d, p["real"] + p["t"] * 0.5 * deviation * p["noise"]) - 1).square().mean()
 
 
-def orthogonal(d, p):
+def orthogonal(*weights):
     total = 0
-    for w in (p["w1"], p["w2"]):
+    for w in weights:
         gram = w.T @ w
         total = total + (gram * (1 - torch.eye(w.shape[1]))).square().sum()
     return total
@@ -94,7 +94,7 @@ PENALTIES = {
     "dragan": dragan,
     "r1": lambda d, p: slopes(d, p["real"]).square().sum(1).mean() / 2,
     "r2": lambda d, p: slopes(d, p["fake"]).square().sum(1).mean() / 2,
-    "orthogonal": orthogonal,
+    "orthogonal": lambda d, p: orthogonal(p["w1"], p["w2"]),
     "lecam": lecam,
     # The augmentation is the order of the coordinates turned round.
     "consistency": lambda d, p: (d(p["real"]) - d(p["real"].flip(1))).square().mean(),
@@ -116,7 +116,24 @@ def feature_matching(p):
     return (p["real"].mean(0) - fake.mean(0)).square().sum()
 
 
-GENERATOR_PENALTIES = {"path-length": path_length, "feature-matching": feature_matching}
+def guesses(p, samples):
+    return torch.tanh(samples @ p["w1"] + p["b1"]) @ p["head"]
+
+
+def classifier(d, p):
+    classes = p["classes"].long()
+    return F.cross_entropy(guesses(p, p["real"]), classes) + F.cross_entropy(guesses(p, p["fake"]), classes)
+
+
+PENALTIES["auxiliary-classifier"] = classifier
+
+
+def classified(p):
+    return F.cross_entropy(guesses(p, torch.tanh(p["styles"] @ p["g1"]) @ p["g2"]), p["classes"].long())
+
+
+GENERATOR_PENALTIES = {"path-length": path_length, "feature-matching": feature_matching, "auxiliary-classifier": classified,
+                       "orthogonal": lambda p: orthogonal(p["g1"], p["g2"])}
 
 
 def objectives():
@@ -130,6 +147,7 @@ def objectives():
     p["b1"] = torch.from_numpy(np.float32(p["b1"].numpy()).astype(np.float64))
     g = {"styles": draw(4, 2), "g1": draw(2, 4), "g2": draw(4, 3), "y": draw(4, 3), "mean": torch.tensor(0.5),
          "mean_share": torch.tensor(0.75)}
+    p |= {"head": draws(12)(5, 3), "classes": torch.tensor([0.0, 2.0, 1.0, 1.0])}
     text = f"# Made by tools/goldens_torch.py with PyTorch {torch.__version__} in f64.\n"
     text += "".join(block("input", k, v) for k, v in (p | g).items())
     weights = [p[k].requires_grad_() for k in ("w1", "b1", "w2")]

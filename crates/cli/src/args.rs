@@ -22,6 +22,8 @@ pub struct Arguments {
 pub enum Command {
     /// Train a pair of networks and write samples, a log and checkpoints to a run folder.
     Train(Box<Train>),
+    /// Train every combination of some settings with equal budgets, and compare them in a table with intervals.
+    Sweep(Box<Sweep>),
     /// Draw samples from a trained run.
     Sample(Sample),
     /// Ask a run's discriminator about images: its logit for each, beside those of real and generated samples.
@@ -169,6 +171,47 @@ pub struct Train {
     pub json: bool,
 }
 
+/// Options of `sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede sweep dcgan28 --data mnist/ --set lr=1e-4,2e-4,4e-4 --minutes 5 --seeds 3     three rates, 45 minutes
+  ganymede sweep mlp2d --data synthetic:grid25 --set latent.dim=2,10 --images 2000000    points, by images
+  ganymede sweep r3-28 --set train.batch=32,64 --set regularizers.0.strength=.1,1 --images 60000 --out sweeps/r3
+
+Stopped, the same command goes on with the runs that are missing.")]
+pub struct Sweep {
+    /// A recipe by name, or a file ending in .toml.
+    pub recipe: String,
+    /// What to train on [default: the recipe's own].
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// A key of the recipe with the values to try, commas between; repeated, every combination is trained.
+    #[arg(long = "set", value_name = "KEY=VALUE,..")]
+    pub set: Vec<String>,
+    /// Minutes a run.
+    #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = positive, group = "length")]
+    pub minutes: Option<f64>,
+    /// Real images a run.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "length")]
+    pub images: Option<u64>,
+    /// Seeds 0 to N - 1, the same for each setting.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+    /// The folder of the runs and of the table [default: sweeps/RECIPE].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Arithmetic of matrix products and convolutions [default: the recipe's].
+    #[arg(long, value_name = "f32|bf16", value_parser = precision)]
+    pub precision: Option<Precision>,
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// One JSON object a run on standard output instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Options of `sample`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -176,6 +219,7 @@ Examples:
   ganymede sample runs/r3-28-1 --out samples.png                     64 images in one picture
   ganymede sample runs/r3-28-1 --n 10000 --seed 7 --out made/        a file each, for scores
   ganymede sample runs/r3-28-1 --truncation 0.7 --out typical.png    latents within a bound
+  ganymede sample runs/cdcgan28-1 --class 7 --out sevens.png         one class of a conditional run
   ganymede sample runs/mlp2d-1 --n 5000 --out points.csv             points, as a table
   ganymede sample runs/mlp2d-1 --best --out best.png                 from the best checkpoint
   ganymede sample runs/dcgan28-1 --standing-statistics 100 --out a.png")]
@@ -188,6 +232,9 @@ pub struct Sample {
     /// Seed of the latents: sample i of a seed is always the same.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// The class to make, by number or by its name in the data, for conditional runs [default: one after the other].
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
     /// Draw latents from the normal restricted to [-PSI, PSI], the truncation trick (Brock, Donahue, Simonyan 2019): the
     /// smaller PSI is, the more typical and the more alike the samples are.
     #[arg(long, value_name = "PSI", allow_negative_numbers = true, value_parser = threshold)]
@@ -226,6 +273,9 @@ pub struct Judge {
     /// Image files of the run's size.
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
+    /// The class that the images shall be, by number or by its name in the data, for conditional runs.
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
     /// Arithmetic of matrix products and convolutions [default: the run's].
     #[arg(long, value_name = "f32|bf16", value_parser = precision)]
     pub precision: Option<Precision>,

@@ -81,7 +81,7 @@ fn arena(phases: &[(String, PhaseStats)]) -> usize {
 /// As [`of_step`], with the memory of the samples that a run draws at each tick.
 pub fn of_run(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let mut cost = of_step(objective, target)?;
-    let samples = run::samples_drawn(&objective.recipe.data.shape);
+    let (samples, _) = run::samples_drawn(&objective.recipe.data.shape, objective.recipe.data.classes);
     let batch = sampler::batch_for(objective, samples);
     let arena = arena(&cost.phases);
     cost.phases.push(("sample".into(), plan_within(&objective.sample_phase(batch, None)?, target, arena)?));

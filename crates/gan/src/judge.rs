@@ -1,8 +1,8 @@
 //! What the discriminator makes of samples, beside real and generated ones.
 
 use crate::error::Error;
-use crate::sampler::Sampler;
-use crate::step::Objective;
+use crate::sampler::{Asked, Sampler};
+use crate::step::{Objective, feed};
 use ganymede_cpu::{PhaseId, Session};
 use ganymede_data::Dataset;
 
@@ -36,16 +36,41 @@ impl Judge {
         Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)? })
     }
 
-    /// One logit a sample; larger means more like real ones.
+    /// One logit a sample; larger means more like real ones. `labels` are the classes of the samples, which a conditional
+    /// discriminator judges by; others ignore them.
+    ///
+    /// # Errors
+    /// The discriminator is conditional and there is not a class of its own for each sample.
     pub fn logits(
         &self,
         objective: &Objective,
         session: &mut Session,
         samples: &[f32],
+        labels: &[i32],
     ) -> Result<Vec<f32>, Error> {
         let size: usize = objective.recipe.data.shape.iter().product();
         let mut out = Vec::with_capacity(samples.len() / size);
-        for chunk in samples.chunks(BATCH * size) {
+        let told = session.feed_index(self.phase, feed::LABELS).is_ok();
+        if let Some(classes) = objective.recipe.data.classes.filter(|_| told) {
+            let count = samples.len() / size;
+            if labels.len() != count || labels.iter().any(|l| !usize::try_from(*l).is_ok_and(|l| l < classes))
+            {
+                return Err(Error::Refused(format!(
+                    "recipe `{}` is conditional: its discriminator judges a sample as one of {classes} classes, so each of \
+                     the {count} samples needs one",
+                    objective.recipe.name
+                )));
+            }
+        }
+        for (i, chunk) in samples.chunks(BATCH * size).enumerate() {
+            if told {
+                let labels = &labels[i * BATCH..];
+                let feed = session.feed_words_mut(self.phase, feed::LABELS)?;
+                feed.fill(0);
+                for (word, label) in feed.iter_mut().zip(labels) {
+                    *word = *label as u32;
+                }
+            }
             let feed = session.feed_mut(self.phase, "samples")?;
             feed[..chunk.len()].copy_from_slice(chunk);
             feed[chunk.len()..].fill(0.0);
@@ -68,8 +93,9 @@ impl Judge {
         let size: usize = objective.recipe.data.shape.iter().product();
         let indices: Vec<u64> = (0..count as u64).collect();
         let mut samples = vec![0.0; count * size];
-        dataset.fill(&indices, &mut samples, None)?;
-        let mut logits = self.logits(objective, session, &samples)?;
+        let mut labels = vec![0; if objective.recipe.data.classes.is_some() { count } else { 0 }];
+        dataset.fill(&indices, &mut samples, (!labels.is_empty()).then_some(&mut labels))?;
+        let mut logits = self.logits(objective, session, &samples, &labels)?;
         logits.sort_by(f32::total_cmp);
         Ok(logits)
     }
@@ -83,7 +109,9 @@ impl Judge {
         count: usize,
     ) -> Result<Vec<f32>, Error> {
         let samples = Sampler::new(seed).draw(objective, session, 0, count)?;
-        let mut logits = self.logits(objective, session, &samples)?;
+        let classes = objective.recipe.data.classes.unwrap_or(1);
+        let labels: Vec<i32> = (0..count as u64).map(|i| Asked::Each.class(i, classes) as i32).collect();
+        let mut logits = self.logits(objective, session, &samples, &labels)?;
         logits.sort_by(f32::total_cmp);
         Ok(logits)
     }

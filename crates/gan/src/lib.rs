@@ -23,6 +23,7 @@ pub mod run;
 pub mod sampler;
 pub mod standing;
 pub mod step;
+pub mod sweep;
 pub mod trainer;
 pub mod transfer;
 pub mod workloads;

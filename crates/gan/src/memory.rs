@@ -74,12 +74,12 @@ impl Memory {
     /// Of a training run with the phases of [`cost::of_run`](crate::cost::of_run).
     pub fn of_run(cost: &Cost, objective: &Objective, dataset: &Dataset, threads: usize) -> Memory {
         let shape = &objective.recipe.data.shape;
-        let drawn = run::samples_drawn(shape);
+        let (drawn, columns) = run::samples_drawn(shape, objective.recipe.data.classes);
         let numbers = drawn * shape.iter().product::<usize>() * WORD;
         // As pixels of three bytes. Of images the encoder's output may be as large; points on paper take next to none.
         let (width, height, copies) = match shape.len() {
             3 => {
-                let (width, height) = picture::grid_size(shape, drawn, 8);
+                let (width, height) = picture::grid_size(shape, drawn, columns);
                 (width, height, 2)
             }
             _ => (picture::SCATTER.0, picture::SCATTER.1, 1),

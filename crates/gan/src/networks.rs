@@ -2,8 +2,8 @@
 
 use crate::models::{self, Model, Options};
 use crate::recipe::{NetworkSpec, OptimizerSpec, Scheduled, unknown};
-use ganymede_graph::{Graph, Tensor, TensorType};
-use ganymede_nn::{LayerRow, Mode, Network, Optimizer, Params, Scope, WeightRule};
+use ganymede_graph::{DType, Graph, Tensor, TensorType};
+use ganymede_nn::{ClassLabels, LayerRow, Mode, Network, Optimizer, Params, Scope, WeightRule};
 use serde::{Deserialize, Serialize};
 
 /// Which of the two networks.
@@ -38,6 +38,16 @@ impl Side {
 pub struct Net {
     kind: Kind,
     rule: WeightRule,
+    classes: Option<usize>,
+}
+
+/// What a network does with the classes of its samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassUse {
+    /// Whether it is told them.
+    pub told: bool,
+    /// Whether it guesses them, as a classifier beside the logit.
+    pub guessed: bool,
 }
 
 enum Kind {
@@ -54,8 +64,9 @@ const MAX_ITERATIONS: usize = 64;
 const PROBE: usize = 2;
 
 impl Net {
-    /// Resolves the layers or the model's name and options.
-    pub fn from_spec(spec: &NetworkSpec) -> Result<Net, String> {
+    /// Resolves the layers or the model's name and options. `classes` is how many the recipe's samples have, where its
+    /// networks are told.
+    pub fn from_spec(spec: &NetworkSpec, classes: Option<usize>) -> Result<Net, String> {
         let rule = match spec.spectral_norm {
             0 => WeightRule::Plain,
             iterations if iterations <= MAX_ITERATIONS => WeightRule::Spectral { iterations },
@@ -83,7 +94,7 @@ impl Net {
                 Kind::Model(model, Options::resolve(model, &spec.options)?)
             }
         };
-        Ok(Net { kind, rule })
+        Ok(Net { kind, rule, classes })
     }
 
     /// Applies the network to latents `[batch, dim]` or samples `[batch, ...]`.
@@ -170,9 +181,19 @@ impl Net {
         let mut shape = vec![batch];
         shape.extend(input);
         let x = graph.feed("x", TensorType::f32(shape));
-        let scope = Scope::root(&graph, side.root(), Mode::eval());
+        let labels = self.classes.map(|classes| ClassLabels {
+            index: graph.feed("labels", TensorType::new(DType::I32, [batch])),
+            classes,
+        });
+        let scope = Scope::root(&graph, side.root(), Mode::eval()).with_labels(labels);
         let out = self.build(side, &scope, &x, sample);
         (graph, scope, out)
+    }
+
+    /// What a network that fits its shapes does with classes.
+    pub fn class_use(&self, input: &[usize], sample: &[usize], side: Side) -> ClassUse {
+        let (_, scope, _) = self.probe(PROBE, input, sample, side);
+        ClassUse { told: scope.asked_for_labels(), guessed: scope.class_logits().is_some() }
     }
 
     /// Parameters and layer table of a network that fits its shapes.

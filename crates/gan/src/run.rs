@@ -7,7 +7,7 @@ mod scoring;
 mod window;
 
 pub use folder::RunFolder;
-use guard::{MAX_ROLLBACKS, MAX_SKIPS};
+use guard::MAX_SKIPS;
 pub use length::{Length, planned_images};
 use length::{next_measurement, steps_left};
 use scoring::Scoring;
@@ -38,6 +38,8 @@ use window::{Rate, Window};
 const TICKS: u64 = 40;
 /// Images in a sample grid.
 pub const GRID: usize = 64;
+/// Most classes that have a column of a grid each.
+const CLASS_COLUMNS: usize = 16;
 /// Longest side of a sample grid in pixels; larger images are drawn in smaller grids.
 const GRID_SIDE: usize = 4096;
 /// Points in a scatter plot.
@@ -180,6 +182,7 @@ impl Run {
             data_hash: dataset.hash().to_string(),
             seed,
             images: images.unwrap_or(0),
+            classes: recipe.data.classes.and(dataset.classes()).unwrap_or_default().to_vec(),
             version: env!("CARGO_PKG_VERSION").into(),
             from: origin.map(|origin| origin.checkpoint.path.display().to_string()),
         });
@@ -374,9 +377,10 @@ impl Run {
     fn draw(&mut self) -> Result<PathBuf, Error> {
         let path = self.folder.sample(self.trainer.progress().step);
         let shape = self.trainer.objective().recipe.data.shape.clone();
-        let count = samples_drawn(&shape);
+        let classes = self.trainer.objective().recipe.data.classes;
+        let (count, columns) = samples_drawn(&shape, classes);
         let samples = self.samples(count)?;
-        write_picture(&path, &samples, &shape, &self.dataset)?;
+        write_picture(&path, &samples, &shape, &self.dataset, columns)?;
         Ok(path)
     }
 
@@ -544,10 +548,16 @@ pub fn original_points(values: &[f32], dataset: &Dataset) -> Vec<[f64; 2]> {
     values.chunks_exact(2).map(|p| [f64::from(p[0]) * scale, f64::from(p[1]) * scale]).collect()
 }
 
-/// Draws samples as the data's kind asks: a grid of images, or points over real ones.
-pub fn write_picture(path: &Path, samples: &[f32], shape: &[usize], dataset: &Dataset) -> Result<(), Error> {
+/// Draws samples as the data's kind asks: a grid of images with so many in a row, or points over real ones.
+pub fn write_picture(
+    path: &Path,
+    samples: &[f32],
+    shape: &[usize],
+    dataset: &Dataset,
+    columns: usize,
+) -> Result<(), Error> {
     if shape.len() == 3 {
-        picture::write_grid(path, samples, shape, 8)?;
+        picture::write_grid(path, samples, shape, columns)?;
         return Ok(());
     }
     let indices: Vec<u64> = (0..POINTS as u64).collect();
@@ -557,11 +567,14 @@ pub fn write_picture(path: &Path, samples: &[f32], shape: &[usize], dataset: &Da
     Ok(())
 }
 
-/// Samples that a tick draws: a square grid of at most [`GRID`] images and 4096 pixels a side, or points.
-pub fn samples_drawn(shape: &[usize]) -> usize {
-    let [height, width, _] = shape[..] else { return POINTS };
+/// Samples that a tick draws, and how many stand in a row: a square grid of at most [`GRID`] images and 4096 pixels a side,
+/// or points. Up to [`CLASS_COLUMNS`] classes have a column each, as far as they fit.
+pub fn samples_drawn(shape: &[usize], classes: Option<usize>) -> (usize, usize) {
+    let [height, width, _] = shape[..] else { return (POINTS, 1) };
     let fits = |side: usize| side * side <= GRID && side * height.max(width) <= GRID_SIDE;
-    (1..=GRID).take_while(|&side| fits(side)).last().map_or(1, |side| side * side)
+    let side = (1..=GRID).take_while(|&side| fits(side)).last().unwrap_or(1);
+    let by_class = classes.filter(|&n| n <= CLASS_COLUMNS && n * width <= GRID_SIDE);
+    by_class.map_or((side * side, side), |columns| (columns * side.min(GRID / columns), columns))
 }
 
 /// The image count of the next tick after `images`.

@@ -19,17 +19,48 @@ pub fn batch_for(objective: &Objective, count: usize) -> usize {
     allowed().find(|b| *b >= count).or_else(|| allowed().next_back()).unwrap_or(1)
 }
 
+/// Which classes a conditional generator is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// One after the other: sample i is of class i modulo their number.
+    #[default]
+    Each,
+    /// One alone.
+    Only(usize),
+}
+
+impl Asked {
+    /// The class of sample `index` among `classes`.
+    pub fn class(self, index: u64, classes: usize) -> usize {
+        match self {
+            Asked::Each => (index % classes.max(1) as u64) as usize,
+            Asked::Only(class) => class,
+        }
+    }
+}
+
 /// Draws samples through programs of a few sizes, compiled when first needed.
 pub struct Sampler {
     key: [u32; 2],
     truncation: Option<f64>,
+    asked: Asked,
     programs: Vec<(usize, PhaseId)>,
 }
 
 impl Sampler {
     /// Sample `i` of a seed is the same whatever else is drawn with it.
     pub fn new(seed: u64) -> Self {
-        Self { key: fold_in(key_of(seed), SAMPLE), truncation: None, programs: Vec::new() }
+        Self {
+            key: fold_in(key_of(seed), SAMPLE),
+            truncation: None,
+            asked: Asked::Each,
+            programs: Vec::new(),
+        }
+    }
+
+    /// Of these classes, where the recipe has classes.
+    pub fn of_classes(self, asked: Asked) -> Self {
+        Self { asked, ..self }
     }
 
     /// With latents restricted to |z| <= `threshold`, which must be above 0: samples that are more alike and nearer to
@@ -39,6 +70,9 @@ impl Sampler {
     }
 
     /// Samples `first..first + count`, one after the other, from the state in `session`.
+    ///
+    /// # Errors
+    /// A class that the recipe does not have, or what compiling and running say.
     pub fn draw(
         &mut self,
         objective: &Objective,
@@ -47,6 +81,17 @@ impl Sampler {
         count: usize,
     ) -> Result<Vec<f32>, Error> {
         let size: usize = objective.recipe.data.shape.iter().product();
+        if let (Asked::Only(class), classes) = (self.asked, objective.recipe.data.classes)
+            && class >= classes.unwrap_or(0)
+        {
+            return Err(Error::Refused(match classes {
+                Some(classes) => format!("there is no class {class}: the run has {classes}, from 0 on"),
+                None => format!(
+                    "recipe `{}` has no classes, so none can be asked for: leave the class out",
+                    objective.recipe.name
+                ),
+            }));
+        }
         let mut out = Vec::with_capacity(count * size);
         let mut done = 0;
         while done < count {
@@ -59,6 +104,12 @@ impl Sampler {
             session
                 .feed_words_mut(phase, feed::FIRST)?
                 .copy_from_slice(&[index as u32, (index >> 32) as u32]);
+            if let Some(classes) = objective.recipe.data.classes {
+                let labels = session.feed_words_mut(phase, feed::LABELS)?;
+                for (i, label) in labels.iter_mut().enumerate() {
+                    *label = self.asked.class(index + i as u64, classes) as u32;
+                }
+            }
             session.run(phase)?;
             let samples = session.output(phase, "samples").unwrap_or(&[]);
             let take = left.min(batch);

@@ -3,6 +3,7 @@
 //! of weights only by chance.
 
 use crate::error::Error;
+use crate::sampler::Asked;
 use crate::step::{Objective, feed};
 use crate::trainer::key_of;
 use ganymede_cpu::{PhaseId, Session};
@@ -14,13 +15,14 @@ const STANDING: u64 = 0x7374_616e;
 /// What standing statistics took the place of.
 pub type Replaced = Vec<(String, Vec<u32>)>;
 
-/// Takes standing statistics in a session.
+/// Takes standing statistics in a session. A conditional generator is asked for one class after the other.
 pub struct Standing {
     phase: PhaseId,
     slots: Vec<String>,
     key: [u32; 2],
     batches: usize,
     batch: usize,
+    classes: Option<usize>,
 }
 
 impl Standing {
@@ -46,7 +48,8 @@ impl Standing {
             )));
         }
         let phase = session.add_phase("standing", &function)?;
-        Ok(Self { phase, slots, key: fold_in(key_of(seed), STANDING), batches, batch })
+        let (key, classes) = (fold_in(key_of(seed), STANDING), objective.recipe.data.classes);
+        Ok(Self { phase, slots, key, batches, batch, classes })
     }
 
     /// Puts standing statistics in place of those in the session, and returns the latter. The same state gives the same
@@ -64,6 +67,12 @@ impl Standing {
             session
                 .feed_words_mut(self.phase, feed::FIRST)?
                 .copy_from_slice(&[first as u32, (first >> 32) as u32]);
+            if let Some(classes) = self.classes {
+                let labels = session.feed_words_mut(self.phase, feed::LABELS)?;
+                for (i, label) in labels.iter_mut().enumerate() {
+                    *label = Asked::Each.class(first + i as u64, classes) as u32;
+                }
+            }
             // The mean over passes: at the first nothing of the old ones stays.
             session.feed_mut(self.phase, feed::KEEP)?[0] = (pass as f64 / (pass + 1) as f64) as f32;
             session.run(self.phase)?;

@@ -69,6 +69,8 @@ pub struct Trainer {
     session: Session,
     phases: Vec<Phase>,
     loader: Loader,
+    /// Classes of the last batch: the generator's step asks for them where it reads no real samples of its own.
+    labels: Vec<i32>,
     key: [u32; 2],
     progress: Progress,
 }
@@ -232,6 +234,18 @@ impl Trainer {
                 objective.recipe.data.shape
             )));
         }
+        if let Some(classes) = objective.recipe.data.classes {
+            let found = dataset.classes().map(<[String]>::len);
+            if found != Some(classes) {
+                let found = found.map_or("no labels".into(), |n| format!("{n} classes"));
+                return Err(Error::Refused(format!(
+                    "{} has {found}, recipe `{}` is conditional on {classes}: choose labelled data, or a recipe without \
+                     data.classes",
+                    dataset.spec(),
+                    objective.recipe.name,
+                )));
+            }
+        }
         let loader = Loader::new(dataset, objective.recipe.train.batch, seed, progress.cursor)?;
         let accumulators = objective.accumulators();
         store.reserve(accumulators.iter().map(|(_, ty)| ty.len()))?;
@@ -247,13 +261,12 @@ impl Trainer {
             functions.push(function);
         }
         let ids = session.add_phases(&functions)?;
-        let bound =
-            |(((side, work, due), id), (_, f)): (((Side, Work, Vec<bool>), PhaseId), &(String, Function))| {
-                Phase::new(side, work, due, id, f)
-            };
-        let phases = sets.into_iter().zip(ids).zip(&functions).map(bound).collect();
+        let mut phases = Vec::with_capacity(ids.len());
+        for (((side, work, due), id), (_, function)) in sets.into_iter().zip(ids).zip(&functions) {
+            phases.push(Phase::new(side, work, due, id, function));
+        }
         let key = fold_in(key_of(seed), DRAW);
-        Ok(Self { objective, session, phases, loader, key, progress })
+        Ok(Self { objective, session, phases, loader, labels: Vec::new(), key, progress })
     }
 
     /// The phase for a network, compiled if its set of regularizers falls due for the first time.
@@ -368,15 +381,24 @@ impl Trainer {
     fn next_batch(&mut self) -> Result<Batch, Error> {
         let batch = self.loader.next_batch()?;
         self.progress.cursor = batch.cursor_after;
+        if let Some(labels) = &batch.labels {
+            self.labels.clone_from(labels);
+        }
         Ok(batch)
     }
 
-    /// Hands a phase its part of the batch.
+    /// Hands a phase its part of the batch, with the classes of its samples; where it sees no real ones, those of the last
+    /// batch.
     fn feed_part(&mut self, phase: PhaseId, batch: Option<&Batch>, number: usize) -> Result<(), Error> {
         if let Some(batch) = batch {
             let real = self.session.feed_mut(phase, feed::REAL)?;
             let at = number * real.len();
             real.copy_from_slice(&batch.data[at..at + real.len()]);
+        }
+        if self.session.feed_index(phase, feed::LABELS).is_ok() {
+            let labels = self.session.feed_words_mut(phase, feed::LABELS)?;
+            let at = number * labels.len();
+            labels.copy_from_slice(bytemuck::cast_slice(&self.labels[at..at + labels.len()]));
         }
         if self.session.feed_index(phase, feed::LATER_PART).is_ok() {
             self.session.feed_mut(phase, feed::LATER_PART)?[0] = if number == 0 { 0.0 } else { 1.0 };

@@ -136,7 +136,7 @@ fn the_samples_of_a_tick_are_part_of_a_runs_peak() {
         assert!(run.peak_bytes < step.peak_bytes + (4 << 20), "{} and {}", run.peak_bytes, step.peak_bytes);
     }
     assert_eq!(
-        [28, 256, 512, 1024, 8192].map(|side| ganymede::run::samples_drawn(&[side, side, 3])),
+        [28, 256, 512, 1024, 8192].map(|side| ganymede::run::samples_drawn(&[side, side, 3], None).0),
         [64, 64, 64, 16, 1]
     );
 }

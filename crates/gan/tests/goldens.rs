@@ -6,7 +6,8 @@ mod common;
 use ganymede::losses::{LOSSES, Labels};
 use ganymede::networks::Side;
 use ganymede::regularizers::{Common, Context, GeneratorContext, Memory, REGULARIZERS, Regularizer};
-use ganymede_graph::{Array, Graph, Precision, Tensor, TensorType, grad, interpret};
+use ganymede_graph::{Array, DType, Graph, Precision, Tensor, TensorType, grad, interpret};
+use ganymede_nn::ClassLabels;
 use std::collections::HashMap;
 
 /// As tools/goldens_torch.py wrote them.
@@ -46,6 +47,13 @@ impl Networks {
         let hidden = (x.matmul(&self.feed("w1")) + self.feed("b1")).tanh();
         hidden.matmul(&self.feed("w2")).reshape(&[4])
     }
+    /// Logits of three classes.
+    fn guess(&self, x: &Tensor) -> Tensor {
+        (x.matmul(&self.feed("w1")) + self.feed("b1")).tanh().matmul(&self.feed("head"))
+    }
+    fn labels(&self) -> ClassLabels {
+        ClassLabels { index: self.feed("classes").convert(DType::I32), classes: 3 }
+    }
     fn generate(&self, styles: &Tensor) -> Tensor {
         styles.matmul(&self.feed("g1")).tanh().matmul(&self.feed("g2"))
     }
@@ -60,6 +68,7 @@ impl Networks {
             uniform: &|shape| self.feed(if shape == [4, 1] { "t" } else { "noise" }),
             normal: &|_| self.feed("y"),
             augment: &|x| x.reverse(&[1]),
+            labels: Some(&self.labels()),
             weights,
             memory: Memory { graph: &self.graph, prefix: "memory", parts: 1 },
         })
@@ -72,6 +81,7 @@ impl Networks {
                 fake: &fake,
                 real_logits: &self.judge(&real),
                 fake_logits: &self.judge(&fake),
+                class_logits: Some([&self.guess(&real), &self.guess(&fake)]),
                 discriminator: &|x| self.judge(x),
                 common,
             })
@@ -87,6 +97,7 @@ impl Networks {
                 styles: &styles,
                 fake: &fake,
                 features,
+                class_logits: Some(&self.guess(&fake)),
                 common,
             })
         })
@@ -110,13 +121,15 @@ fn terms() -> Vec<Term> {
         terms.extend([("discriminator", loss.name(), &D[..]), ("generator", loss.name(), &D[..])]);
     }
     for r in REGULARIZERS.iter().filter(|r| r.name() != "weight-clipping") {
-        let discriminator = Networks::new().penalty(*r).is_some();
-        terms.push(if discriminator {
-            ("penalty", r.name(), &D[..])
-        } else {
-            assert_eq!(r.sides(), [Side::Generator], "{}", r.name());
-            ("generator-penalty", r.name(), &G[..])
-        });
+        let of = |side| match side {
+            Side::Discriminator => Networks::new().penalty(*r).map(|_| ("penalty", r.name(), &D[..])),
+            Side::Generator => {
+                Networks::new().generator_penalty(*r).map(|_| ("generator-penalty", r.name(), &G[..]))
+            }
+        };
+        let found: Vec<Term> = r.sides().iter().filter_map(|side| of(*side)).collect();
+        assert!(!found.is_empty(), "{}", r.name());
+        terms.extend(found);
     }
     terms
 }

@@ -154,7 +154,7 @@ fn spectral_norm_is_state_that_only_training_moves() {
     }
     let (objective, session) = trainer.parts_mut();
     let judge = Judge::new(objective, session).unwrap();
-    judge.logits(objective, session, &[0.1, 0.2]).unwrap();
+    judge.logits(objective, session, &[0.1, 0.2], &[]).unwrap();
     assert_eq!(slots(trainer.store()), after);
 }
 

@@ -1,13 +1,16 @@
 //! Regularizers against closed forms, on discriminators whose gradients are known; wrong twins must not pass.
 
 use ganymede::regularizers::{Common, Context, GeneratorContext, Memory, Regularizer, find};
-use ganymede_graph::{Array, Graph, Precision, Tensor, TensorType, grad, interpret};
+use ganymede_graph::{Array, DType, Graph, Precision, Tensor, TensorType, grad, interpret};
+use ganymede_nn::ClassLabels;
 use std::collections::HashMap;
 
 const REAL: [f64; 6] = [0.5, -1.0, 2.0, 1.5, 0.25, -0.75];
 const FAKE: [f64; 6] = [-0.3, 0.8, 1.1, 0.9, -1.6, 0.2];
 const WEIGHT: [f64; 3] = [0.6, -1.2, 0.4];
 const STRENGTH: f64 = 3.0;
+/// Classes of the two samples, of three.
+const LABELS: [i32; 2] = [2, 0];
 /// Where between generated (0) and real (1) samples the gradient penalty looks.
 const BETWEEN: f64 = 0.25;
 
@@ -33,12 +36,17 @@ fn evaluate(
         fake: &fake,
         real_logits: &judge(&weight, &real),
         fake_logits: &judge(&weight, &fake),
+        class_logits: Some([&guess(&weight, &real), &guess(&weight, &fake)]),
         discriminator: &|x| judge(&weight, x),
         common: Common {
             strength: &strength,
             uniform: &constant,
             normal: &constant,
             augment: &|x| x.reverse(&[1]),
+            labels: Some(&ClassLabels {
+                index: graph.constant_f32(&[2], &LABELS.map(f64::from)).convert(DType::I32),
+                classes: 3,
+            }),
             weights: &[],
             memory: Memory { graph: &graph, prefix: "memory", parts: 1 },
         },
@@ -56,6 +64,42 @@ fn evaluate(
     let inputs = inputs.into_iter().chain(kept).collect();
     let outcome = interpret(&graph.finish().unwrap(), &inputs, Precision::F64).unwrap();
     (outcome.outputs["value"].floats()[0], outcome.outputs["gradient"].floats().to_vec())
+}
+
+/// Three classes whose logits are w x, one a coordinate.
+fn guess(weight: &Tensor, x: &Tensor) -> Tensor {
+    x * weight
+}
+
+/// -log softmax(row)[class], and its gradient by the row.
+fn entropy_of(row: [f64; 3], class: usize) -> (f64, [f64; 3]) {
+    let sum: f64 = row.iter().map(|l| l.exp()).sum();
+    (sum.ln() - row[class], [0, 1, 2].map(|k| row[k].exp() / sum - f64::from(u8::from(k == class))))
+}
+
+#[test]
+fn the_classifier_is_scored_by_cross_entropy_on_both_kinds_of_samples() {
+    let of = |samples: &[f64; 6]| -> Values {
+        let mut total = (0.0, vec![0.0; 3]);
+        for (row, class) in samples.chunks(3).zip(LABELS) {
+            let (value, slope) = entropy_of([0, 1, 2].map(|k| WEIGHT[k] * row[k]), class as usize);
+            total.0 += STRENGTH * value / 2.0;
+            (0..3).for_each(|k| total.1[k] += STRENGTH * slope[k] * row[k] / 2.0);
+        }
+        total
+    };
+    let (real, fake) = (of(&REAL), of(&FAKE));
+    let both = (real.0 + fake.0, real.1.iter().zip(&fake.1).map(|(a, b)| a + b).collect());
+    let got = evaluate(linear, &penalty_of("auxiliary-classifier"));
+    assert!(close(&got, &both), "{got:?} against {both:?}");
+    assert!(!close(&real, &both), "a twin that looks at real samples alone");
+    let generator = evaluate_generator(&generator_penalty_of("auxiliary-classifier"));
+    let expected = by_differences(&|matrix| {
+        let rows = samples_of(matrix);
+        let value = |(row, class): (&Vec<f64>, i32)| entropy_of([row[0], row[1], row[2]], class as usize).0;
+        rows.iter().zip(LABELS).map(value).sum::<f64>() / 2.0 * STRENGTH
+    });
+    assert!(near(&generator, &expected), "{generator:?} against {expected:?}");
 }
 
 /// D(x) = w . x: its gradient by x is w everywhere.
@@ -319,11 +363,16 @@ fn evaluate_generator(penalty: &dyn Fn(&GeneratorContext<'_>) -> Option<Tensor>)
         styles: &styles,
         fake: &fake,
         features: Some([&real, &fake]),
+        class_logits: Some(&fake),
         common: Common {
             strength: &strength,
             uniform: &constant,
             normal: &constant,
             augment: &|x| x.reverse(&[1]),
+            labels: Some(&ClassLabels {
+                index: graph.constant_f32(&[2], &LABELS.map(f64::from)).convert(DType::I32),
+                classes: 3,
+            }),
             weights: &weights,
             memory: Memory { graph: &graph, prefix: "memory", parts: 1 },
         },

@@ -1,6 +1,7 @@
 //! Summaries of measurements: mean and variance, quantiles, bootstrap intervals.
 
 use crate::error::{MetricError, check};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Mean and variance of a stream of values in one pass (Welford 1962), without the cancellation of `E[x^2] - E[x]^2`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -165,6 +166,27 @@ pub fn bootstrap<T: Copy>(
     check("the statistic of sample", [estimate], "a number", |value| !value.is_nan())?;
     let tail = (1.0 - level) / 2.0;
     Ok(Interval { estimate, low: quantile(&found, tail)?, high: quantile(&found, 1.0 - tail)? })
+}
+
+/// The mean of a normal sample with its interval at confidence `level`: mean ± t s / sqrt n, with t the quantile
+/// (1 + level) / 2 of Student's distribution with n - 1 degrees of freedom (Student 1908).
+///
+/// # Errors
+/// Fewer than two values, one that is not finite, a level outside (0, 1).
+pub fn student(values: &[f64], level: f64) -> Result<Interval, MetricError> {
+    let n = values.len();
+    if n < 2 {
+        return Err(MetricError::TooFew { what: "an interval of the mean", needed: 2, got: n });
+    }
+    check("value", values.iter().copied(), "a finite number", f64::is_finite)?;
+    check("the level of interval", [level], "a number between 0 and 1", |level| level > 0.0 && level < 1.0)?;
+    let mut moments = Moments::default();
+    values.iter().for_each(|value| moments.push(*value));
+    let (mean, error) = (moments.mean().unwrap_or(0.0), moments.standard_error().unwrap_or(0.0));
+    // The parameters are sound: n - 1 is at least 1.
+    let t =
+        StudentsT::new(0.0, 1.0, (n - 1) as f64).map_or(f64::NAN, |law| law.inverse_cdf((1.0 + level) / 2.0));
+    Ok(Interval { estimate: mean, low: mean - t * error, high: mean + t * error })
 }
 
 /// A counter-based generator for resampling: word i is the SplitMix64 finalizer (Steele, Lea and Flood 2014) of

@@ -182,6 +182,7 @@ struct Record {
     slots: HashMap<String, Tensor>,
     /// Weights by slot name as the network uses them, where a rule sets them apart from their parameter.
     ruled: HashMap<String, Tensor>,
+    asked_for_labels: bool,
     features: Option<Tensor>,
     class_logits: Option<Tensor>,
     styles: Option<Tensor>,
@@ -229,7 +230,13 @@ impl Scope {
 
     /// The classes of the batch, where the recipe has classes.
     pub fn labels(&self) -> Option<&ClassLabels> {
+        self.record.borrow_mut().asked_for_labels = true;
         self.labels.as_ref()
+    }
+
+    /// Whether anything below the root asked for them.
+    pub fn asked_for_labels(&self) -> bool {
+        self.record.borrow().asked_for_labels
     }
 
     /// A place below this one. It enters no graph path; see [`Scope::enter`].

@@ -27,8 +27,15 @@ pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
         .or_else(|| recipe.run.as_ref().map(|r| r.data.clone()))
         .unwrap_or_else(|| recipe.data.default.clone());
     let dataset = open(&spec, &OpenOptions::default());
+    let labels = match (&options.class, recipe.data.classes) {
+        (Some(class), _) => vec![super::sample::class_named(recipe, class)? as i32; options.images.len()],
+        (None, Some(classes)) => bail!(
+            "the run is conditional: say with --class as which of its {classes} classes the images shall be judged"
+        ),
+        (None, None) => Vec::new(),
+    };
     let judge = judge::Judge::new(&loaded.objective, &mut loaded.session)?;
-    let logits = judge.logits(&loaded.objective, &mut loaded.session, &samples)?;
+    let logits = judge.logits(&loaded.objective, &mut loaded.session, &samples, &labels)?;
     let generated = judge.generated(&loaded.objective, &mut loaded.session, 0, COMPARED)?;
     let real = match dataset {
         Ok(dataset) if dataset.shape() == shape => {

@@ -6,6 +6,7 @@ mod doctor;
 mod judge;
 mod recipes;
 mod sample;
+mod sweep;
 mod train;
 
 use crate::args::Command;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Train(options) => train::run(&options),
+        Command::Sweep(options) => sweep::run(&options),
         Command::Sample(options) => sample::run(&options),
         Command::Judge(options) => judge::run(&options),
         Command::Recipes(options) => recipes::run(&options),

@@ -3,9 +3,10 @@ use crate::args::Sample;
 use crate::progress::counter;
 use crate::say::say;
 use anyhow::{Context, bail};
+use ganymede::Recipe;
 use ganymede::checkpoint::write_atomically;
 use ganymede::picture;
-use ganymede::sampler::Sampler;
+use ganymede::sampler::{Asked, Sampler};
 use ganymede::standing::Standing;
 use ganymede_data::{OpenOptions, open};
 use indicatif::ProgressBar;
@@ -52,6 +53,33 @@ fn drawn(sampler: &mut Sampler, loaded: &mut Loaded, count: usize) -> anyhow::Re
     Ok(all)
 }
 
+/// The class that `given` names: by number, or by the name that it has in the run's data.
+pub(super) fn class_named(recipe: &Recipe, given: &str) -> anyhow::Result<usize> {
+    let Some(classes) = recipe.data.classes else {
+        bail!(
+            "--class {given}: the run's recipe `{}` has no classes; leave it out, or train a conditional recipe",
+            recipe.name
+        );
+    };
+    let names = recipe.run.as_ref().map_or(&[][..], |r| &r.classes);
+    let by_name = names.iter().position(|name| name == given);
+    match by_name.or_else(|| given.parse().ok()).filter(|class| *class < classes) {
+        Some(class) => Ok(class),
+        None => bail!(
+            "--class {given}: the run's classes are 0 to {}{}",
+            classes - 1,
+            if names.is_empty() { String::new() } else { format!(", named {}", shortened(names)) }
+        ),
+    }
+}
+
+/// The first names of a list.
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let more = if names.len() > SHOWN { ", .." } else { "" };
+    format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
+}
+
 pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let best = options.run.join("checkpoints/best.safetensors");
     if options.best && !best.is_file() {
@@ -73,10 +101,15 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     }
     let shape = loaded.objective.recipe.data.shape.clone();
     let count = options.n as usize;
+    let recipe = &loaded.objective.recipe;
+    let asked = options.class.as_deref().map(|class| class_named(recipe, class)).transpose()?;
+    let asked = asked.map_or(Asked::Each, Asked::Only);
+    let classes = recipe.data.classes;
     let mut sampler = match options.truncation {
         None => Sampler::new(options.seed),
         Some(threshold) => Sampler::truncated(options.seed, threshold),
-    };
+    }
+    .of_classes(asked);
     let extension = match options.out.is_dir() {
         true => String::new(),
         false => options.out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase(),
@@ -84,7 +117,11 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     let images = shape.len() == 3;
     match (images, extension.as_str()) {
         (true, "png") => {
-            let columns = (count as f64).sqrt().ceil() as usize;
+            let square = (count as f64).sqrt().ceil() as usize;
+            let columns = match (classes, asked) {
+                (Some(classes), Asked::Each) if classes <= 2 * square => classes,
+                (Some(_) | None, Asked::Each | Asked::Only(_)) => square,
+            };
             let (width, height) = picture::grid_size(&shape, count, columns);
             if width.max(height) > MAX_SIDE {
                 bail!(
@@ -103,7 +140,15 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
             let digits = count.saturating_sub(1).to_string().len().max(5);
             chunks(&mut sampler, &mut loaded, count, |first, samples, bar| {
                 for (i, sample) in samples.chunks_exact(size).enumerate() {
-                    let path = options.out.join(format!("{:0digits$}.png", first + i));
+                    let mut path = options.out.clone();
+                    if let Some(classes) = classes {
+                        // A folder a class, as labelled pictures are read.
+                        let width = (classes - 1).to_string().len();
+                        path.push(format!("{:0width$}", asked.class((first + i) as u64, classes)));
+                        std::fs::create_dir_all(&path)
+                            .with_context(|| format!("{}: cannot make the folder", path.display()))?;
+                    }
+                    path.push(format!("{:0digits$}.png", first + i));
                     picture::write_image(&path, sample, &shape)?;
                     if let Some(bar) = bar {
                         bar.inc(1);
@@ -122,7 +167,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
             let spec = recipe.run.as_ref().map_or(recipe.data.default.as_str(), |r| r.data.as_str());
             let dataset = open(spec, &OpenOptions::default())?;
             if extension == "png" {
-                ganymede::run::write_picture(&options.out, &samples, &shape, &dataset)?;
+                ganymede::run::write_picture(&options.out, &samples, &shape, &dataset, 1)?;
             } else {
                 let mut text = String::from("x,y\n");
                 for p in samples.chunks_exact(2) {
@@ -141,7 +186,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     }
     if options.json {
         let line = serde_json::json!({
-            "samples": count, "seed": options.seed, "truncation": options.truncation, "out": options.out,
+            "samples": count, "seed": options.seed, "truncation": options.truncation, "class": options.class, "out": options.out,
             "checkpoint": loaded.checkpoint, "step": loaded.step, "images": loaded.images,
             "standing_statistics": batches,
         });

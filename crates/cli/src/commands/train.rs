@@ -52,6 +52,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
             (recipe, dataset)
         }
     };
+    let recipe = for_classes(recipe, &dataset);
     let dataset = Arc::new(dataset);
     let length = length(options).unwrap_or(Length::Images(recipe.train.images));
     let executor = executor(options.threads)?;
@@ -140,7 +141,23 @@ fn fitting(dataset: &Dataset) -> anyhow::Result<&'static str> {
     }
 }
 
-fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
+/// The recipe with as many classes as the data have, where it is conditional; a difference is said.
+pub(super) fn for_classes(mut recipe: Recipe, dataset: &Dataset) -> Recipe {
+    if let (Some(classes), Some(found)) = (recipe.data.classes, dataset.classes().map(<[String]>::len))
+        && classes != found
+        && found >= 2
+    {
+        complain!(
+            "note: recipe `{}` is for {classes} classes, {} has {found}: using {found}",
+            recipe.name,
+            dataset.spec()
+        );
+        recipe.data.classes = Some(found);
+    }
+    recipe
+}
+
+pub(super) fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
     let recipe = &objective.recipe;
     if dataset.shape() != recipe.data.shape {
         bail!(
@@ -150,6 +167,16 @@ fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
             dataset.shape(),
             recipe.name,
             recipe.data.shape
+        );
+    }
+    if let Some(classes) = recipe.data.classes
+        && dataset.classes().map(<[String]>::len) != Some(classes)
+    {
+        bail!(
+            "{}: it has {}, and recipe `{}` is told the class of each sample: choose labelled data, or another recipe",
+            dataset.spec(),
+            dataset.classes().map_or("no labels".into(), |names| format!("{} classes", names.len())),
+            recipe.name
         );
     }
     if let Some(items) = dataset.len()
@@ -199,7 +226,7 @@ fn announce(
     );
 }
 
-fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || {

@@ -4,7 +4,7 @@ use super::{Recipe, RecipeError, RegularizerSpec, Scheduled, StatisticsPass, Str
 use crate::augment::{self, Augmentation};
 use crate::best;
 use crate::losses::{self, Loss};
-use crate::networks::{Net, Side};
+use crate::networks::{ClassUse, Net, Side};
 use crate::regularizers::{self, Regularizer};
 use crate::step::Applied;
 
@@ -28,6 +28,8 @@ const MAX_STANDING: usize = 1 << 20;
 
 /// What samples are compared with where a regularizer that does so names nothing.
 const USUAL_POLICY: [&str; 2] = ["flip", "translation"];
+/// Classes of a conditional pair.
+const MAX_CLASSES: usize = 1 << 16;
 
 /// Longest interval of a lazy regularizer, in discriminator steps.
 const MAX_INTERVAL: usize = 1 << 16;
@@ -47,6 +49,18 @@ impl Recipe {
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
             let message = "names the run folder: letters, digits, `-`, `_` and `.` only, and no `.` first";
             return Err(self.error("name", message));
+        }
+        if let Some(classes) = self.data.classes {
+            if !(2..=MAX_CLASSES).contains(&classes) {
+                return Err(
+                    self.error("data.classes", format!("must be from 2 to {MAX_CLASSES}, got {classes}"))
+                );
+            }
+            if self.train.pack > 1 {
+                let message = "a pack holds samples of several classes, and a conditional discriminator judges by one: \
+                               leave train.pack or data.classes out";
+                return Err(self.error("train.pack", message));
+            }
         }
         let elements = self.data.shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
         let bounded = [
@@ -394,11 +408,63 @@ impl Recipe {
         self.error("regularizers.strength", message)
     }
 
+    /// Checks that a conditional recipe has networks that use the classes, and that a classifier beside the logit is
+    /// trained for both.
+    fn check_class_use(&self, generator: ClassUse, discriminator: ClassUse) -> Result<(), RecipeError> {
+        let trained: Vec<Side> = self
+            .regularizers()?
+            .iter()
+            .filter(|r| r.regularizer.compares_classes())
+            .map(|r| r.side)
+            .collect();
+        if let Some(side) = trained.first()
+            && self.data.classes.is_none()
+        {
+            let message =
+                format!("the {}'s classifier needs classes: set data.classes, e.g. to 10", side.name());
+            return Err(self.error("regularizers", message));
+        }
+        if self.data.classes.is_none() {
+            return Ok(());
+        }
+        if !generator.told {
+            let message = "is not told the class it should make, though data.classes is set: begin its layers with \
+                           `concat_label`, or use `conditional_batch_norm` in place of `batch_norm`";
+            return Err(self.error("generator", message));
+        }
+        if !discriminator.told && !discriminator.guessed {
+            let message = "neither is told the class of a sample nor guesses it, though data.classes is set: use \
+                           `concat_label`, or end with `projection` in place of `dense 1`, or put `classify` before \
+                           its last layer";
+            return Err(self.error("discriminator", message));
+        }
+        let sides = [Side::Discriminator, Side::Generator];
+        let missing = sides.into_iter().find(|side| !trained.contains(side));
+        match (discriminator.guessed, missing) {
+            (true, Some(side)) => {
+                let message = format!(
+                    "the discriminator's classifier (`classify`) is not part of the {}'s loss: add {{ name = \
+                     \"auxiliary-classifier\", network = \"{}\" }}",
+                    side.name(),
+                    side.name()
+                );
+                Err(self.error("regularizers", message))
+            }
+            (false, _) if !trained.is_empty() => {
+                let message = "`auxiliary-classifier` needs a discriminator that guesses the class: put `classify` \
+                               before its last layer";
+                Err(self.error("regularizers", message))
+            }
+            (true, None) | (false, _) => Ok(()),
+        }
+    }
+
     /// Builds and checks both networks: generator and discriminator.
     pub fn networks(&self) -> Result<(Net, Net), RecipeError> {
-        let generator = Net::from_spec(&self.generator).map_err(|m| self.error("generator", m))?;
-        let discriminator =
-            Net::from_spec(&self.discriminator).map_err(|m| self.error("discriminator", m))?;
+        let generator =
+            Net::from_spec(&self.generator, self.data.classes).map_err(|m| self.error("generator", m))?;
+        let discriminator = Net::from_spec(&self.discriminator, self.data.classes)
+            .map_err(|m| self.error("discriminator", m))?;
         let made = generator
             .output_shape(self.part(), &[self.latent.dim], &self.data.shape, Side::Generator)
             .map_err(|m| self.error("generator", m))?;
@@ -430,6 +496,10 @@ impl Recipe {
                 return Err(self.error(key, message));
             }
         }
+        self.check_class_use(
+            generator.class_use(&[self.latent.dim], &self.data.shape, Side::Generator),
+            discriminator.class_use(&judged_shape, &self.data.shape, Side::Discriminator),
+        )?;
         for Applied { regularizer, side, .. } in self.regularizers()? {
             let network = match side {
                 Side::Generator => &generator,

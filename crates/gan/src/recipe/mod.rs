@@ -68,6 +68,10 @@ pub struct DataSpec {
     pub shape: Vec<usize>,
     /// What is trained on where the command names no data.
     pub default: String,
+    /// Classes of a conditional pair: its networks are told the class of each sample. A run takes the number from its
+    /// data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
 }
 
 /// The generator's input: independent standard normals.
@@ -321,6 +325,9 @@ pub struct RunSpec {
     pub seed: u64,
     /// Length of the run in real samples shown to the discriminator.
     pub images: u64,
+    /// Names of the classes of a conditional run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// Version of the program that began the run.
     pub version: String,
     /// The checkpoint whose weights it began with, if it did not draw them.

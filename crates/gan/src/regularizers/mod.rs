@@ -1,5 +1,6 @@
 //! Regularizers of either network: one file and one line in [`REGULARIZERS`] each.
 
+mod auxiliary_classifier;
 mod consistency;
 mod dragan;
 mod feature_matching;
@@ -13,6 +14,7 @@ mod weight_clipping;
 
 use crate::networks::Side;
 use ganymede_graph::{Graph, Tensor, TensorType};
+use ganymede_nn::ClassLabels;
 
 /// What a term of the discriminator's loss may look at. Where samples are packed, a sample here is a pack.
 pub struct Context<'a> {
@@ -24,7 +26,10 @@ pub struct Context<'a> {
     pub real_logits: &'a Tensor,
     /// Logits of the generated samples `[batch]`.
     pub fake_logits: &'a Tensor,
-    /// Applies the discriminator to further samples.
+    /// Logits `[batch, classes]` of the discriminator's classifier for real samples and for generated ones, where the
+    /// regularizer [`Regularizer::compares_classes`].
+    pub class_logits: Option<[&'a Tensor; 2]>,
+    /// Applies the discriminator to further samples, of the classes of the batch.
     pub discriminator: &'a dyn Fn(&Tensor) -> Tensor,
     /// What both sides have.
     pub common: Common<'a>,
@@ -39,6 +44,9 @@ pub struct GeneratorContext<'a> {
     /// The input of the discriminator's last layer, `[batch, ...]`, for real samples and for the generated ones, where
     /// the regularizer [`Regularizer::compares_features`].
     pub features: Option<[&'a Tensor; 2]>,
+    /// Logits `[batch, classes]` of the discriminator's classifier for generated samples, where the regularizer
+    /// [`Regularizer::compares_classes`].
+    pub class_logits: Option<&'a Tensor>,
     /// What both sides have.
     pub common: Common<'a>,
 }
@@ -53,6 +61,8 @@ pub struct Common<'a> {
     pub normal: &'a dyn Fn(&[usize]) -> Tensor,
     /// Changes samples by the regularizer's own augmentations, with other draws at each call.
     pub augment: &'a dyn Fn(&Tensor) -> Tensor,
+    /// The classes of the batch, real and generated samples alike, where the recipe has classes.
+    pub labels: Option<&'a ClassLabels>,
     /// Names and values of the parameters that the loss trains.
     pub weights: &'a [(String, Tensor)],
     /// The regularizer's own numbers, kept from step to step.
@@ -149,6 +159,10 @@ pub trait Regularizer: Sync {
     fn compares_features(&self) -> bool {
         false
     }
+    /// Whether the terms look at [`Context::class_logits`] and [`GeneratorContext::class_logits`].
+    fn compares_classes(&self) -> bool {
+        false
+    }
     /// Whether the penalty differentiates [`Context::real_logits`] or [`Context::fake_logits`] by their samples. These
     /// are then computed in passes of their own: through a common one the gradient of either would pass all of it.
     fn differentiates_logits(&self) -> bool {
@@ -175,6 +189,7 @@ pub const REGULARIZERS: &[&dyn Regularizer] = &[
     &feature_matching::FeatureMatching,
     &consistency::Consistency,
     &consistency::Balanced,
+    &auxiliary_classifier::AuxiliaryClassifier,
 ];
 
 /// The regularizer of that name.

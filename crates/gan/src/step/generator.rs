@@ -18,13 +18,16 @@ impl Objective {
         // The two phases of a step may begin at the same index.
         let source = random.source().salted("generator-step/");
         let latent = self.latent(&graph, &random, Stream::GeneratorLatent, batch);
+        let labels = self.class_labels(&graph, batch);
         let g = Scope::root(
             &graph,
             Side::Generator.root(),
             self.mode(&source, Some(StatisticsPass::GeneratorStep), true),
-        );
+        )
+        .with_labels(labels.clone());
         let fake = self.generate(&g, &latent);
-        let d = Scope::root(&graph, Side::Discriminator.root(), self.mode(&source, None, false));
+        let d = Scope::root(&graph, Side::Discriminator.root(), self.mode(&source, None, false))
+            .with_labels(labels.clone());
         let judge = |samples: &Tensor| {
             let logits = self.judge(&d, &self.seen(&graph, &source, samples));
             (logits, d.features())
@@ -33,6 +36,7 @@ impl Objective {
         let real =
             (self.loss.pairs() || compares).then(|| judge(&self.feed_samples(&graph, feed::REAL, batch)));
         let (fake_logits, fake_features) = judge(&fake);
+        let class_logits = d.class_logits().filter(|_| self.compares_classes(Side::Generator, due));
         let real_logits = real.as_ref().map(|(logits, _)| logits).filter(|_| self.loss.pairs());
         let mut loss = match self.recipe.loss.top_k {
             Some(_) => {
@@ -47,11 +51,19 @@ impl Objective {
         let styles = g.styles().unwrap_or(latent);
         let real_features = real.and_then(|(_, features)| features);
         let features = real_features.as_ref().zip(fake_features.as_ref()).map(|(real, fake)| [real, fake]);
-        let penalties =
-            self.penalties(&graph, &source, (Side::Generator, due), &params, &|applied, common| {
-                let context = GeneratorContext { styles: &styles, fake: &fake, features, common };
+        let penalties = self.penalties(
+            &graph,
+            &source,
+            (Side::Generator, due),
+            labels.as_ref(),
+            &params,
+            &|applied, common| {
+                let class_logits = class_logits.as_ref();
+                let context =
+                    GeneratorContext { styles: &styles, fake: &fake, features, class_logits, common };
                 applied.regularizer.generator_penalty(&context)
-            });
+            },
+        );
         if !penalties.strengths.is_empty() {
             graph.output("g_penalty", &penalties.sum);
             loss = loss + &penalties.sum;

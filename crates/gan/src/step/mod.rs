@@ -20,7 +20,7 @@ use crate::regularizers::{Common, Memory, Regularizer, memory_prefix};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType};
 use ganymede_nn::optim::apply::slot_name;
 use ganymede_nn::optim::{FirstValue, Hyper, StateSpec, state_specs};
-use ganymede_nn::{Mode, Optimizer, Params, RandomSource, Scope};
+use ganymede_nn::{ClassLabels, Mode, Optimizer, Params, RandomSource, Scope};
 
 /// Streams of the random key; those of dropout layers have their top bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub const EMA: &str = "ema/";
 pub mod feed {
     /// Real samples `[batch, ...]`.
     pub const REAL: &str = "real";
+    /// Classes of the batch, `i32[batch]`.
+    pub const LABELS: &str = "labels";
     /// Random key, `u32[2]`.
     pub const KEY: &str = "key";
     /// Global index of the batch's first sample, `u32[2]`, low word first.
@@ -284,6 +286,19 @@ impl Objective {
         graph.feed(name, TensorType::f32([&[count], &self.recipe.data.shape[..]].concat()))
     }
 
+    /// The classes of a batch of `count`, where the recipe has classes.
+    fn class_labels(&self, graph: &Graph, count: usize) -> Option<ClassLabels> {
+        self.recipe.data.classes.map(|classes| ClassLabels {
+            index: graph.feed(feed::LABELS, TensorType::new(DType::I32, [count])),
+            classes,
+        })
+    }
+
+    /// Whether a regularizer of `side` that is due looks at the discriminator's classifier.
+    fn compares_classes(&self, side: Side, due: &[bool]) -> bool {
+        self.applied(side, due).any(|(_, r)| r.regularizer.compares_classes())
+    }
+
     fn latent(&self, graph: &Graph, random: &Random, stream: Stream, count: usize) -> Tensor {
         let _at = graph.scope("latent");
         graph.random_normal(&random.key, &random.first, stream as u32, &[count, self.recipe.latent.dim])
@@ -391,6 +406,7 @@ impl Objective {
         graph: &Graph,
         source: &RandomSource,
         (side, due): (Side, &[bool]),
+        labels: Option<&ClassLabels>,
         weights: &[(String, Tensor)],
         penalty: &dyn Fn(&Applied, Common<'_>) -> Option<Tensor>,
     ) -> Penalties {
@@ -415,6 +431,7 @@ impl Objective {
                         augmentation.apply(&x, &draw)
                     })
                 },
+                labels,
                 weights,
                 memory: Memory {
                     graph,

@@ -43,7 +43,8 @@ impl Objective {
             None => self.latent(&graph, &random, Stream::Sample, count),
             Some(t) => self.truncated_latent(&graph, &random, count, t),
         };
-        let g = Scope::root(&graph, Side::Generator.root(), Mode::eval().with_prefix(self.sample_prefix()));
+        let g = Scope::root(&graph, Side::Generator.root(), Mode::eval().with_prefix(self.sample_prefix()))
+            .with_labels(self.class_labels(&graph, count));
         let samples = self.generate(&g, &latent);
         graph.output("samples", &samples);
         graph.finish()
@@ -58,7 +59,8 @@ impl Objective {
         let latent = self.latent(&graph, &random, Stream::Standing, count);
         let mode = Mode::train().advancing_rules(false).keeping(&keep).with_prefix(self.sample_prefix());
         let source = random.source().salted("standing/");
-        let g = Scope::root(&graph, Side::Generator.root(), mode.with_random(source));
+        let g = Scope::root(&graph, Side::Generator.root(), mode.with_random(source))
+            .with_labels(self.class_labels(&graph, count));
         graph.output("finite", &self.generate(&g, &latent).is_finite());
         graph.finish()
     }
@@ -67,7 +69,8 @@ impl Objective {
     pub fn judge_phase(&self, count: usize) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let samples = self.feed_samples(&graph, "samples", count);
-        let d = Scope::root(&graph, Side::Discriminator.root(), Mode::eval());
+        let d = Scope::root(&graph, Side::Discriminator.root(), Mode::eval())
+            .with_labels(self.class_labels(&graph, count));
         graph.output("logits", &self.judge(&d, &samples));
         graph.finish()
     }
