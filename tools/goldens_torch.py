@@ -97,6 +97,9 @@ PENALTIES = {
     "orthogonal": lambda d, p: orthogonal(p["w1"], p["w2"]),
     "lecam": lecam,
     "reconstruction": lambda d, p: (torch.tanh(p["real"] @ p["w1"] + p["b1"]) @ p["w1"].T - p["real"]).square().mean(),
+    # The augmentation is the order of the coordinates turned round.
+    "consistency": lambda d, p: (d(p["real"]) - d(p["real"].flip(1))).square().mean(),
+    "balanced-consistency": lambda d, p: sum((d(x) - d(x.flip(1))).square().mean() for x in (p["real"], p["fake"])),
 }
 
 

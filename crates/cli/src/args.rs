@@ -156,6 +156,7 @@ Examples:
   ganymede train mnist/ --set batch=256 --memory low    activations computed again instead of kept
   ganymede train mnist/ --recipe r3-28 --dry-run        networks, memory and work, without training
   ganymede train --resume runs/r3-28-1                  go on where a run stopped
+  ganymede train other/ --from runs/r3-28-1             a new run with the weights of another
 
 The losses of a GAN need not fall, since its networks compete. Look at the pictures in the run folder.")]
 pub struct Train {
@@ -194,6 +195,15 @@ pub struct Train {
     /// Go on with a run (its folder, or one of its checkpoints), bit for bit as if it had not stopped.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "seed", "dry_run"])]
     pub resume: Option<PathBuf>,
+    /// Begin a new run with the weights of a run (its newest checkpoint) or a checkpoint: those of both networks and of the
+    /// averaged generator; moments, counters and schedules begin anew. Without --recipe it is trained by the recipe of that
+    /// run. See discriminator.freeze for keeping the discriminator's first layers as they are.
+    #[arg(long, value_name = "RUN|CHECKPOINT", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
+    /// With --from: take the weights that fit in name and shape, and draw the others as for a new run; without it,
+    /// differences are refused.
+    #[arg(long, requires = "from")]
+    pub from_partial: bool,
     /// Write a picture of what the recipe's augmentations make of real samples, and stop: each row begins with a sample as
     /// it is.
     #[arg(long, value_name = "PNG", conflicts_with_all = ["resume", "dry_run"])]
@@ -269,6 +279,8 @@ Examples:
   ganymede sample runs/r3-28-1 --truncation 0.7 --out typical.png    latents within a bound
   ganymede sample runs/cdcgan28-1 --class 7 --out sevens.png         one class of a conditional run
   ganymede sample runs/mlp2d-1 --n 5000 --out points.csv             points, as a table
+  ganymede sample runs/mlp2d-1 --best --out best.png                 from the best checkpoint
+  ganymede sample runs/dcgan28-1 --standing-statistics 100 --out a.png
   ganymede sample runs/r3-28-1 --interpolate 5 --steps 8 --out ways.png   from each of 5 samples to the next
   ganymede sample runs/r3-28-1 --walk 6 --frames 120 --out walk.gif       a closed walk through 6
   ganymede sample runs/r3-28-1 --truncation-sweep=0.5,1,2 --out sweep.png   6 samples at each truncation
@@ -295,6 +307,13 @@ pub struct Sample {
     /// their distance from the mean (Karras, Laine, Aila 2019).
     #[arg(long, value_name = "PSI", allow_negative_numbers = true, value_parser = threshold)]
     pub truncation: Option<f64>,
+    /// Take the best checkpoint of a run, which it keeps where its recipe names a metric (best.metric), and not the newest.
+    #[arg(long)]
+    pub best: bool,
+    /// Take batch norm's statistics anew over N batches of latents before drawing (Brock, Donahue, Simonyan 2019); 0 draws
+    /// with the running ones [default: the recipe's train.standing_statistics].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1_048_576))]
+    pub standing_statistics: Option<u64>,
     /// Arithmetic of matrix products and convolutions [default: the run's].
     #[arg(long, value_name = "f32|bf16", value_parser = precision)]
     pub precision: Option<Precision>,

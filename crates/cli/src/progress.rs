@@ -64,6 +64,12 @@ fn left(images: u64, total: u64, rate: f64) -> String {
     format!("{} left", human::duration(total.saturating_sub(images) as f64 / rate))
 }
 
+/// The score of a tick, marked where it is the best so far.
+fn score(tick: &Tick) -> String {
+    let best = if tick.best { " (best)" } else { "" };
+    tick.score.map_or(String::new(), |score| format!("score {score:.4}{best}  "))
+}
+
 impl Observer for Progress {
     fn step(&mut self, trainer: &Trainer, report: &StepReport, rate: f64) {
         let Some(bar) = &self.bar else { return };
@@ -94,12 +100,13 @@ impl Observer for Progress {
             return;
         }
         self.say(&format!(
-            "{:>9} images  {:>5.0}/s  D real {:+.2}  D fake {:+.2}  G loss {:.3}  {}  {}",
+            "{:>9} images  {:>5.0}/s  D real {:+.2}  D fake {:+.2}  G loss {:.3}  {}{}  {}",
             tick.images,
             tick.images_per_second,
             tick.d_real,
             tick.d_fake,
             tick.g_loss,
+            score(tick),
             left(tick.images, tick.total_images, tick.images_per_second),
             samples.display()
         ));

@@ -4,6 +4,8 @@
 //! The tensors are the slots of the state store under their own names; what else a run needs (counters, seed,
 //! recipe) is in the file's metadata, together with a BLAKE3 sum over everything.
 
+use crate::best::Best;
+use crate::step::ACCUMULATED;
 use ganymede_cpu::StateStore;
 use ganymede_graph::{DType, TensorType};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors};
@@ -86,6 +88,12 @@ pub struct Progress {
     pub skipped_in_a_row: u32,
     /// Step of the checkpoint that the last rollback went to.
     pub rolled_back_to: Option<u64>,
+    /// Norms of the gradients of discriminator and generator that nine of ten steps stayed below; 0 before the first.
+    pub usual_norms: [f64; 2],
+    /// Bounds on these norms that rollbacks have set; 0 for none.
+    pub norm_bounds: [f64; 2],
+    /// The best score so far, where the recipe names a metric.
+    pub best: Option<Best>,
     /// Seconds of training so far, over all sessions of the run.
     pub seconds: f64,
     /// The resolved recipe.
@@ -191,7 +199,11 @@ impl Progress {
             ("recipe", self.recipe.clone()),
         ];
         let rolled_back = self.rolled_back_to.map(|step| ("rolled_back_to", step.to_string()));
-        pairs.into_iter().chain(rolled_back).map(|(k, v)| (k.to_string(), v)).collect()
+        let best = self.best.map(|best| ("best", format!("{} {:016x}", best.step, best.score.to_bits())));
+        let pairs = pairs.into_iter().chain(rolled_back).chain(best);
+        let norms = [("usual_norms", self.usual_norms), ("norm_bounds", self.norm_bounds)]
+            .map(|(key, values)| (key, values.map(|v| format!("{:016x}", v.to_bits())).join(" ")));
+        pairs.chain(norms).map(|(k, v)| (k.to_string(), v)).collect()
     }
 
     fn from_metadata(metadata: &HashMap<String, String>) -> Result<Self, String> {
@@ -202,15 +214,36 @@ impl Progress {
         // Checkpoints of the first versions do not have these.
         let optional = |key: &str| metadata.contains_key(key).then(|| get::<u64>(metadata, key)).transpose();
         let in_a_row = optional("skipped_in_a_row")?.unwrap_or(0);
-        let scale: String = get(metadata, "lr_scale")?;
-        let scale = u64::from_str_radix(&scale, 16).map_err(|_| format!("`lr_scale` is `{scale}`"))?;
+        let bits = |key: &str, text: &str| {
+            let read = u64::from_str_radix(text, 16).map_err(|_| format!("`{key}` is `{text}`"));
+            read.map(f64::from_bits)
+        };
+        let pair = |key: &str| match metadata.get(key) {
+            None => Ok([0.0; 2]),
+            Some(text) => match text.split(' ').collect::<Vec<_>>()[..] {
+                [d, g] => Ok([bits(key, d)?, bits(key, g)?]),
+                _ => Err(format!("`{key}` is `{text}`")),
+            },
+        };
+        let best = match metadata.get("best").map(|text| (text, text.split_once(' '))) {
+            None => None,
+            Some((text, Some((step, score)))) => Some(Best {
+                step: step.parse().map_err(|_| format!("`best` is `{text}`"))?,
+                score: bits("best", score)?,
+            }),
+            Some((text, None)) => return Err(format!("`best` is `{text}`")),
+        };
+        let scale = bits("lr_scale", &get::<String>(metadata, "lr_scale")?)?;
         Ok(Self {
             step: get(metadata, "step")?,
             images: get(metadata, "images")?,
             cursor: get(metadata, "cursor")?,
             critic_steps: get(metadata, "critic_steps")?,
             total_images: get(metadata, "total_images")?,
-            lr_scale: f64::from_bits(scale),
+            lr_scale: scale,
+            usual_norms: pair("usual_norms")?,
+            norm_bounds: pair("norm_bounds")?,
+            best,
             rollbacks: get(metadata, "rollbacks")?,
             skipped: get(metadata, "skipped")?,
             skipped_in_a_row: u32::try_from(in_a_row)
@@ -257,7 +290,7 @@ fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std
     written
 }
 
-/// Writes all slots of `store` and the progress to `path`, atomically.
+/// Writes all slots of `store` that mean something between steps, and the progress, to `path`, atomically.
 pub fn save(path: &Path, store: &StateStore, progress: &Progress) -> Result<(), CheckpointError> {
     let io = |source: std::io::Error| CheckpointError::Io {
         path: path.display().to_string(),
@@ -266,6 +299,7 @@ pub fn save(path: &Path, store: &StateStore, progress: &Progress) -> Result<(), 
     };
     let views: Vec<(&str, View<'_>)> = store
         .names()
+        .filter(|name| !name.starts_with(ACCUMULATED))
         .filter_map(|name| Some((name, View::new(store.ty(name)?, store.words(name)?))))
         .collect();
     let mut metadata = progress.metadata();
@@ -406,7 +440,7 @@ pub fn prune(folder: &Path, keep: usize) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with("step-") && name.contains(".safetensors.tmp-") {
+        if (name.starts_with("step-") || name.starts_with("best.")) && name.contains(".safetensors.tmp-") {
             std::fs::remove_file(path)?;
         }
     }

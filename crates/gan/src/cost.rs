@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::networks::Side;
-use crate::step::{Objective, TrainingPhase};
+use crate::step::{Objective, TrainingPhase, Work};
 use crate::{run, sampler};
 use ganymede_cpu::{PhaseId, PhaseStats, Session, Target, plan_phases, plan_within};
 use ganymede_nn::{LayerRow, Params};
@@ -17,6 +17,8 @@ pub struct Cost {
     pub peak_bytes: u64,
     /// Parameters, moments, averages and statistics: the size of a checkpoint.
     pub state_bytes: u64,
+    /// Bytes of gradients that are added up over the parts of a batch: state that no checkpoint keeps.
+    pub accumulated_bytes: u64,
     /// The phases by name.
     pub phases: Vec<(String, PhaseStats)>,
 }
@@ -47,8 +49,8 @@ impl Objective {
 /// arena, as those of a trainer's session do.
 pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let (mut sets, mut names, mut functions) = (Vec::new(), Vec::new(), Vec::new());
-    for TrainingPhase { side, due, function: (name, function) } in objective.phases()? {
-        sets.push((side, due));
+    for TrainingPhase { side, due, work, function: (name, function) } in objective.phases()? {
+        sets.push((side, work, due));
         names.push(name);
         functions.push(function);
     }
@@ -57,15 +59,18 @@ pub fn of_step(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let mean = |side: Side| {
         let of_step = |n: u64| {
             let due = objective.due(side, n);
-            let at = sets.iter().position(|s| *s == (side, due.clone()));
-            at.map_or(0, |at| phases[at].1.contraction_flops)
+            let computes = |s: &&(Side, Work, Vec<bool>)| s.0 == side && s.1 != Work::Apply && s.2 == due;
+            let at = sets.iter().position(|s| computes(&s));
+            at.map_or(0, |at| phases[at].1.contraction_flops) * objective.recipe.train.accumulate as u64
         };
         (0..steps).map(of_step).sum::<u64>() / steps
     };
     let flops =
         mean(Side::Discriminator) * objective.recipe.train.critic_steps as u64 + mean(Side::Generator);
     let state_bytes = objective.state_bytes();
-    Ok(Cost { flops, peak_bytes: state_bytes + held(&phases), state_bytes, phases })
+    let accumulated_bytes = objective.accumulators().iter().map(|(_, ty)| 4 * ty.len() as u64).sum();
+    let peak_bytes = state_bytes + accumulated_bytes + held(&phases);
+    Ok(Cost { flops, peak_bytes, state_bytes, accumulated_bytes, phases })
 }
 
 /// Bytes of the arena that phases share.
@@ -83,7 +88,7 @@ pub fn of_run(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let sample: usize = objective.recipe.data.shape.iter().product();
     // The samples themselves, as numbers and as the picture's bytes.
     let drawn = samples * sample * (size_of::<f32>() + 1);
-    cost.peak_bytes = cost.state_bytes + held(&cost.phases) + drawn as u64;
+    cost.peak_bytes = cost.state_bytes + cost.accumulated_bytes + held(&cost.phases) + drawn as u64;
     Ok(cost)
 }
 
@@ -98,5 +103,5 @@ pub fn of_session(session: &Session, phases: &[PhaseId]) -> Cost {
     let phases: Vec<_> = phases.iter().map(|&p| (String::new(), session.stats(p).clone())).collect();
     let state_bytes = session.store().total_bytes() as u64;
     let flops = phases.iter().map(|p| p.1.contraction_flops).sum();
-    Cost { flops, peak_bytes: state_bytes + held(&phases), state_bytes, phases }
+    Cost { flops, peak_bytes: state_bytes + held(&phases), state_bytes, accumulated_bytes: 0, phases }
 }

@@ -6,6 +6,7 @@
 
 pub mod animation;
 pub mod augment;
+pub mod best;
 pub mod checkpoint;
 pub mod cost;
 pub mod error;
@@ -26,9 +27,11 @@ pub mod recipe;
 pub mod regularizers;
 pub mod run;
 pub mod sampler;
+pub mod standing;
 pub mod step;
 pub mod sweep;
 pub mod trainer;
+pub mod transfer;
 pub mod workloads;
 
 pub use error::Error;

@@ -31,7 +31,7 @@ pub struct Memory {
     pub process: u64,
     /// Tables of the kernel calls.
     pub calls: u64,
-    /// Parameters, moments, averages and statistics.
+    /// Parameters, moments, averages, statistics, and gradients that are added up over parts of a batch.
     pub state: u64,
     /// Activations and gradients: the arena that all phases share.
     pub scratch: u64,
@@ -60,7 +60,7 @@ impl Memory {
         Memory {
             process: PROCESS,
             calls: CALL * phases().map(|p| p.steps as u64).sum::<u64>(),
-            state: large(cost.state_bytes as usize),
+            state: large((cost.state_bytes + cost.accumulated_bytes) as usize),
             scratch: large(scratch),
             feeds: phases()
                 .map(|p| large(p.constant_bytes) + large(p.feed_bytes) + large(p.output_bytes))

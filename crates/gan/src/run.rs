@@ -1,20 +1,27 @@
 //! A run on disk: the folder, the training loop, checkpoints, samples and the guard against divergence.
 
 mod folder;
+mod guard;
 mod length;
+mod scoring;
 mod window;
 
 pub use folder::RunFolder;
+use guard::MAX_SKIPS;
 pub use length::{Length, planned_images};
 use length::{next_measurement, steps_left};
+use scoring::Scoring;
 
+use crate::best::Best;
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
 use crate::picture;
 use crate::recipe::Recipe;
 use crate::sampler::Sampler;
+use crate::standing::Standing;
 use crate::step::Objective;
 use crate::trainer::{StepReport, Trainer};
+use crate::transfer::{Origin, transfer};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
@@ -39,12 +46,6 @@ const GRID_SIDE: usize = 4096;
 const POINTS: usize = 2000;
 /// Samples that are scored against a known mixture at the end of a run.
 pub const SCORED: usize = 10_000;
-/// Steps with values that are not finite, one after the other, before rolling back.
-const MAX_SKIPS: u32 = 5;
-/// Rollbacks before giving up.
-const MAX_ROLLBACKS: u32 = 3;
-/// Factor on the learning rates after a rollback.
-const ROLLBACK_LR: f64 = 0.5;
 /// Checkpoints kept.
 const KEEP: usize = 2;
 /// Shortest time between two checkpoints.
@@ -87,6 +88,12 @@ pub struct Tick {
     pub data_wait: f64,
     /// The sample picture of this tick, relative to the run folder.
     pub samples: String,
+    /// Score of this tick's samples, where the recipe names a metric and it is defined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// Whether it is the best so far, which is then kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub best: bool,
 }
 
 /// Follows a run: the command line shows progress with it.
@@ -118,6 +125,8 @@ pub struct Finished {
     pub seconds: f64,
     /// For points of a known mixture: how [`SCORED`] samples compare with it.
     pub mixture: Option<MixtureScore>,
+    /// The best checkpoint of the run and its score, where the recipe names a metric.
+    pub best: Option<(PathBuf, Best)>,
 }
 
 /// A run in its folder.
@@ -127,6 +136,8 @@ pub struct Run {
     dataset: Arc<Dataset>,
     seed: u64,
     sampler: Sampler,
+    standing: Option<Standing>,
+    scoring: Option<Scoring>,
     minutes: Option<f64>,
     saved: Option<(u64, Instant, Duration)>,
     /// What is worth a sentence and happened before anyone listened.
@@ -140,11 +151,24 @@ impl Run {
     /// before any work is done.
     pub fn begin(
         folder: RunFolder,
+        recipe: Recipe,
+        dataset: Arc<Dataset>,
+        executor: Arc<Executor>,
+        seed: u64,
+        length: Length,
+    ) -> Result<Self, Error> {
+        Self::begin_from(folder, recipe, dataset, executor, seed, length, None)
+    }
+
+    /// The same with the weights of another run, if an origin is given.
+    pub fn begin_from(
+        folder: RunFolder,
         mut recipe: Recipe,
         dataset: Arc<Dataset>,
         executor: Arc<Executor>,
         seed: u64,
         length: Length,
+        origin: Option<&Origin>,
     ) -> Result<Self, Error> {
         let images = planned_images(length, &recipe, &dataset)?;
         let minutes = match length {
@@ -160,20 +184,52 @@ impl Run {
             images: images.unwrap_or(0),
             classes: recipe.data.classes.and(dataset.classes()).unwrap_or_default().to_vec(),
             version: env!("CARGO_PKG_VERSION").into(),
+            from: origin.map(|origin| origin.checkpoint.path.display().to_string()),
         });
-        let begun = Objective::new(recipe)
-            .map_err(Error::from)
-            .and_then(|objective| Trainer::new(objective, dataset.clone(), executor, seed, total))
-            .and_then(|trainer| {
-                let (folder, sampler) = (folder.clone(), Sampler::new(seed));
-                let (saved, notes) = (None, Vec::new());
-                let mut run =
-                    Self { folder, trainer, dataset, seed, sampler, minutes, saved, notes, _lock: lock };
-                run.write_recipe()?;
-                run.save()?;
-                Ok(run)
-            });
+        let begun = Objective::new(recipe).map_err(Error::from).and_then(|objective| {
+            let mut notes = objective.remarks();
+            let mut store = objective.initial_state_on(seed, &executor)?;
+            if let Some(origin) = origin {
+                notes.extend(transfer(&objective, &mut store, origin)?);
+            }
+            let trainer = Trainer::with_state(objective, dataset.clone(), executor, seed, total, store)?;
+            let mut run = Self::assemble(folder.clone(), trainer, dataset, seed, notes, lock)?;
+            run.minutes = minutes;
+            run.write_recipe()?;
+            run.save()?;
+            Ok(run)
+        });
         begun.inspect_err(|_| folder.discard())
+    }
+
+    fn assemble(
+        folder: RunFolder,
+        mut trainer: Trainer,
+        dataset: Arc<Dataset>,
+        seed: u64,
+        notes: Vec<String>,
+        lock: Option<File>,
+    ) -> Result<Self, Error> {
+        let executor = trainer.session().executor().clone();
+        let scoring = Scoring::of(&trainer.objective().recipe, &dataset, &executor)?;
+        let batches = trainer.objective().recipe.train.standing_statistics;
+        let (objective, session) = trainer.parts_mut();
+        let standing = (batches > 0).then(|| Standing::new(objective, session, seed, batches)).transpose()?;
+        let sampler = Sampler::new(seed);
+        let (minutes, saved) = (None, None);
+        Ok(Self {
+            folder,
+            trainer,
+            dataset,
+            seed,
+            sampler,
+            standing,
+            scoring,
+            minutes,
+            saved,
+            notes,
+            _lock: lock,
+        })
     }
 
     /// Continues a run from a checkpoint of its folder. `images` may lengthen it; `recipe` may differ from the run's in
@@ -224,11 +280,10 @@ impl Run {
         if progress.rollbacks > 0 && !before.differences(&recipe.clone().resolved()).is_empty() {
             notes.push(format!(
                 "the recipe has changed: rollbacks ({} so far) are counted anew, and the learning rates are the \
-                 recipe's again",
+                 recipe's again, without bounds on gradients",
                 progress.rollbacks
             ));
-            (progress.rollbacks, progress.lr_scale, progress.rolled_back_to) = (0, 1.0, None);
-            progress.skipped_in_a_row = 0;
+            guard::relax(progress);
         }
         let (was, now) = (before.train.precision, recipe.train.precision);
         if was != now {
@@ -238,12 +293,15 @@ impl Run {
                 now
             ));
         }
+        let metric = |recipe: &Recipe| recipe.best.as_ref().map(|best| best.metric.clone());
+        let same = metric(&recipe).is_some() && metric(&before) == metric(&recipe);
+        // A kept state may be of a later step than the checkpoint: then it is the one that this step leads to.
+        let kept = same.then(|| checkpoint::load(&folder.best()).ok()).flatten();
+        progress.best = kept.and_then(|kept| kept.progress.best);
         let step = progress.step;
         let trainer = Trainer::resume(Objective::new(recipe)?, dataset.clone(), executor, seed, checkpoint)?;
-        let saved = Some((step, Instant::now(), Duration::ZERO));
-        let sampler = Sampler::new(seed);
-        let mut run =
-            Self { folder, trainer, dataset, seed, sampler, minutes: None, saved, notes, _lock: lock };
+        let mut run = Self::assemble(folder, trainer, dataset, seed, notes, lock)?;
+        run.saved = Some((step, Instant::now(), Duration::ZERO));
         for path in [run.folder.samples(), run.folder.checkpoints()] {
             std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
         }
@@ -321,10 +379,7 @@ impl Run {
         let shape = self.trainer.objective().recipe.data.shape.clone();
         let classes = self.trainer.objective().recipe.data.classes;
         let (count, columns) = samples_drawn(&shape, classes);
-        let samples = {
-            let (objective, session) = self.trainer.parts_mut();
-            self.sampler.draw(objective, session, 0, count)?
-        };
+        let samples = self.samples(count)?;
         write_picture(&path, &samples, &shape, &self.dataset, columns)?;
         Ok(path)
     }
@@ -339,7 +394,8 @@ impl Run {
     ) -> Result<PathBuf, Error> {
         let told = drawn.map_or_else(|| self.draw(), Ok).and_then(|path| {
             if window.steps > 0 {
-                let tick = window.close(&self.trainer, &self.folder.root, &path);
+                let (score, best) = self.score()?;
+                let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);
             }
@@ -416,10 +472,16 @@ impl Run {
         let checkpoint = self.save()?;
         let last = format!("step-{:06}.png", self.trainer.progress().step);
         let drawn = samples.filter(|path| !interrupted && path.ends_with(&last));
+        let best = self.trainer.progress().best;
         let path = self.tick(drawn, &mut window, observer)?;
+        if self.trainer.progress().best != best {
+            // The last checkpoint shall know of it.
+            self.save()?;
+        }
         let mixture = self.score_mixture()?;
         let progress = self.trainer.progress();
         Ok(Finished {
+            best: progress.best.map(|best| (self.folder.best(), best)),
             mixture,
             root: self.folder.root.clone(),
             samples: path,
@@ -434,8 +496,7 @@ impl Run {
     /// Scores samples against the mixture that the data are drawn from, if they are.
     fn score_mixture(&mut self) -> Result<Option<MixtureScore>, Error> {
         let Some(mixture) = known_mixture(&self.dataset)? else { return Ok(None) };
-        let (objective, session) = self.trainer.parts_mut();
-        let samples = self.sampler.draw(objective, session, 0, SCORED)?;
+        let samples = self.samples(SCORED)?;
         Ok(Some(mixture.score(&original_points(&samples, &self.dataset))?))
     }
 
@@ -476,48 +537,6 @@ impl Run {
         self.write_recipe()?;
         // From here on a resumed run knows its end too.
         self.save()?;
-        Ok(())
-    }
-
-    /// Puts the newest sound checkpoint back and halves the learning rates: doing the same again would diverge again.
-    fn roll_back(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
-        let progress = self.trainer.progress();
-        let (step, rollbacks) = (progress.step, progress.rollbacks);
-        // No good step since the last rollback: the checkpoint itself may hold the seed of it. An older one is tried.
-        let barren = progress.rolled_back_to.filter(|at| step <= at + u64::from(MAX_SKIPS));
-        let older = barren.and_then(|at| checkpoint::open_before(&self.folder.checkpoints(), at));
-        let (checkpoint, warnings) = match older {
-            Some(found) => found,
-            None => checkpoint::open(&self.folder.root)?,
-        };
-        for warning in warnings {
-            observer.note(&warning);
-        }
-        let path = checkpoint.path.display().to_string();
-        if rollbacks >= MAX_ROLLBACKS {
-            return Err(Error::Diverged { rollbacks, step, checkpoint: path });
-        }
-        let to = checkpoint.progress.step;
-        self.set_aside(to)?;
-        self.tell_notes(observer);
-        self.trainer.restore(checkpoint, self.dataset.clone(), self.seed)?;
-        let progress = self.trainer.progress_mut();
-        progress.rollbacks += 1;
-        progress.lr_scale *= ROLLBACK_LR;
-        progress.rolled_back_to = Some(to);
-        let message = format!(
-            "{MAX_SKIPS} steps in a row gave values that are not finite: rolled back from step {step} to {path} and \
-             lowered the learning rates to {} of the recipe's (rollback {} of {MAX_ROLLBACKS})",
-            progress.lr_scale, progress.rollbacks
-        );
-        let event = serde_json::json!({
-            "event": "rollback", "from_step": step, "to_step": progress.step,
-            "lr_scale": progress.lr_scale, "rollbacks": progress.rollbacks,
-        });
-        // A run that is killed now must not come back with the rates that made it diverge.
-        self.save()?;
-        self.append_log(&event)?;
-        observer.note(&message);
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ const BATCHES: [usize; 5] = [1, 4, 16, 64, 256];
 /// The batch in which `count` samples are drawn, as far as they fill it. Larger ones than in training are not used:
 /// drawing samples takes less memory than a step of training then.
 pub fn batch_for(objective: &Objective, count: usize) -> usize {
-    let allowed = || BATCHES.into_iter().filter(|b| *b <= objective.recipe.train.batch.max(1));
+    let allowed = || BATCHES.into_iter().filter(|b| *b <= objective.recipe.part().max(1));
     allowed().find(|b| *b >= count).or_else(|| allowed().next_back()).unwrap_or(1)
 }
 

@@ -1,13 +1,17 @@
 //! A run in memory: compiled phases, state, the stream of real samples and the counters; advances step by step.
 
+mod usual;
+
+use usual::usual_norm;
+
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Progress};
 use crate::error::Error;
 use crate::networks::Side;
 use crate::recipe::{Recipe, Scheduled};
-use crate::step::{Objective, TrainingPhase, feed};
+use crate::step::{ACCUMULATED, Objective, TrainingPhase, Work, feed};
 use ganymede_cpu::{CpuError, Executor, PhaseId, Session, StateStore};
-use ganymede_data::{Dataset, Loader};
-use ganymede_graph::TensorType;
+use ganymede_data::{Batch, Dataset, Loader};
+use ganymede_graph::{Function, TensorType};
 use ganymede_kernels::random::fold_in;
 use ganymede_nn::optim::{FirstValue, ema_decay};
 use ganymede_nn::{ParamSpec, Params};
@@ -33,11 +37,30 @@ pub struct StepReport {
     pub skipped: u32,
 }
 
-/// The step of a network with some of its regularizers.
+/// The step of a network with some of its regularizers, or a part of it.
 struct Phase {
     side: Side,
     due: Vec<bool>,
+    work: Work,
     id: PhaseId,
+    /// The slots that it changes, but for added gradients.
+    changes: Vec<String>,
+}
+
+impl Phase {
+    fn new(side: Side, work: Work, due: Vec<bool>, id: PhaseId, function: &Function) -> Self {
+        let slots = function.updates.iter().map(|(input, _)| function.inputs[*input].name.clone());
+        let changes = slots.filter(|name| !name.starts_with(ACCUMULATED)).collect();
+        Self { side, due, work, id, changes }
+    }
+}
+
+/// Place of a network in what is kept for both.
+fn place(side: Side) -> usize {
+    match side {
+        Side::Discriminator => 0,
+        Side::Generator => 1,
+    }
 }
 
 /// A run in memory.
@@ -111,7 +134,9 @@ impl Objective {
     ) -> Result<StateStore, Error> {
         let key = fold_in(key_of(seed), INIT);
         let mut store = StateStore::new();
-        store.reserve(self.state_types().values().map(TensorType::len))?;
+        // What is added up over parts of a batch stands there too once a run begins.
+        let accumulated = self.accumulators().into_iter().map(|(_, ty)| ty.len());
+        store.reserve(self.state_types().values().map(TensorType::len).chain(accumulated))?;
         for side in [Side::Generator, Side::Discriminator] {
             let params = self.params(side);
             for spec in params.iter() {
@@ -140,6 +165,18 @@ impl Trainer {
         total_images: u64,
     ) -> Result<Self, Error> {
         let store = objective.initial_state_on(seed, &executor)?;
+        Self::with_state(objective, dataset, executor, seed, total_images, store)
+    }
+
+    /// A new run that begins with the given state, which is of the objective's types.
+    pub fn with_state(
+        objective: Objective,
+        dataset: Arc<Dataset>,
+        executor: Arc<Executor>,
+        seed: u64,
+        total_images: u64,
+        store: StateStore,
+    ) -> Result<Self, Error> {
         let progress = Progress {
             step: 0,
             images: 0,
@@ -151,6 +188,9 @@ impl Trainer {
             skipped: 0,
             skipped_in_a_row: 0,
             rolled_back_to: None,
+            usual_norms: [0.0; 2],
+            norm_bounds: [0.0; 2],
+            best: None,
             seconds: 0.0,
             recipe: objective.recipe.to_toml(),
         };
@@ -181,7 +221,7 @@ impl Trainer {
         dataset: Arc<Dataset>,
         executor: Arc<Executor>,
         seed: u64,
-        store: StateStore,
+        mut store: StateStore,
         progress: Progress,
     ) -> Result<Self, Error> {
         if dataset.shape() != objective.recipe.data.shape {
@@ -208,42 +248,102 @@ impl Trainer {
         }
         let train = &objective.recipe.train;
         let loader = Loader::with_sampling(dataset, train.batch, seed, progress.cursor, train.sampling())?;
+        let accumulators = objective.accumulators();
+        store.reserve(accumulators.iter().map(|(_, ty)| ty.len()))?;
+        for (name, ty) in accumulators {
+            store.insert_zeros(&name, ty)?;
+        }
         let mut session = Session::new(executor, store);
         session.set_precision(objective.recipe.train.precision);
         session.set_memory(objective.recipe.train.memory);
         let (mut sets, mut functions) = (Vec::new(), Vec::new());
-        for TrainingPhase { side, due, function } in objective.phases()? {
-            sets.push((side, due));
+        for TrainingPhase { side, due, work, function } in objective.phases()? {
+            sets.push((side, work, due));
             functions.push(function);
         }
         let ids = session.add_phases(&functions)?;
-        let phases = sets.into_iter().zip(ids).map(|((side, due), id)| Phase { side, due, id }).collect();
+        let mut phases = Vec::with_capacity(ids.len());
+        for (((side, work, due), id), (_, function)) in sets.into_iter().zip(ids).zip(&functions) {
+            phases.push(Phase::new(side, work, due, id, function));
+        }
         let key = fold_in(key_of(seed), DRAW);
         Ok(Self { objective, session, phases, loader, labels: Vec::new(), key, progress })
     }
 
-    /// The phase of step number `n` of a network, compiled if its set of regularizers falls due for the first time, with
-    /// everything written that it reads beside real samples.
-    fn prepare(&mut self, side: Side, n: u64, first: u64) -> Result<PhaseId, Error> {
+    /// The phase for a network, compiled if its set of regularizers falls due for the first time.
+    fn phase(&mut self, side: Side, work: Work, due: &[bool]) -> Result<usize, Error> {
+        let known = self.phases.iter().position(|p| (p.side, p.work) == (side, work) && p.due == due);
+        if let Some(at) = known {
+            return Ok(at);
+        }
+        let TrainingPhase { function: (name, function), .. } =
+            self.objective.training_phase(side, work, due)?;
+        let id = self.session.add_phase(&name, &function)?;
+        self.phases.push(Phase::new(side, work, due.to_vec(), id, &function));
+        Ok(self.phases.len() - 1)
+    }
+
+    /// Takes step number `n` of a network, whose batch begins at sample `first` of its stream; returns whether it was
+    /// committed, and `outputs`, where a batch is taken in parts their means over these.
+    fn advance<const N: usize>(
+        &mut self,
+        side: Side,
+        n: u64,
+        first: u64,
+        outputs: [&str; N],
+    ) -> Result<(bool, [f32; N]), Error> {
         let due = self.objective.due(side, n);
-        let id = match self.phases.iter().find(|p| p.side == side && p.due == due) {
-            Some(phase) => phase.id,
-            None => {
-                let function = self.objective.phase(side, &due)?;
-                let id = self.session.add_phase(&self.objective.phase_name(side, &due), &function)?;
-                self.phases.push(Phase { side, due: due.clone(), id });
-                id
-            }
+        let (parts, part) = (self.objective.recipe.train.accumulate, self.objective.recipe.part());
+        let work = if parts == 1 { Work::Step } else { Work::Accumulate };
+        let at = self.phase(side, work, &due)?;
+        let mut id = self.phases[at].id;
+        let batch = match self.session.feed_index(id, feed::REAL) {
+            Ok(_) => Some(self.next_batch()?),
+            Err(_) => None,
         };
-        self.feed_common(id, side, first)?;
-        let (images, total) = (self.progress.images, self.progress.total_images);
-        for (i, applied) in self.objective.regularizers.iter().enumerate() {
-            if due[i] {
-                let strength = applied.strength.at(images, total) as f32;
-                self.session.feed_mut(id, &feed::strength(i))?[0] = strength;
+        self.feed_values(id, side, &due)?;
+        // A step that one part spoils leaves all slots as they were, also what earlier parts have moved.
+        let before = if parts > 1 { self.copies(at) } else { Vec::new() };
+        let mut committed = true;
+        let mut means = [0.0; N];
+        for number in 0..parts {
+            self.feed_part(id, batch.as_ref(), number)?;
+            let first = first + (number * part) as u64;
+            self.session.feed_words_mut(id, feed::FIRST)?.copy_from_slice(&halves(first));
+            committed = self.session.run(id)?.committed;
+            for (mean, name) in means.iter_mut().zip(outputs) {
+                *mean += self.session.output(id, name).map_or(0.0, |v| v[0]) / parts as f32;
+            }
+            if !committed {
+                break;
             }
         }
-        Ok(id)
+        if let Some(batch) = batch {
+            self.loader.recycle(batch);
+        }
+        if committed && parts > 1 {
+            let apply = self.phase(side, Work::Apply, &self.objective.constraints_of(&due))?;
+            id = self.phases[apply].id;
+            self.feed_values(id, side, &due)?;
+            committed = self.session.run(id)?.committed;
+        }
+        if committed {
+            let norm = self.session.output(id, "norm").map_or(0.0, |v| v[0]);
+            let usual = &mut self.progress.usual_norms[place(side)];
+            *usual = usual_norm(*usual, f64::from(norm));
+        } else {
+            for (name, words) in before {
+                self.session.store_mut().set_words(&name, &words)?;
+            }
+        }
+        Ok((committed, means))
+    }
+
+    /// What a phase would change, as it is.
+    fn copies(&self, phase: usize) -> Vec<(String, Vec<u32>)> {
+        let store = self.session.store();
+        let copy = |name: &String| Some((name.clone(), store.words(name)?.to_vec()));
+        self.phases[phase].changes.iter().filter_map(copy).collect()
     }
 
     /// One generator step and the discriminator steps before it.
@@ -261,66 +361,54 @@ impl Trainer {
     }
 
     fn critic_step(&mut self, report: &mut StepReport) -> Result<(), Error> {
-        let phase = self.prepare(Side::Discriminator, self.progress.critic_steps, self.progress.images)?;
-        self.feed_real(phase)?;
-        let committed = self.session.run(phase)?.committed;
+        let outputs = ["d_loss", "d_penalty", "d_real", "d_fake"];
+        let (n, first) = (self.progress.critic_steps, self.progress.images);
+        let (committed, means) = self.advance(Side::Discriminator, n, first, outputs)?;
         report.skipped += u32::from(!committed);
-        report.d_loss = self.scalar(phase, "d_loss");
-        report.d_penalty = self.scalar(phase, "d_penalty");
-        report.d_real = self.scalar(phase, "d_real");
-        report.d_fake = self.scalar(phase, "d_fake");
+        [report.d_loss, report.d_penalty, report.d_real, report.d_fake] = means;
         self.progress.images += self.objective.recipe.train.batch as u64;
         self.progress.critic_steps += 1;
         Ok(())
     }
 
     fn generator_step(&mut self, report: &mut StepReport) -> Result<(), Error> {
-        let batch = self.objective.recipe.train.batch;
-        let phase = self.prepare(Side::Generator, self.progress.step, self.progress.step * batch as u64)?;
-        if self.session.feed_index(phase, feed::REAL).is_ok() {
-            self.feed_real(phase)?;
-        } else {
-            self.feed_labels(phase)?;
-        }
-        if let Some(ema) = &self.objective.recipe.ema {
-            let half_life = ema.half_life.at(self.progress.images, self.progress.total_images);
-            // Images are those the discriminator is shown, here as everywhere.
-            let images = batch * self.objective.recipe.train.critic_steps;
-            self.session.feed_mut(phase, feed::EMA_DECAY)?[0] = ema_decay(images, half_life) as f32;
-        }
-        let committed = self.session.run(phase)?.committed;
+        let (n, batch) = (self.progress.step, self.objective.recipe.train.batch as u64);
+        let (committed, means) = self.advance(Side::Generator, n, n * batch, ["g_loss", "g_penalty"])?;
         report.skipped += u32::from(!committed);
-        report.g_loss = self.scalar(phase, "g_loss");
-        report.g_penalty = self.session.output(phase, "g_penalty").map_or(0.0, |v| v[0]);
+        [report.g_loss, report.g_penalty] = means;
         Ok(())
     }
 
-    fn scalar(&self, phase: PhaseId, name: &str) -> f32 {
-        self.session.output(phase, name).map_or(f32::NAN, |v| v[0])
-    }
-
-    fn feed_real(&mut self, phase: PhaseId) -> Result<(), Error> {
+    fn next_batch(&mut self) -> Result<Batch, Error> {
         let batch = self.loader.next_batch()?;
-        self.session.feed_mut(phase, feed::REAL)?.copy_from_slice(&batch.data);
         self.progress.cursor = batch.cursor_after;
         if let Some(labels) = &batch.labels {
             self.labels.clone_from(labels);
         }
-        self.loader.recycle(batch);
-        self.feed_labels(phase)
+        Ok(batch)
     }
 
-    /// Writes the classes of the last batch into a phase that asks for them.
-    fn feed_labels(&mut self, phase: PhaseId) -> Result<(), Error> {
+    /// Hands a phase its part of the batch, with the classes of its samples; where it sees no real ones, those of the last
+    /// batch.
+    fn feed_part(&mut self, phase: PhaseId, batch: Option<&Batch>, number: usize) -> Result<(), Error> {
+        if let Some(batch) = batch {
+            let real = self.session.feed_mut(phase, feed::REAL)?;
+            let at = number * real.len();
+            real.copy_from_slice(&batch.data[at..at + real.len()]);
+        }
         if self.session.feed_index(phase, feed::LABELS).is_ok() {
-            self.session
-                .feed_words_mut(phase, feed::LABELS)?
-                .copy_from_slice(bytemuck::cast_slice(&self.labels));
+            let labels = self.session.feed_words_mut(phase, feed::LABELS)?;
+            let at = number * labels.len();
+            labels.copy_from_slice(bytemuck::cast_slice(&self.labels[at..at + labels.len()]));
+        }
+        if self.session.feed_index(phase, feed::LATER_PART).is_ok() {
+            self.session.feed_mut(phase, feed::LATER_PART)?[0] = if number == 0 { 0.0 } else { 1.0 };
         }
         Ok(())
     }
 
-    fn feed_common(&mut self, phase: PhaseId, side: Side, first: u64) -> Result<(), Error> {
+    /// Writes everything that a phase reads beside its samples.
+    fn feed_values(&mut self, phase: PhaseId, side: Side, due: &[bool]) -> Result<(), Error> {
         let recipe = &self.objective.recipe;
         let optimizer = match side {
             Side::Generator => &recipe.generator.optimizer,
@@ -328,24 +416,38 @@ impl Trainer {
         };
         let (images, total) = (self.progress.images, self.progress.total_images);
         let at = |s: &Scheduled| s.at(images, total);
+        let bound = self.progress.norm_bounds[place(side)];
+        let ema = recipe.ema.as_ref().map(|ema| {
+            // Images are those the discriminator is shown, here as everywhere.
+            let shown = recipe.train.batch * recipe.train.critic_steps;
+            let before = images.saturating_sub(shown as u64) as f64;
+            let half_life = at(&ema.half_life);
+            ema_decay(shown, ema.ramp.map_or(half_life, |ramp| half_life.min(ramp * before)))
+        });
         let values = [
             (feed::LR, Some(at(&optimizer.lr) * self.progress.lr_scale)),
             (feed::BETA1, optimizer.beta1.as_ref().map(at)),
             (feed::BETA2, optimizer.beta2.as_ref().map(at)),
+            (feed::INVERSE_BOUND, Some(if bound > 0.0 { (1.0 / bound).min(1e30) } else { 0.0 })),
+            (feed::EMA_DECAY, ema),
             (feed::TOP_K, recipe.loss.top_k.as_ref().map(|share| counted(at(share), recipe.judged_batch()))),
             (feed::AUGMENT, recipe.augment.as_ref().and_then(|a| a.probability.as_ref()).map(at)),
             (feed::INSTANCE_NOISE, recipe.loss.instance_noise.as_ref().map(at)),
         ];
-        for (name, value) in values {
+        let strengths = self.objective.regularizers.iter().enumerate().filter(|(i, _)| due[*i]);
+        let strengths = strengths.map(|(i, r)| (feed::strength(i), Some(at(&r.strength))));
+        let named = values.into_iter().map(|(name, value)| (name.to_string(), value)).chain(strengths);
+        for (name, value) in named {
             // A phase may not use every one of them.
             if let Some(value) = value
-                && self.session.feed_index(phase, name).is_ok()
+                && self.session.feed_index(phase, &name).is_ok()
             {
-                self.session.feed_mut(phase, name)?[0] = value as f32;
+                self.session.feed_mut(phase, &name)?[0] = value as f32;
             }
         }
-        self.session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&self.key);
-        self.session.feed_words_mut(phase, feed::FIRST)?.copy_from_slice(&halves(first));
+        if self.session.feed_index(phase, feed::KEY).is_ok() {
+            self.session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&self.key);
+        }
         Ok(())
     }
 
@@ -359,9 +461,10 @@ impl Trainer {
                 self.session.store_mut().set_words(&name, words)?;
             }
         }
-        let Progress { step, images, cursor, critic_steps, .. } = checkpoint.progress;
+        let Progress { step, images, cursor, critic_steps, usual_norms, .. } = checkpoint.progress;
         let kept = self.progress.clone();
-        self.progress = Progress { step, images, cursor, critic_steps, skipped_in_a_row: 0, ..kept };
+        self.progress =
+            Progress { step, images, cursor, critic_steps, usual_norms, skipped_in_a_row: 0, ..kept };
         let train = &self.objective.recipe.train;
         self.loader =
             Loader::with_sampling(dataset, train.batch, seed, self.progress.cursor, train.sampling())?;

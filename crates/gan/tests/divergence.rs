@@ -72,6 +72,12 @@ fn a_run_rolls_back_with_lower_rates_and_then_gives_up() {
         assert!(note.contains(&format!("lowered the learning rates to {scale} ")), "{note}");
     }
     assert_eq!(run.trainer().progress().skipped, 20);
+    // The checkpoint is of step 0, before any norm was known: those of the first attempt are taken.
+    assert!(
+        !notes[0].contains("clipped") && notes[1].contains("clipped gradients at a norm of"),
+        "{notes:?}"
+    );
+    assert!(run.trainer().progress().norm_bounds.iter().all(|bound| *bound > 0.0));
     assert_eq!(slots(&checkpoint::open(&root).unwrap().0.store), before);
 }
 
@@ -98,6 +104,119 @@ fn a_checkpoint_from_which_no_step_succeeds_gives_way_to_an_older_one() {
     assert_eq!(others.len(), 1, "{notes:?}");
     assert!(others[0].contains("set aside") && others[0].contains("step-10.safetensors"), "{notes:?}");
     assert!(root.join("checkpoints/step-10.safetensors.set-aside").exists(), "nothing is thrown away");
+}
+
+/// From the sixteenth batch of four on, nothing is a number.
+fn poisoned_later() -> Arc<Dataset> {
+    points(|i| if i >= 60 { [f32::NAN; 2] } else { circle(i) })
+}
+
+#[test]
+fn each_rollback_changes_more_and_says_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("run");
+    let at = RunFolder::create(&root).unwrap();
+    let mut run =
+        Run::begin(at.clone(), recipe(), poisoned_later(), executor(), 1, Length::Steps(100)).unwrap();
+    train(&mut run, 10).0.unwrap();
+    drop(run);
+    let (found, _) = checkpoint::open(&root).unwrap();
+    let usual = found.progress.usual_norms;
+    assert!(usual.iter().all(|n| *n > 0.0) && found.progress.norm_bounds == [0.0; 2], "{usual:?}");
+    let stored = Recipe::parse("test", &found.progress.recipe, &[]).unwrap();
+    let mut run = Run::resume(at.clone(), stored, found, poisoned_later(), executor(), 1, None).unwrap();
+    // Five good steps and five skipped ones; stopped after the second rollback, when the third attempt has begun.
+    let stop = AtomicBool::new(false);
+    struct AfterTwo<'a>(&'a AtomicBool, Vec<String>);
+    impl Observer for AfterTwo<'_> {
+        fn note(&mut self, message: &str) {
+            self.1.push(message.to_string());
+            if self.1.len() == 2 {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+    let mut notes = AfterTwo(&stop, Vec::new());
+    run.train(&stop, &mut notes).unwrap();
+    let [first, second] = &notes.1[..] else { panic!("{:?}", notes.1) };
+    assert!(first.contains("lowered the learning rates to 0.5 of") && !first.contains("clipped"), "{first}");
+    assert!(second.contains("lowered the learning rates to 0.25 of"), "{second}");
+    let bound = format!(
+        "clipped gradients at a norm of {:.3e} (discriminator) and {:.3e} (generator)",
+        usual[0], usual[1]
+    );
+    assert!(second.contains(&bound), "{second} lacks {bound}");
+    drop(run);
+
+    // What was decided is in the checkpoint; who goes on from it goes on with it, and to the same bits.
+    let (found, _) = checkpoint::open(&root).unwrap();
+    assert_eq!((found.progress.step, found.progress.rollbacks, found.progress.norm_bounds), (10, 2, usual));
+    let objective = || objective(POINTS, &[]);
+    let mut straight = Trainer::resume(objective(), points(circle), executor(), 1, found).unwrap();
+    let (found, _) = checkpoint::open(&root).unwrap();
+    let mut free = Trainer::resume(objective(), points(circle), executor(), 1, found).unwrap();
+    free.progress_mut().norm_bounds = [0.0; 2];
+    // Tighter than the guard sets them, so that a few steps meet them.
+    straight.progress_mut().norm_bounds = usual.map(|n| n / 8.0);
+    for _ in 0..3 {
+        straight.step().unwrap();
+        free.step().unwrap();
+    }
+    let half = folder.path().join("half.safetensors");
+    checkpoint::save(&half, straight.store(), straight.progress()).unwrap();
+    let half = checkpoint::load(&half).unwrap();
+    let mut resumed = Trainer::resume(objective(), points(circle), executor(), 1, half).unwrap();
+    for _ in 0..4 {
+        assert_eq!(straight.step().unwrap(), resumed.step().unwrap());
+        free.step().unwrap();
+    }
+    assert_eq!(slots(straight.store()), slots(resumed.store()));
+    assert_eq!(straight.progress(), resumed.progress());
+    assert_ne!(slots(straight.store()), slots(free.store()), "the bounds are met at some step");
+
+    // The last attempt halves both, and then the run gives up.
+    let (found, _) = checkpoint::open(&root).unwrap();
+    let stored = Recipe::parse("test", &found.progress.recipe, &[]).unwrap();
+    let mut run = Run::resume(at, stored, found, poisoned_later(), executor(), 1, None).unwrap();
+    let (ended, notes) = train(&mut run, u64::MAX);
+    assert!(matches!(ended, Err(Error::Diverged { rollbacks: 3, .. })), "{ended:?}");
+    assert_eq!(run.trainer().progress().norm_bounds, usual.map(|n| n / 2.0));
+    assert!(notes.last().is_some_and(|note| note.contains("to 0.125 of")), "{notes:?}");
+    let log = std::fs::read_to_string(root.join("log.jsonl")).unwrap();
+    assert_eq!(log.matches("\"norm_bounds\":[").count(), 3, "{log}");
+}
+
+#[test]
+fn a_bound_shortens_the_step_and_one_that_is_not_met_changes_no_bit() {
+    let stepped = |bounds: [f64; 2]| {
+        let mut trainer = trainer(objective(LINEAR, &["lr=0.5"]));
+        trainer.progress_mut().norm_bounds = bounds;
+        let before = trainer.store().f32s("D/dense1/weight").unwrap().to_vec();
+        assert_eq!(trainer.step().unwrap().skipped, 0);
+        let after = trainer.store().f32s("D/dense1/weight").unwrap().to_vec();
+        let moved: Vec<f32> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
+        let bias = trainer.store().f32s("D/dense1/bias").unwrap()[0];
+        let length = moved.iter().chain([&bias]).map(|x| x * x).sum::<f32>().sqrt();
+        (slots(trainer.store()), length, trainer.progress().usual_norms)
+    };
+    let (free, length, norms) = stepped([0.0; 2]);
+    // Plain descent moves by the rate times the gradient, whose norm is kept; the bias began at 0.
+    assert!((f64::from(length) / (0.5 * norms[0]) - 1.0).abs() < 1e-5, "{length} {norms:?}");
+    assert_eq!(stepped([1e3; 2]).0, free);
+    let bound = norms[0] / 8.0;
+    let (_, length, unclipped) = stepped([bound, 0.0]);
+    assert!((f64::from(length) / (0.5 * bound) - 1.0).abs() < 1e-4, "{length} under {bound}");
+    assert_eq!(unclipped[0], norms[0], "what is kept is the norm before the bound");
+    // Together with the recipe's own bound the smaller one holds.
+    let mut trainer = trainer(objective(LINEAR, &["lr=0.5", &format!("clip_norm={}", bound / 2.0)]));
+    trainer.progress_mut().norm_bounds = [bound; 2];
+    let before = trainer.store().f32s("D/dense1/weight").unwrap().to_vec();
+    trainer.step().unwrap();
+    let after = trainer.store().f32s("D/dense1/weight").unwrap();
+    let bias = trainer.store().f32s("D/dense1/bias").unwrap()[0];
+    let squares: f32 = after.iter().zip(&before).map(|(a, b)| (a - b).powi(2)).sum();
+    let length = (squares + bias * bias).sqrt();
+    assert!((f64::from(length) / (0.25 * bound) - 1.0).abs() < 1e-3, "{length} under {bound}");
 }
 
 #[test]

@@ -72,9 +72,10 @@ impl Networks {
             strength: &strength,
             uniform: &|shape| self.feed(if shape == [4, 1] { "t" } else { "noise" }),
             normal: &|_| self.feed("y"),
+            augment: &|x| x.reverse(&[1]),
             labels: Some(&self.labels()),
             weights,
-            memory: Memory { graph: &self.graph, prefix: "memory" },
+            memory: Memory { graph: &self.graph, prefix: "memory", parts: 1 },
         })
     }
     fn penalty(&self, regularizer: &dyn Regularizer) -> Option<Tensor> {

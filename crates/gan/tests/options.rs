@@ -186,3 +186,44 @@ fn the_generators_regularizers_are_lazy_by_its_own_steps() {
     let share = mean(&trainer, "regularizer/D/lecam/real_share");
     assert!((share - (1.0 - 0.99f32.powi(12))).abs() < 1e-5, "{share}");
 }
+
+#[test]
+fn a_consistency_regularizer_has_augmentations_of_its_own() {
+    let table = |more: &str| format!("regularizers=[{{name=\"balanced-consistency\"{more}}}]");
+    let load = |sets: &[String]| Recipe::load("r3-28", sets).and_then(ganymede::Objective::new);
+    let names = |objective: &ganymede::Objective| -> Vec<&str> {
+        objective.regularizers[0].policy.iter().map(|a| a.name()).collect()
+    };
+    assert_eq!(names(&load(&[table("")]).unwrap()), ["flip", "translation"]);
+    assert_eq!(names(&load(&[table(",augment=[\"color\"]")]).unwrap()), ["color"]);
+    let refused = |sets: &[String]| load(sets).err().unwrap().to_string();
+    let unknown = refused(&[table(",augment=[\"colour\"]")]);
+    assert!(
+        unknown.contains("regularizers.augment") && unknown.contains("did you mean `color`?"),
+        "{unknown}"
+    );
+    let packs = refused(&[table(""), "train.pack=2".into()]);
+    assert!(packs.contains("packs of 2"), "{packs}");
+    let idle = refused(&["regularizers=[{name=\"r1\",augment=[\"flip\"]}]".into()]);
+    assert!(idle.contains("`r1` changes no samples"), "{idle}");
+    let points = error(&format!("{LINEAR}\n[[regularizers]]\nname = \"consistency\""), &[]);
+    assert!(points.contains("`consistency` changes images") && points.contains("[2]"), "{points}");
+}
+
+#[test]
+fn consistency_asks_for_one_more_pass_and_draws_anew_at_each_step() {
+    let blank = || {
+        let glyphs = ganymede_data::open("glyphs", &ganymede_data::OpenOptions::default()).unwrap();
+        std::sync::Arc::new(glyphs)
+    };
+    let penalties = |name: &str, lr: &str| -> Vec<f32> {
+        let sets = [format!("regularizers=[{{name=\"{name}\"}}]"), format!("lr={lr}"), "batch=4".into()];
+        let objective = ganymede::Objective::new(Recipe::load("r3-28", &sets).unwrap()).unwrap();
+        let mut trainer = ganymede::Trainer::new(objective, blank(), common::executor(), 3, 400).unwrap();
+        (0..3).map(|_| trainer.step().unwrap()).map(|r| r.d_penalty).collect()
+    };
+    let (real, both) = (penalties("consistency", "0"), penalties("balanced-consistency", "0"));
+    assert!(real.iter().all(|p| *p > 0.0) && real[0] != real[1], "{real:?}");
+    assert!(real.iter().zip(&both).all(|(r, b)| b > r), "generated samples add to it: {real:?} {both:?}");
+    assert_eq!(penalties("consistency", "0"), real, "the same seed draws the same");
+}

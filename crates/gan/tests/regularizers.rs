@@ -43,12 +43,13 @@ fn evaluate(
             strength: &strength,
             uniform: &constant,
             normal: &constant,
+            augment: &|x| x.reverse(&[1]),
             labels: Some(&ClassLabels {
                 index: graph.constant_f32(&[2], &LABELS.map(f64::from)).convert(DType::I32),
                 classes: 3,
             }),
             weights: &[],
-            memory: Memory { graph: &graph, prefix: "memory" },
+            memory: Memory { graph: &graph, prefix: "memory", parts: 1 },
         },
     };
     let value = penalty(&context).expect("a penalty");
@@ -276,6 +277,58 @@ fn dragan_looks_around_real_samples() {
 }
 
 #[test]
+fn consistency_is_the_squared_difference_that_an_augmentation_makes() {
+    // The augmentation turns the order of the coordinates round; the quadratic's logit is sum w x^2 / 2.
+    let logit = |w: &[f64; 3], x: &[f64]| x.iter().zip(w).map(|(x, w)| w * x * x).sum::<f64>() / 2.0;
+    let turned = |x: &[f64]| x.iter().rev().copied().collect::<Vec<f64>>();
+    let of = |samples: &[f64; 6], w: &[f64; 3]| {
+        let apart = |x: &[f64]| (logit(w, x) - logit(w, &turned(x))).powi(2);
+        samples.chunks(3).map(apart).sum::<f64>() / 2.0 * STRENGTH
+    };
+    let values = |value: &dyn Fn(&[f64; 3]) -> f64| -> Values {
+        let slope = |k: usize| {
+            let at = |by: f64| {
+                let mut w = WEIGHT;
+                w[k] += by;
+                value(&w)
+            };
+            (at(1e-5) - at(-1e-5)) / 2e-5
+        };
+        (value(&WEIGHT), (0..3).map(slope).collect())
+    };
+    let real = values(&|w| of(&REAL, w));
+    let both = values(&|w| of(&REAL, w) + of(&FAKE, w));
+    assert!(near(&evaluate(quadratic, &penalty_of("consistency")), &real));
+    assert!(near(&evaluate(quadratic, &penalty_of("balanced-consistency")), &both));
+    type Twin = (&'static str, fn(&Context<'_>) -> Option<Tensor>);
+    let twins: [Twin; 5] = [
+        ("of generated samples", |c| {
+            let changed = (c.discriminator)(&(c.common.augment)(c.fake));
+            Some((c.fake_logits - changed).square().mean_all() * c.common.strength)
+        }),
+        ("summed over the batch", |c| {
+            let changed = (c.discriminator)(&(c.common.augment)(c.real));
+            Some((c.real_logits - changed).square().sum_all() * c.common.strength)
+        }),
+        ("of the mean logits", |c| {
+            let changed = (c.discriminator)(&(c.common.augment)(c.real));
+            Some((c.real_logits - changed).mean_all().square() * c.common.strength)
+        }),
+        ("towards a constant", |c| {
+            let changed = (c.discriminator)(&(c.common.augment)(c.real));
+            Some((c.real_logits.stop_gradient() - changed).square().mean_all() * c.common.strength)
+        }),
+        ("without the augmentation", |c| {
+            Some((c.real_logits - (c.discriminator)(c.real)).square().mean_all() * c.common.strength)
+        }),
+    ];
+    for (what, twin) in twins {
+        assert!(!near(&evaluate(quadratic, &twin), &real), "{what}");
+    }
+    assert!(!near(&real, &both));
+}
+
+#[test]
 fn lecam_measures_from_the_other_kinds_running_mean() {
     let judge = |x: &[f64]| x.iter().zip(WEIGHT).map(|(x, w)| x * w).sum::<f64>();
     let logits = |samples: &[f64; 6]| samples.chunks(3).map(judge).collect::<Vec<f64>>();
@@ -316,12 +369,13 @@ fn evaluate_generator(penalty: &dyn Fn(&GeneratorContext<'_>) -> Option<Tensor>)
             strength: &strength,
             uniform: &constant,
             normal: &constant,
+            augment: &|x| x.reverse(&[1]),
             labels: Some(&ClassLabels {
                 index: graph.constant_f32(&[2], &LABELS.map(f64::from)).convert(DType::I32),
                 classes: 3,
             }),
             weights: &weights,
-            memory: Memory { graph: &graph, prefix: "memory" },
+            memory: Memory { graph: &graph, prefix: "memory", parts: 1 },
         },
     };
     let value = penalty(&context).expect("a penalty");

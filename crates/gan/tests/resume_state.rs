@@ -69,9 +69,10 @@ fn a_rollback_is_on_disk_and_keeps_the_length_and_the_keys_of_the_resumed_run() 
     drop(run);
     let kept = checkpoint::open(&root).unwrap().0.progress;
     assert_eq!((kept.rollbacks, kept.lr_scale), (3, 0.125));
+    assert_eq!(kept.norm_bounds, kept.usual_norms.map(|norm| norm / 2.0), "halved at the third");
     assert_eq!(kept.total_images, 4000);
     let recipe = Recipe::parse("kept", &kept.recipe, &[]).unwrap();
-    assert_eq!(recipe.regularizers[0].strength.as_ref().unwrap().range().1, 1e38);
+    assert_eq!(recipe.regularizers[0].strength.as_ref().unwrap().scheduled().unwrap().range().1, 1e38);
     assert!(kept.skipped >= 15);
 
     // The same again gives up at once; with sane penalties the count begins anew.

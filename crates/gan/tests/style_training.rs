@@ -70,9 +70,10 @@ fn whole(name: &str, options: &str, sample: [usize; 3], side: Side, severed: boo
                     strength: &one,
                     uniform: &y,
                     normal: &y,
+                    augment: &Tensor::clone,
                     labels: labels.as_ref(),
                     weights: &[],
-                    memory: Memory { graph: &graph, prefix: "memory" },
+                    memory: Memory { graph: &graph, prefix: "memory", parts: 1 },
                 };
                 let context = GeneratorContext {
                     styles: &styles,

@@ -90,6 +90,9 @@ pub struct Mode {
     pub segments: usize,
     /// Which of them updates running statistics, where this pass does.
     pub statistics_segment: usize,
+    /// Share of an old running statistic that an update keeps, an f32 scalar, in place of the layers' own: i / (i + 1) at
+    /// pass i makes it the plain mean over passes.
+    pub keep: Option<Tensor>,
     /// Whether this pass advances what a rule of weights keeps between steps, such as the vectors of power iteration:
     /// that of the network which the phase trains.
     pub advance_rules: bool,
@@ -111,6 +114,7 @@ impl Mode {
             advance_rules: true,
             segments: 1,
             statistics_segment: 0,
+            keep: None,
             prefix: String::new(),
             random: None,
             truncation: 1.0,
@@ -137,6 +141,12 @@ impl Mode {
     /// For `segments` batches at once, of which the one numbered `statistics` updates running statistics, if any does.
     pub fn with_segments(mut self, segments: usize, statistics: usize) -> Self {
         (self.segments, self.statistics_segment) = (segments, statistics);
+        self
+    }
+
+    /// With updates of running statistics that keep this share of the old ones.
+    pub fn keeping(mut self, share: &Tensor) -> Self {
+        self.keep = Some(share.clone());
         self
     }
 

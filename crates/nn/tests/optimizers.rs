@@ -248,6 +248,38 @@ fn clipping_by_norm_keeps_the_direction_and_by_value_the_bound() {
 }
 
 #[test]
+fn a_fed_bound_holds_after_the_others_and_zero_is_none() {
+    let stepped = |clip_norm: Option<f64>, inverse: f64| {
+        let mut trainer = Trainer::new(|graph| {
+            let inverse_bound = Some(graph.feed("inverse", TensorType::f32([])));
+            (Plan { clip_norm, inverse_bound, ..Plan::new(&SGD, "opt/G") }, Hyper::feed(graph, "lr"))
+        });
+        let start = [trainer.value("G/a"), trainer.value("G/b")].concat();
+        // Norm 13 over both tensors.
+        let grads: [&[f64]; 2] = [&[3.0, 0.0, 4.0, 0.0], &[0.0, -12.0, 0.0, 0.0]];
+        let out = trainer.step(grads, &[("lr", 1.0), ("inverse", inverse)]);
+        let end = [trainer.value("G/a"), trainer.value("G/b")].concat();
+        (out.committed, start.iter().zip(&end).map(|(s, e)| s - e).collect::<Vec<f64>>())
+    };
+    let whole = [3.0, 0.0, 4.0, 0.0, 0.0, -12.0, 0.0, 0.0];
+    for (clip_norm, inverse, norm) in [
+        (None, 0.0, 13.0),
+        (None, 1.0 / 26.0, 13.0),
+        (None, 1.0 / 6.5, 6.5),
+        (Some(2.6), 1.0 / 6.5, 2.6),
+        (Some(2.6), 1.0 / 1.3, 1.3),
+        (Some(2.6), 0.0, 2.6),
+    ] {
+        let (committed, moved) = stepped(clip_norm, inverse);
+        assert!(committed);
+        close(&moved, &whole.map(|g| g * norm / 13.0), 1e-12);
+    }
+    for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e31] {
+        assert!(!stepped(None, wrong).0, "{wrong}");
+    }
+}
+
+#[test]
 fn weight_clipping_bounds_the_new_weights() {
     let clip: &'static dyn Fn(&Tensor) -> Tensor =
         &|w| w.maximum(&w.full_like(-0.01)).minimum(&w.full_like(0.01));

@@ -2,7 +2,9 @@ use crate::args::Recipes;
 use crate::say::say;
 use ganymede::Recipe;
 use ganymede::recipe::BUILTIN;
-use ganymede::{augment::AUGMENTATIONS, losses::LOSSES, models::MODELS, regularizers::REGULARIZERS};
+use ganymede::{
+    augment::AUGMENTATIONS, best::RUN_METRICS, losses::LOSSES, models::MODELS, regularizers::REGULARIZERS,
+};
 use ganymede_nn::layer_list::LAYERS;
 use ganymede_nn::optim::{OPTIMIZERS, Optimizer};
 use ganymede_nn::{Activation, init, schedule};
@@ -83,6 +85,11 @@ const EMA_KEYS: &[(&str, &str, &str)] = &[
         "images after which a weight has moved half way to a new value; 0 follows at once",
     ),
     (
+        "ramp",
+        "ramp = NUMBER",
+        "bounds the half-life by this share of the images shown so far; 0.05 in StyleGAN2",
+    ),
+    (
         "buffers",
         "buffers = \"copy\" or \"average\"",
         "whether the average takes the newest running statistics or averages them too",
@@ -111,7 +118,16 @@ const LOSS_KEYS: &[(&str, &str, &str)] = &[
 
 /// Keys of a regularizer beside its name.
 const REGULARIZER_KEYS: &[(&str, &str, &str)] = &[
-    ("strength", "strength = SCHEDULE", "factor on its term; the usual one where it is left out"),
+    (
+        "strength",
+        "strength = SCHEDULE or \"auto\"",
+        "factor on its term; the usual one where it is left out; auto: of r1 and r2, from the size of images and batch",
+    ),
+    (
+        "augment",
+        "augment = [\"flip\", \"translation\"]",
+        "of the consistency regularizers: what they change samples by; this where it is left out",
+    ),
     ("every", "every = 1", "applied at every so many steps of its network, that many times as strongly"),
     (
         "network",
@@ -137,15 +153,39 @@ const AUGMENT_KEYS: &[(&str, &str, &str)] = &[
 ];
 
 /// Keys of a network beside its layers or model.
-const NETWORK_KEYS: &[(&str, &str, &str)] = &[(
-    "spectral_norm",
-    "spectral_norm = 0",
-    "power iterations a step by which every weight is divided by its largest singular value; 0 is off",
+const NETWORK_KEYS: &[(&str, &str, &str)] = &[
+    (
+        "spectral_norm",
+        "spectral_norm = 0",
+        "power iterations a step by which every weight is divided by its largest singular value; 0 is off",
+    ),
+    (
+        "freeze",
+        "freeze = 0",
+        "of the discriminator: so many of its first layers do not learn, for runs that begin with --from",
+    ),
+];
+
+/// Keys of the best checkpoint.
+const BEST_KEYS: &[(&str, &str, &str)] = &[(
+    "metric",
+    "metric = NAME",
+    "metric by which samples are scored at each tick; the best checkpoint is kept",
 )];
 
 /// Keys of the training loop.
 const TRAIN_KEYS: &[(&str, &str, &str)] = &[
     ("batch", "batch = NUMBER", "samples a step"),
+    (
+        "accumulate",
+        "accumulate = 1",
+        "parts in which a batch is taken, whose gradients are added up: the same step in less memory",
+    ),
+    (
+        "standing_statistics",
+        "standing_statistics = 0",
+        "batches of latents over which batch norm's statistics are taken anew before samples are drawn; 0 is off",
+    ),
     ("critic_steps", "critic_steps = 1", "discriminator steps for each step of the generator"),
     (
         "images",
@@ -216,6 +256,10 @@ fn vocabulary() -> Vec<Word> {
     for a in AUGMENTATIONS {
         words.push(Word { paper: a.paper(), ..Word::new("augmentation", a.name(), a.name(), a.about()) });
     }
+    for m in RUN_METRICS {
+        let word = Word::new("metric, as best.metric", m.name(), m.name(), m.about());
+        words.push(Word { paper: m.paper(), ..word });
+    }
     for m in MODELS {
         words.push(Word { paper: m.paper(), ..Word::new("model", m.name(), m.name(), m.about()) });
         for o in m.options() {
@@ -236,6 +280,7 @@ fn vocabulary() -> Vec<Word> {
     words.extend(keys("regularizer key", REGULARIZER_KEYS));
     words.extend(keys("augment key", AUGMENT_KEYS));
     words.extend(keys("network key", NETWORK_KEYS));
+    words.extend(keys("best key", BEST_KEYS));
     words.extend(keys("train key", TRAIN_KEYS));
     for f in schedule::FORMS {
         let word = Word::new(
@@ -291,6 +336,7 @@ mod tests {
         assert_eq!(count("loss"), LOSSES.len());
         assert_eq!(count("regularizer"), REGULARIZERS.len());
         assert_eq!(count("augmentation"), AUGMENTATIONS.len());
+        assert_eq!(count("metric"), RUN_METRICS.len());
         assert_eq!(count("model"), MODELS.len());
         assert_eq!(count("optimizer"), OPTIMIZERS.len());
         assert_eq!(count("activation"), Activation::ALL.len() - 1);
@@ -325,8 +371,12 @@ mod tests {
             names
         };
         assert_eq!(keys, sorted(OPTIMIZER_KEYS));
-        let ema: Vec<String> =
-            text("adam", "ema.buffers=copy")["ema"].as_table().unwrap().keys().cloned().collect();
+        let ema: Vec<String> = text("adam", "ema={half_life=1,ramp=0.05,buffers=\"copy\"}")["ema"]
+            .as_table()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
         let mut ema = ema;
         ema.sort();
         assert_eq!(ema, sorted(EMA_KEYS));
@@ -334,7 +384,10 @@ mod tests {
             ["loss.real_label=0.9", "loss.fake_label=0.1", "loss.top_k=0.5", "loss.instance_noise=0.1"];
         let more = [
             "train.pack=2",
-            "generator.spectral_norm=1",
+            "train.standing_statistics=4",
+            "discriminator.spectral_norm=1",
+            "discriminator.freeze=1",
+            "best.metric=quality",
             "augment={policy=[\"flip\"],probability=0.5,target=0.6,ramp=1000}",
         ];
         let sets: Vec<String> = sets.iter().chain(&more).map(|s| s.to_string()).collect();
@@ -346,12 +399,19 @@ mod tests {
             keys
         };
         assert_eq!(of("loss", &["name"]), sorted(LOSS_KEYS));
-        assert_eq!(of("train", &[]), sorted(TRAIN_KEYS));
+        // top_k cannot be told part by part, so parts stand in a recipe of their own.
+        let parts = Recipe::load("dcgan28", &["train.accumulate=2".into()]).unwrap();
+        let parts = toml::Table::try_from(parts).unwrap();
+        assert_eq!(parts["train"]["accumulate"].as_integer(), Some(2));
+        let train: Vec<_> = TRAIN_KEYS.iter().copied().filter(|k| k.0 != "accumulate").collect();
+        assert_eq!(of("train", &[]), sorted(&train));
         assert_eq!(of("augment", &[]), sorted(AUGMENT_KEYS));
-        assert_eq!(of("generator", &["layers", "optimizer"]), sorted(NETWORK_KEYS));
+        assert_eq!(of("discriminator", &["layers", "optimizer"]), sorted(NETWORK_KEYS));
+        assert_eq!(of("best", &[]), sorted(BEST_KEYS));
         // Those of a regularizer, from one that has them all.
         let text = format!(
-            "{}\n[[regularizers]]\nname = \"orthogonal\"\nstrength = 1\nevery = 2\nnetwork = \"discriminator\"\n",
+            "{}\n[[regularizers]]\nname = \"consistency\"\nstrength = 1\nevery = 2\nnetwork = \"discriminator\"\n\
+             augment = [\"color\"]\n",
             Recipe::load("dcgan28", &[]).unwrap().to_toml().replace("regularizers = []", "")
         );
         let recipe = Recipe::parse("test", &text, &[]).unwrap();

@@ -9,6 +9,7 @@ use ganymede::Recipe;
 use ganymede::checkpoint::write_atomically;
 use ganymede::picture;
 use ganymede::sampler::{Asked, Sampler};
+use ganymede::standing::Standing;
 use ganymede_data::{OpenOptions, open};
 use indicatif::ProgressBar;
 use std::fmt::Write;
@@ -91,7 +92,24 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
 }
 
 fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
-    let mut loaded = load(&options.run, options.threads, options.precision)?;
+    let best = options.run.join("checkpoints/best.safetensors");
+    if options.best && !best.is_file() {
+        bail!(
+            "{}: there is no best checkpoint ({}): a run keeps one where its recipe names a metric, e.g. --set \
+             best.metric=reverse-kl (`ganymede recipes --words` lists them)",
+            options.run.display(),
+            best.display()
+        );
+    }
+    let path = if options.best { &best } else { &options.run };
+    let mut loaded = load(path, options.threads, options.precision)?;
+    let recipe = &loaded.objective.recipe;
+    let batches = options.standing_statistics.map_or(recipe.train.standing_statistics, |n| n as usize);
+    if batches > 0 {
+        // The run's own seed, as at its ticks: which samples are drawn shall not change what they are normalized by.
+        let seed = recipe.run.as_ref().map_or(0, |run| run.seed);
+        Standing::new(&loaded.objective, &mut loaded.session, seed, batches)?.take(&mut loaded.session)?;
+    }
     let shape = loaded.objective.recipe.data.shape.clone();
     let recipe = &loaded.objective.recipe;
     let asked = options.class.as_deref().map(|class| class_named(recipe, class)).transpose()?;
@@ -180,6 +198,7 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
         let line = serde_json::json!({
             "samples": count, "seed": options.seed, "truncation": options.truncation, "class": options.class, "out": options.out,
             "checkpoint": loaded.checkpoint, "step": loaded.step, "images": loaded.images,
+            "standing_statistics": batches,
         });
         say!("{line}")?;
     } else {

@@ -11,6 +11,7 @@ use ganymede::memory::{Memory, peak_of_this_process};
 use ganymede::networks::Side;
 use ganymede::recipe::reaches;
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
+use ganymede::transfer::Origin;
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::{Executor, Target};
 use ganymede_data::{Dataset, OpenOptions};
@@ -28,6 +29,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     if let Some(path) = &options.resume {
         return resume(options, path);
     }
+    let origin = origin(options)?;
     let asked = OpenOptions { seed: options.seed, ..OpenOptions::default() };
     let dataset_for = |recipe: &Recipe, data: &str| {
         open_data(&options.selection.of(data), asked.for_shape(&recipe.data.shape))
@@ -36,6 +38,12 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
         (Some(name), data) => {
             let recipe = Recipe::load(name, &options.changes())?;
             let dataset = dataset_for(&recipe, data.as_deref().unwrap_or(&recipe.data.default))?;
+            (recipe, dataset)
+        }
+        (None, data) if origin.is_some() => {
+            let recipe = recipe_of(origin.as_ref(), &options.changes())?;
+            let begun = recipe.run.as_ref().map_or(recipe.data.default.as_str(), |run| run.data.as_str());
+            let dataset = dataset_for(&recipe, data.as_deref().unwrap_or(begun))?;
             (recipe, dataset)
         }
         (None, Some(data)) => {
@@ -77,18 +85,36 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     };
     let root = folder.root.clone();
     announce(options, &objective, &cost, &dataset, &executor, &root, options.seed);
-    let run = Run::begin(folder, recipe, dataset, executor, options.seed, length)?;
+    let run = Run::begin_from(folder, recipe, dataset, executor, options.seed, length, origin.as_ref())?;
     if options.json {
         tell!(
             "{}",
             serde_json::json!({
                 "event": "begin", "run": root, "step": 0, "images": 0,
+                "from": origin.as_ref().map(|origin| &origin.checkpoint.path),
                 "precision": run.trainer().session().precision().name(),
                 "memory": run.trainer().session().memory().name(),
             })
         );
     }
     finish(options, &root, run)
+}
+
+/// The checkpoint whose weights a new run is to begin with.
+fn origin(options: &Train) -> anyhow::Result<Option<Origin>> {
+    let Some(path) = &options.from else { return Ok(None) };
+    let (checkpoint, warnings) = checkpoint::open(path)?;
+    for warning in &warnings {
+        complain!("warning: {warning}");
+    }
+    Ok(Some(Origin { checkpoint, partial: options.from_partial }))
+}
+
+/// The recipe that an origin was made by, changed.
+fn recipe_of(origin: Option<&Origin>, changes: &[String]) -> anyhow::Result<Recipe> {
+    let Some(Origin { checkpoint, .. }) = origin else { bail!("there is no recipe to take over") };
+    let at = format!("recipe in {}", checkpoint.path.display());
+    Ok(Recipe::parse(&at, &checkpoint.progress.recipe, changes)?)
 }
 
 /// What the phases of a run are compiled for.
@@ -236,12 +262,16 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
             anyhow!("{other}\nThe last checkpoint is kept; when the cause is mended, go on with: {again}")
         }
     });
-    let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture } = ended?;
+    let metric = run.trainer().objective().recipe.best.as_ref().map_or(String::new(), |b| b.metric.clone());
+    let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture, best } = ended?;
     if options.json {
         let line = serde_json::json!({
             "event": if interrupted { "interrupted" } else { "finished" }, "run": root, "samples": samples,
             "checkpoint": checkpoint, "step": step, "images": images, "seconds": seconds,
             "peak_rss_bytes": peak_of_this_process(),
+            "best": best.as_ref().map(|(path, best)| serde_json::json!({
+                "metric": metric, "score": best.score, "step": best.step, "checkpoint": path,
+            })),
             "mixture": mixture.as_ref().map(|m| serde_json::json!({
                 "samples": m.samples, "modes": m.modes, "total_modes": m.total_modes,
                 "high_quality": m.high_quality, "reverse_kl": m.reverse_kl,
@@ -262,6 +292,15 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
                 m.modes,
                 m.total_modes,
                 100.0 * m.high_quality
+            );
+        }
+        if let Some((path, best)) = &best {
+            tell!(
+                "Best by {metric}: {:.6} at step {}, kept as {} (ganymede sample {} --best).",
+                best.score,
+                best.step,
+                path.display(),
+                root.display()
             );
         }
         tell!("Last samples: {}", samples.display());
@@ -451,7 +490,7 @@ fn dry_run(
                 "process": memory.process, "calls": memory.calls, "state": memory.state, "scratch": memory.scratch,
                 "feeds": memory.feeds, "threads": memory.threads, "data": memory.data, "samples": memory.samples,
             },
-            "precision": target(objective, executor).precision.name(),
+            "precision": target(objective, executor).precision.name(), "notes": objective.remarks(),
         });
         say!("{line}")?;
         return Ok(ExitCode::SUCCESS);
@@ -488,5 +527,8 @@ fn dry_run(
         say!("                 {:>10}  {what}", bytes(amount))?;
     }
     say!("checkpoint       {}", bytes(cost.state_bytes))?;
+    for remark in objective.remarks() {
+        say!("note             {remark}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,11 @@
 //! What a recipe may say: every name and number checked, and names resolved to what they stand for.
 
-use super::{Recipe, RecipeError, Scheduled, StatisticsPass, unknown};
+use super::{Recipe, RecipeError, RegularizerSpec, Scheduled, StatisticsPass, Strength, unknown};
 use crate::augment::{self, Augmentation};
+use crate::best;
 use crate::losses::{self, Loss};
 use crate::networks::{ClassUse, Net, Side};
-use crate::regularizers;
+use crate::regularizers::{self, Regularizer};
 use crate::step::Applied;
 
 /// Values in a batch of samples or latents; above it, tensors inside the networks would outgrow their indices.
@@ -22,6 +23,11 @@ const MAX_CLIP: f64 = 1e30;
 /// Largest deviation of instance noise: samples span 2.
 const MAX_NOISE: f64 = 100.0;
 
+/// Most batches of standing statistics.
+const MAX_STANDING: usize = 1 << 20;
+
+/// What samples are compared with where a regularizer that does so names nothing.
+const USUAL_POLICY: [&str; 2] = ["flip", "translation"];
 /// Classes of a conditional pair.
 const MAX_CLASSES: usize = 1 << 16;
 
@@ -59,6 +65,7 @@ impl Recipe {
         let elements = self.data.shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
         let bounded = [
             ("train.batch", Some(self.train.batch), 1 << 20),
+            ("train.accumulate", Some(self.train.accumulate), 1 << 20),
             ("train.critic_steps", Some(self.train.critic_steps), 1 << 16),
             ("train.pack", Some(self.train.pack), 1 << 10),
             ("latent.dim", Some(self.latent.dim), 1 << 24),
@@ -83,10 +90,27 @@ impl Recipe {
                 ),
             ));
         }
-        if !self.train.batch.is_multiple_of(self.train.pack) {
+        if !self.train.batch.is_multiple_of(self.train.accumulate) {
+            let message = format!(
+                "a batch of {} does not divide into {} equal parts",
+                self.train.batch, self.train.accumulate
+            );
+            return Err(self.error("train.accumulate", message));
+        }
+        if self.train.accumulate > 1 && self.loss.top_k.is_some() {
+            let message = "the samples with the largest logits of a batch cannot be told part by part: leave loss.top_k \
+                           out, or take the batch whole";
+            return Err(self.error("train.accumulate", message));
+        }
+        if !self.part().is_multiple_of(self.train.pack) {
+            let of = if self.train.accumulate > 1 { "part of a batch" } else { "batch" };
             let message =
-                format!("a batch of {} does not divide into packs of {}", self.train.batch, self.train.pack);
+                format!("a {of} of {} does not divide into packs of {}", self.part(), self.train.pack);
             return Err(self.error("train.pack", message));
+        }
+        if self.train.standing_statistics > MAX_STANDING {
+            let message = format!("must be at most {MAX_STANDING}, got {}", self.train.standing_statistics);
+            return Err(self.error("train.standing_statistics", message));
         }
         if self.train.images == 0 {
             return Err(self.error("train.images", "must be at least 1, got 0"));
@@ -157,6 +181,22 @@ impl Recipe {
                 let message = "looks ahead along a momentum, and there is none: give beta1 above 0, e.g. 0.9";
                 return Err(self.error(&key("nesterov"), message));
             }
+        }
+        if self.generator.freeze > 0 {
+            let message =
+                "is for the discriminator: what its first layers see is what two sets have in common";
+            return Err(self.error("generator.freeze", message));
+        }
+        if let Some(best) = &self.best
+            && best::find(&best.metric).is_none()
+        {
+            let known: Vec<&str> = best::RUN_METRICS.iter().map(|m| m.name()).collect();
+            return Err(self.error("best.metric", unknown("metric", &best.metric, &known)));
+        }
+        if let Some(ramp) = self.ema.as_ref().and_then(|ema| ema.ramp)
+            && !(ramp > 0.0 && ramp.is_finite())
+        {
+            return Err(self.error("ema.ramp", format!("must be a number above 0, got {ramp}")));
         }
         if let Some(ema) = &self.ema
             && ema.half_life.range().0 < 0.0
@@ -247,20 +287,62 @@ impl Recipe {
         if spec.ramp == Some(0) {
             return Err(self.error("augment.ramp", "must be at least 1 image, got 0"));
         }
+        self.check_pixels("augment")?;
+        self.policy("augment.policy", &spec.policy)
+    }
+
+    /// Augmentations by name.
+    fn policy(&self, key: &str, names: &[String]) -> Result<Vec<&'static dyn Augmentation>, RecipeError> {
+        let find = |name: &String| {
+            augment::find(name).ok_or_else(|| {
+                let known: Vec<&str> = augment::AUGMENTATIONS.iter().map(|a| a.name()).collect();
+                self.error(key, unknown("augmentation", name, &known))
+            })
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// What a regularizer that compares samples with changed ones changes them by.
+    fn regularizer_policy(
+        &self,
+        spec: &RegularizerSpec,
+        regularizer: &dyn Regularizer,
+    ) -> Result<Vec<&'static dyn Augmentation>, RecipeError> {
+        let key = "regularizers.augment";
+        if !regularizer.augments() {
+            return match spec.augment.is_empty() {
+                true => Ok(Vec::new()),
+                false => Err(self.error(key, format!("`{}` changes no samples: leave it out", spec.name))),
+            };
+        }
+        if self.data.shape.len() != 3 {
+            let message =
+                format!("`{}` changes images, and the samples have shape {:?}", spec.name, self.data.shape);
+            return Err(self.error("regularizers", message));
+        }
+        if self.train.pack > 1 {
+            let message = format!(
+                "`{}` changes images one by one, and the discriminator judges packs of {}: leave train.pack out",
+                spec.name, self.train.pack
+            );
+            return Err(self.error("regularizers", message));
+        }
+        let usual = [USUAL_POLICY.map(String::from)].concat();
+        let policy = self.policy(key, if spec.augment.is_empty() { &usual } else { &spec.augment })?;
+        self.check_pixels("regularizers")?;
+        Ok(policy)
+    }
+
+    /// Pixels are counted in f32.
+    fn check_pixels(&self, key: &str) -> Result<(), RecipeError> {
         let (height, width) = (self.data.shape[0], self.data.shape[1]);
         if augment::pixels(height, width) > augment::MAX_PIXELS {
             let message = format!(
                 "images of {height}x{width} are too large: their pixels are counted in 24 bits, at twice the resolution"
             );
-            return Err(self.error("augment", message));
+            return Err(self.error(key, message));
         }
-        let find = |name: &String| {
-            augment::find(name).ok_or_else(|| {
-                let known: Vec<&str> = augment::AUGMENTATIONS.iter().map(|a| a.name()).collect();
-                self.error("augment.policy", unknown("augmentation", name, &known))
-            })
-        };
-        spec.policy.iter().map(find).collect()
+        Ok(())
     }
 
     /// The regularizers by name, with network, strength and interval.
@@ -277,8 +359,17 @@ impl Recipe {
                 let message = format!("`{}` is for the {} alone", spec.name, sides[0].name());
                 return Err(self.error("regularizers.network", message));
             }
-            let strength =
-                spec.strength.clone().unwrap_or_else(|| Scheduled::constant(regularizer.default_strength()));
+            let usual = || Scheduled::constant(regularizer.default_strength());
+            let strength = match &spec.strength {
+                None => usual(),
+                Some(Strength::Given(strength)) => strength.clone(),
+                Some(Strength::Auto) => {
+                    let rule = self
+                        .image_size()
+                        .and_then(|size| regularizer.automatic_strength(size, self.train.batch));
+                    Scheduled::constant(rule.ok_or_else(|| self.no_rule(spec))?)
+                }
+            };
             if strength.range().0 < 0.0 {
                 return Err(
                     self.error("regularizers.strength", format!("must not be negative, got {strength}"))
@@ -293,9 +384,28 @@ impl Recipe {
                 let message = format!("`{}` is there twice for the {}: keep one", spec.name, side.name());
                 return Err(self.error("regularizers", message));
             }
-            out.push(Applied { regularizer, side, strength, every: spec.every });
+            let policy = self.regularizer_policy(spec, regularizer)?;
+            out.push(Applied { regularizer, side, strength, every: spec.every, policy });
         }
         Ok(out)
+    }
+
+    /// Why `strength = "auto"` means nothing.
+    fn no_rule(&self, spec: &RegularizerSpec) -> RecipeError {
+        let ruled = |r: &&&dyn Regularizer| r.automatic_strength([1, 1], 1).is_some();
+        let known: Vec<&str> = regularizers::REGULARIZERS.iter().filter(ruled).map(|r| r.name()).collect();
+        let message = match known.contains(&spec.name.as_str()) {
+            true => format!(
+                "\"auto\" follows from the pixels of images, and the samples have shape {:?}: give a number",
+                self.data.shape
+            ),
+            false => format!(
+                "there is no rule for the strength of `{}` (for {} there is): give a number",
+                spec.name,
+                known.join(", ")
+            ),
+        };
+        self.error("regularizers.strength", message)
     }
 
     /// Checks that a conditional recipe has networks that use the classes, and that a classifier beside the logit is
@@ -356,7 +466,7 @@ impl Recipe {
         let discriminator = Net::from_spec(&self.discriminator, self.data.classes)
             .map_err(|m| self.error("discriminator", m))?;
         let made = generator
-            .output_shape(self.train.batch, &[self.latent.dim], &self.data.shape, Side::Generator)
+            .output_shape(self.part(), &[self.latent.dim], &self.data.shape, Side::Generator)
             .map_err(|m| self.error("generator", m))?;
         if made != self.data.shape {
             return Err(self.error(
@@ -407,6 +517,7 @@ impl Recipe {
                 ));
             }
         }
+        self.frozen(&discriminator)?;
         Ok((generator, discriminator))
     }
 }

@@ -5,11 +5,14 @@ mod check;
 mod compare;
 mod parse;
 mod scheduled;
+mod settle;
+mod strength;
 
 pub use builtin::{BUILTIN, Builtin};
 pub use ganymede_cpu::{MemoryMode, Precision};
 pub use parse::reaches;
 pub use scheduled::Scheduled;
+pub use strength::Strength;
 
 use crate::losses::Labels;
 use crate::networks::Side;
@@ -40,6 +43,9 @@ pub struct Recipe {
     /// Exponential moving average of the generator's weights; samples are drawn from it where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<Ema>,
+    /// Which checkpoint of a run is kept as its best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestSpec>,
     /// The generator.
     pub generator: NetworkSpec,
     /// The discriminator.
@@ -50,6 +56,9 @@ pub struct Recipe {
     /// Filled in when a run begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunSpec>,
+    /// What was settled while the recipe was read and deserves a sentence when a run begins.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
 }
 
 /// What the networks expect of the data.
@@ -80,6 +89,10 @@ pub struct Latent {
 pub struct Train {
     /// Samples a batch.
     pub batch: usize,
+    /// Equal parts in which a batch is taken, one after the other, whose gradients are added up before the step: the step
+    /// of the whole batch in the memory of a part. What compares samples of a batch compares those of a part.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulate: usize,
     /// Discriminator steps for each generator step.
     #[serde(default = "one")]
     pub critic_steps: usize,
@@ -95,6 +108,10 @@ pub struct Train {
     /// Which passes update batch norm's running statistics.
     #[serde(default = "default_statistics")]
     pub statistics: Vec<StatisticsPass>,
+    /// Batches of fresh latents over which batch norm's statistics are taken anew before samples are drawn (Brock,
+    /// Donahue, Simonyan 2019, standing statistics); 0 draws with the running ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub standing_statistics: usize,
     /// Arithmetic of the contractions.
     #[serde(default)]
     pub precision: Precision,
@@ -188,9 +205,21 @@ impl Augment {
 pub struct Ema {
     /// Images after which a weight has moved half way to a new value; 0 follows at once. May be scheduled.
     pub half_life: Scheduled,
+    /// Bounds the half-life by this share of the images shown so far: young averages follow faster (Karras et al. 2020,
+    /// StyleGAN2, whose program has 0.05).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<f64>,
     /// What becomes of the generator's running statistics in the average.
     #[serde(default)]
     pub buffers: EmaBuffers,
+}
+
+/// Which checkpoint of a run is kept as its best.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BestSpec {
+    /// A name in [`crate::best::RUN_METRICS`], by which samples are scored at every tick.
+    pub metric: String,
 }
 
 /// What the average does with running statistics.
@@ -221,6 +250,10 @@ pub struct NetworkSpec {
     /// (Miyato et al. 2018, spectral normalization, with 1); 0 is off.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub spectral_norm: usize,
+    /// Of the discriminator: so many of its first layers (of a named model: stages), as they declare parameters, do not
+    /// learn (Mo, Cho, Shin 2020, FreezeD): for training that begins with the weights of another run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub freeze: usize,
     /// How it learns.
     pub optimizer: OptimizerSpec,
 }
@@ -271,12 +304,17 @@ fn adam() -> String {
 pub struct RegularizerSpec {
     /// A name in [`crate::regularizers::REGULARIZERS`].
     pub name: String,
-    /// Strength; may be scheduled. Its default is the regularizer's own.
+    /// Strength; may be scheduled, or `"auto"` where the regularizer has a rule for it. Its default is the regularizer's
+    /// own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strength: Option<Scheduled>,
+    pub strength: Option<Strength>,
     /// Applied every so many steps of its network, that many times as strongly (lazy regularization).
     #[serde(default = "one")]
     pub every: usize,
+    /// Augmentations, for a regularizer that compares samples with changed ones: names in
+    /// [`crate::augment::AUGMENTATIONS`], flips and translations where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub augment: Vec<String>,
     /// The network, where the regularizer can be applied to either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Side>,
@@ -300,6 +338,9 @@ pub struct RunSpec {
     pub classes: Vec<String>,
     /// Version of the program that began the run.
     pub version: String,
+    /// The checkpoint whose weights it began with, if it did not draw them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// A wrong recipe: where, and what to do about it.
@@ -327,13 +368,6 @@ impl Train {
 }
 
 impl Recipe {
-    /// With the optimizers' own values where the recipe leaves them open.
-    pub fn resolved(mut self) -> Self {
-        self.generator.optimizer = self.generator.optimizer.resolved();
-        self.discriminator.optimizer = self.discriminator.optimizer.resolved();
-        self
-    }
-
     /// What the discriminator is asked to say.
     pub fn labels(&self) -> Labels {
         let usual = Labels::default();
@@ -341,9 +375,14 @@ impl Recipe {
         Labels { real: real_label.unwrap_or(usual.real), fake: fake_label.unwrap_or(usual.fake) }
     }
 
-    /// Samples, or packs of them, that the discriminator judges in a step.
+    /// Samples in a part of a batch; in all of it, where it is taken whole.
+    pub fn part(&self) -> usize {
+        self.train.batch / self.train.accumulate
+    }
+
+    /// Samples, or packs of them, that the discriminator judges at once.
     pub fn judged_batch(&self) -> usize {
-        self.train.batch / self.train.pack
+        self.part() / self.train.pack
     }
 
     /// Shape of what the discriminator judges: a sample, or a pack of them.

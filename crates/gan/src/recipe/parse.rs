@@ -21,6 +21,7 @@ const SETTLED: &[(&str, &str)] = &[
 
 /// Parts of a recipe that can be set as a whole, e.g. `regularizers=[]`.
 const SECTIONS: &[&str] = &[
+    "best",
     "data",
     "latent",
     "train",
@@ -167,6 +168,11 @@ pub fn reaches(entry: &str, path: &str) -> bool {
     key == path || path.ends_with(&format!(".{key}")) || path.starts_with(&format!("{key}."))
 }
 
+/// Whether a key is set by its whole path alone: its ending means something else too.
+fn alone(path: &str) -> bool {
+    path == "ema.ramp" || (path.starts_with("regularizers.") && path.ends_with(".augment"))
+}
+
 /// Sets what an override names; returns the paths.
 fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError> {
     let fail = |message: String| RecipeError { at: format!("--set {entry}"), message };
@@ -200,7 +206,9 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         }
     }
     let count = table.get("regularizers").and_then(toml::Value::as_array).map_or(0, Vec::len);
-    paths.extend((0..count).map(|i| format!("regularizers.{i}.network")));
+    for i in 0..count {
+        paths.extend(["network", "augment"].map(|key| format!("regularizers.{i}.{key}")));
+    }
     let open = ["ema.half_life", "ema.buffers", "train.pack", "loss.real_label", "loss.fake_label"];
     let more = [
         "loss.top_k",
@@ -210,6 +218,11 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         "augment.target",
         "augment.ramp",
         "train.class_balanced",
+        "ema.ramp",
+        "best.metric",
+        "train.accumulate",
+        "train.standing_statistics",
+        "discriminator.freeze",
     ];
     paths.extend(open.iter().chain(&more).map(|key| key.to_string()));
     paths.sort_unstable();
@@ -218,7 +231,7 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     // A whole path means itself alone: `name` is not `loss.name`.
     let hits: Vec<String> = match paths.iter().find(|p| *p == wanted) {
         Some(whole) => vec![whole.clone()],
-        None => paths.iter().filter(|p| p.ends_with(&format!(".{wanted}"))).cloned().collect(),
+        None => paths.iter().filter(|p| p.ends_with(&format!(".{wanted}")) && !alone(p)).cloned().collect(),
     };
     // Options of named models are open: the model itself checks them.
     let option = SIDES.iter().any(|side| wanted.starts_with(&format!("{side}.options.")));

@@ -33,6 +33,9 @@ impl Regularizer for Dragan {
         let norms = gradient_norms(&(context.discriminator)(&near), &near);
         Some((norms - 1.0).square().mean_all() * context.common.strength)
     }
+    fn compares_samples(&self) -> bool {
+        true
+    }
     fn per_sample_gradients(&self) -> bool {
         true
     }

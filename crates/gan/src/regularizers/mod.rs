@@ -1,6 +1,7 @@
 //! Regularizers of either network: one file and one line in [`REGULARIZERS`] each.
 
 mod auxiliary_classifier;
+mod consistency;
 mod dragan;
 mod feature_matching;
 mod gradient_penalty;
@@ -62,6 +63,8 @@ pub struct Common<'a> {
     pub uniform: &'a dyn Fn(&[usize]) -> Tensor,
     /// Standard normals, likewise.
     pub normal: &'a dyn Fn(&[usize]) -> Tensor,
+    /// Changes samples by the regularizer's own augmentations, with other draws at each call.
+    pub augment: &'a dyn Fn(&Tensor) -> Tensor,
     /// The classes of the batch, real and generated samples alike, where the recipe has classes.
     pub labels: Option<&'a ClassLabels>,
     /// Names and values of the parameters that the loss trains.
@@ -77,6 +80,8 @@ pub struct Memory<'a> {
     pub graph: &'a Graph,
     /// Before the names of its slots.
     pub prefix: &'a str,
+    /// Parts in which a batch is taken: each keeps and moves what it keeps.
+    pub parts: usize,
 }
 
 /// Prefix of the slots that a regularizer keeps.
@@ -97,8 +102,9 @@ impl Memory<'_> {
 
     /// Moves the mean kept as `name` towards `value` by 1 - `decay`, and gives the new one, free of its start at 0: it is
     /// divided by the share that has been seen, 1 - decay^steps, kept as `name` and `share` together (Kingma, Ba 2015,
-    /// section 3, correct their moments so).
+    /// section 3, correct their moments so). `decay` is that of a step, to which each part of a batch gives its share.
     pub fn average(&self, name: &str, share: &str, value: &Tensor, decay: f64) -> Tensor {
+        let decay = if self.parts == 1 { decay } else { decay.powf(1.0 / self.parts as f64) };
         let mean = self.recall(name) * decay + value.stop_gradient() * (1.0 - decay);
         let seen = self.recall(share) * decay + (1.0 - decay);
         self.keep(name, &mean);
@@ -132,6 +138,22 @@ pub trait Regularizer: Sync {
     /// What a weight becomes after the optimizer's step, given the strength.
     fn constrain(&self, _weight: &Tensor, _strength: &Tensor) -> Option<Tensor> {
         None
+    }
+    /// Whether it constrains weights.
+    fn constrains(&self) -> bool {
+        false
+    }
+    /// What the strength `"auto"` comes to for images of `height` by `width` in batches of `batch`, where there is a rule.
+    fn automatic_strength(&self, _size: [usize; 2], _batch: usize) -> Option<f64> {
+        None
+    }
+    /// Whether it compares samples with what [`Common::augment`] makes of them, and so has a policy of its own.
+    fn augments(&self) -> bool {
+        false
+    }
+    /// Whether its term looks at several samples at once, beside what it keeps and features.
+    fn compares_samples(&self) -> bool {
+        false
     }
     /// Names of the numbers it keeps from step to step.
     fn memory(&self) -> &'static [&'static str] {
@@ -170,12 +192,20 @@ pub const REGULARIZERS: &[&dyn Regularizer] = &[
     &path_length::PathLength,
     &feature_matching::FeatureMatching,
     &reconstruction::Reconstruction,
+    &consistency::Consistency,
+    &consistency::Balanced,
     &auxiliary_classifier::AuxiliaryClassifier,
 ];
 
 /// The regularizer of that name.
 pub fn find(name: &str) -> Option<&'static dyn Regularizer> {
     REGULARIZERS.iter().copied().find(|r| r.name() == name)
+}
+
+/// .0002 pixels / batch: the rule of the training program of ADA (Karras et al. 2020) for its gamma. Larger images have
+/// more pixels by which a logit changes, and larger batches need less of the penalty.
+fn gamma_of([height, width]: [usize; 2], batch: usize) -> f64 {
+    0.0002 * (height * width) as f64 / batch as f64
 }
 
 /// Squared norm of each sample's gradient of its logit, `[batch]`. Logits of different samples do not depend on each

@@ -1,4 +1,4 @@
-use super::{Context, Regularizer, squared_gradient_norms};
+use super::{Context, Regularizer, gamma_of, squared_gradient_norms};
 use ganymede_graph::Tensor;
 
 /// gamma/2 E |grad D(x)|^2 on real samples, of raw logits.
@@ -20,6 +20,9 @@ impl Regularizer for R1 {
     fn penalty(&self, context: &Context<'_>) -> Option<Tensor> {
         let norms = squared_gradient_norms(context.real_logits, context.real);
         Some(norms.mean_all() * 0.5 * context.common.strength)
+    }
+    fn automatic_strength(&self, size: [usize; 2], batch: usize) -> Option<f64> {
+        Some(gamma_of(size, batch))
     }
     fn differentiates_logits(&self) -> bool {
         true

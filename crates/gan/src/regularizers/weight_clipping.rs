@@ -17,6 +17,9 @@ impl Regularizer for WeightClipping {
     fn default_strength(&self) -> f64 {
         0.01
     }
+    fn constrains(&self) -> bool {
+        true
+    }
     fn constrain(&self, weight: &Tensor, strength: &Tensor) -> Option<Tensor> {
         Some(weight.minimum(strength).maximum(&-strength))
     }

@@ -116,6 +116,10 @@ impl RunFolder {
     pub fn log(&self) -> PathBuf {
         self.root.join("log.jsonl")
     }
+    /// The checkpoint with the best score.
+    pub fn best(&self) -> PathBuf {
+        self.checkpoints().join("best.safetensors")
+    }
     /// A checkpoint by step.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
         self.checkpoints().join(format!("step-{step}.safetensors"))

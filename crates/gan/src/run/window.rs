@@ -76,6 +76,8 @@ impl Window {
             rollbacks: progress.rollbacks,
             data_wait: trainer.waited().saturating_sub(self.waited).as_secs_f64() / seconds,
             samples: samples.strip_prefix(root).unwrap_or(samples).display().to_string(),
+            score: None,
+            best: false,
         };
         *self = Self::new(trainer);
         tick

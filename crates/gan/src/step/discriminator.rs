@@ -1,11 +1,11 @@
 //! The discriminator's step.
 
+use super::commit::Gradients;
 use super::{Objective, Random, Stream, feed};
 use crate::networks::Side;
 use crate::recipe::StatisticsPass;
 use crate::regularizers::Context;
 use ganymede_graph::{Function, Graph, GraphError, Tensor, grad};
-use ganymede_nn::optim::{Constraint, and_bounded, apply};
 use ganymede_nn::{ClassLabels, RandomSource, Scope};
 
 /// What the discriminator makes of a batch of real and one of generated samples.
@@ -24,11 +24,11 @@ impl Objective {
     pub fn discriminator_phase(&self, due: &[bool]) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
-        let real = self.feed_samples(&graph, feed::REAL, self.recipe.train.batch);
-        let hyper = self.hyper(&graph, Side::Discriminator);
+        let batch = self.recipe.part();
+        let real = self.feed_samples(&graph, feed::REAL, batch);
         let source = random.source();
-        let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, self.recipe.train.batch);
-        let labels = self.class_labels(&graph, self.recipe.train.batch);
+        let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, batch);
+        let labels = self.class_labels(&graph, batch);
         let g = Scope::root(&graph, Side::Generator.root(), self.mode(&source, None, false))
             .with_labels(labels.clone());
         let fake = self.generate(&g, &latent).stop_gradient();
@@ -42,7 +42,7 @@ impl Objective {
         let mut loss = self.loss.discriminator(&real_logits, &fake_logits, self.labels);
         graph.output("d_loss", &loss);
 
-        let params = d.trainable();
+        let params = self.learning(d.trainable());
         let reconstruction = d.reconstruction();
         let penalties = self.penalties(
             &graph,
@@ -67,14 +67,15 @@ impl Objective {
 
         let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
         let gradients = grad(&loss, &variables);
-        let constrain = |weight: &Tensor| {
-            let strengths = penalties.strengths.iter();
-            strengths.fold(weight.clone(), |w, (r, strength)| r.constrain(&w, strength).unwrap_or(w))
+        let phase = Gradients {
+            side: Side::Discriminator,
+            loss: &loss,
+            params: &params,
+            gradients: &gradients,
+            buffers: &d.buffers(),
+            strengths: &penalties.strengths,
         };
-        let mut plan = self.plan(Side::Discriminator);
-        plan.constrain = Some(Constraint(&constrain));
-        let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
-        graph.commit_when(&and_bounded(sound, &d.buffers()));
+        self.conclude(&graph, &phase);
         graph.output("d_penalty", &penalties.sum);
         self.adapt(&graph, &real_logits);
         graph.output("d_real", &real_logits.mean_all());

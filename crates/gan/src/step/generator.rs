@@ -1,12 +1,12 @@
 //! The generator's step.
 
+use super::commit::Gradients;
 use super::{Objective, Random, Stream, feed};
 use crate::networks::Side;
-use crate::recipe::{EmaBuffers, StatisticsPass};
+use crate::recipe::StatisticsPass;
 use crate::regularizers::GeneratorContext;
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType, grad};
 use ganymede_nn::Scope;
-use ganymede_nn::optim::{BufferRule, EmaSpec, and_bounded, apply};
 
 impl Objective {
     /// The generator's step with the given regularizers, and with the moving average of its weights. No gradient of
@@ -14,11 +14,11 @@ impl Objective {
     pub fn generator_phase(&self, due: &[bool]) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);
-        let hyper = self.hyper(&graph, Side::Generator);
+        let batch = self.recipe.part();
         // The two phases of a step may begin at the same index.
         let source = random.source().salted("generator-step/");
-        let latent = self.latent(&graph, &random, Stream::GeneratorLatent, self.recipe.train.batch);
-        let labels = self.class_labels(&graph, self.recipe.train.batch);
+        let latent = self.latent(&graph, &random, Stream::GeneratorLatent, batch);
+        let labels = self.class_labels(&graph, batch);
         let g = Scope::root(
             &graph,
             Side::Generator.root(),
@@ -33,8 +33,8 @@ impl Objective {
             (logits, d.features())
         };
         let compares = self.applied(Side::Generator, due).any(|(_, r)| r.regularizer.compares_features());
-        let real = (self.loss.pairs() || compares)
-            .then(|| judge(&self.feed_samples(&graph, feed::REAL, self.recipe.train.batch)));
+        let real =
+            (self.loss.pairs() || compares).then(|| judge(&self.feed_samples(&graph, feed::REAL, batch)));
         let (fake_logits, fake_features) = judge(&fake);
         let class_logits = d.class_logits().filter(|_| self.compares_classes(Side::Generator, due));
         let real_logits = real.as_ref().map(|(logits, _)| logits).filter(|_| self.loss.pairs());
@@ -47,7 +47,7 @@ impl Objective {
         };
         graph.output("g_loss", &loss);
 
-        let params = g.trainable();
+        let params = self.learning(g.trainable());
         let styles = g.styles().unwrap_or(latent);
         let real_features = real.and_then(|(_, features)| features);
         let features = real_features.as_ref().zip(fake_features.as_ref()).map(|(real, fake)| [real, fake]);
@@ -71,17 +71,15 @@ impl Objective {
 
         let variables: Vec<&Tensor> = params.iter().map(|(_, t)| t).collect();
         let gradients = grad(&loss, &variables);
-        let mut plan = self.plan(Side::Generator);
-        plan.ema = self.recipe.ema.as_ref().map(|average| {
-            let decay = graph.feed(feed::EMA_DECAY, TensorType::f32([]));
-            let buffer_rule = match average.buffers {
-                EmaBuffers::Copy => BufferRule::Copy,
-                EmaBuffers::Average => BufferRule::Average,
-            };
-            EmaSpec { buffer_rule, ..EmaSpec::new(&decay, g.buffers()) }
-        });
-        let sound = apply(&graph, &plan, &params, &gradients, &hyper).and(&loss.is_finite());
-        graph.commit_when(&and_bounded(sound, &g.buffers()));
+        let phase = Gradients {
+            side: Side::Generator,
+            loss: &loss,
+            params: &params,
+            gradients: &gradients,
+            buffers: &g.buffers(),
+            strengths: &penalties.strengths,
+        };
+        self.conclude(&graph, &phase);
         graph.finish()
     }
 }

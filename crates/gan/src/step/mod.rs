@@ -4,11 +4,14 @@
 //! The whole objective can be read here and in the files of the phases. Each phase draws its latents itself, from the random key, a stream of its own
 //! and the global index of its first sample, so a sample depends neither on the batch size nor on earlier phases.
 
+mod commit;
 mod discriminator;
 mod generator;
 mod latents;
+mod parts;
 mod sampling;
 
+pub use commit::ACCUMULATED;
 pub use latents::projected;
 
 use crate::augment::{Augmentation, Draw};
@@ -17,7 +20,8 @@ use crate::networks::{self, Net, Side};
 use crate::recipe::{Augment, OptimizerSpec, Recipe, RecipeError, Scheduled, StatisticsPass};
 use crate::regularizers::{Common, Memory, Regularizer, memory_prefix};
 use ganymede_graph::{DType, Function, Graph, GraphError, Tensor, TensorType};
-use ganymede_nn::optim::{FirstValue, Hyper, Plan, StateSpec, state_specs};
+use ganymede_nn::optim::apply::slot_name;
+use ganymede_nn::optim::{FirstValue, Hyper, StateSpec, state_specs};
 use ganymede_nn::{ClassLabels, Mode, Optimizer, Params, RandomSource, Scope};
 
 /// Streams of the random key; those of dropout layers have their top bit set.
@@ -30,6 +34,8 @@ pub enum Stream {
     GeneratorLatent = 2,
     /// Latents of sampling.
     Sample = 4,
+    /// Latents from which standing statistics are taken.
+    Standing = 8,
 }
 
 /// Prefix of the slots that adapt the probability of augmentations.
@@ -62,6 +68,12 @@ pub mod feed {
     pub const BETA2: &str = "beta2";
     /// Share of the averaged weights that stays: 0.5^(images a step / half-life).
     pub const EMA_DECAY: &str = "ema_decay";
+    /// One over a bound on the norm of the gradients that the guard against divergence sets; 0 for none.
+    pub const INVERSE_BOUND: &str = "inverse_bound";
+    /// 0 at the first part of a batch whose gradients are added up, 1 at later ones.
+    pub const LATER_PART: &str = "later_part";
+    /// Share of the running statistics that a pass keeps, for standing statistics.
+    pub const KEEP: &str = "keep";
     /// Generated samples that count in the generator's loss, those with the largest logits.
     pub const TOP_K: &str = "top_k";
     /// Standard deviation of the noise on what the discriminator sees.
@@ -90,6 +102,8 @@ pub struct Objective {
     pub augmentations: Vec<&'static dyn Augmentation>,
     /// The regularizers as the recipe applies them.
     pub regularizers: Vec<Applied>,
+    /// The parts of the discriminator that do not learn, by the paths of their parameters.
+    frozen: Vec<String>,
     generator_optimizer: Box<dyn Optimizer>,
     discriminator_optimizer: Box<dyn Optimizer>,
 }
@@ -105,14 +119,29 @@ pub struct Applied {
     pub strength: Scheduled,
     /// At every so many steps of that network.
     pub every: usize,
+    /// What it changes samples by, if it compares them with changed ones.
+    pub policy: Vec<&'static dyn Augmentation>,
 }
 
-/// A step of one network with some of its regularizers.
+/// What a phase of training does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A whole step of a network.
+    Step,
+    /// The gradients of one part of a batch, added to those of the others.
+    Accumulate,
+    /// The step along gradients that were added up.
+    Apply,
+}
+
+/// A step of one network with some of its regularizers, or a part of it.
 pub struct TrainingPhase {
     /// The network that it trains.
     pub side: Side,
     /// Which regularizers it applies.
     pub due: Vec<bool>,
+    /// What of the step it does.
+    pub work: Work,
     /// Its name and what it computes.
     pub function: (String, Function),
 }
@@ -164,6 +193,7 @@ impl Objective {
             labels: recipe.labels(),
             augmentations: recipe.augmentations()?,
             regularizers: recipe.regularizers()?,
+            frozen: recipe.frozen(&discriminator)?,
             generator,
             discriminator,
             recipe,
@@ -219,13 +249,34 @@ impl Objective {
     /// Every step that training takes, for each network and each set of its regularizers that falls due together.
     pub fn phases(&self) -> Result<Vec<TrainingPhase>, GraphError> {
         let sides = [Side::Discriminator, Side::Generator];
-        let sets =
-            sides.into_iter().flat_map(|side| self.due_sets(side).into_iter().map(move |due| (side, due)));
-        let phase = |(side, due): (Side, Vec<bool>)| {
-            let function = (self.phase_name(side, &due), self.phase(side, &due)?);
-            Ok(TrainingPhase { side, due, function })
+        let whole = self.recipe.train.accumulate == 1;
+        let mut phases = Vec::new();
+        for side in sides {
+            let sets = self.due_sets(side);
+            let work = if whole { Work::Step } else { Work::Accumulate };
+            for due in &sets {
+                phases.push(self.training_phase(side, work, due)?);
+            }
+            let mut applied: Vec<Vec<bool>> = Vec::new();
+            for due in sets.iter().filter(|_| !whole).map(|due| self.constraints_of(due)) {
+                if !applied.contains(&due) {
+                    phases.push(self.training_phase(side, Work::Apply, &due)?);
+                    applied.push(due);
+                }
+            }
+        }
+        Ok(phases)
+    }
+
+    /// One of them.
+    pub fn training_phase(&self, side: Side, work: Work, due: &[bool]) -> Result<TrainingPhase, GraphError> {
+        let name = self.phase_name(side, due);
+        let function = match work {
+            Work::Step => (name, self.phase(side, due)?),
+            Work::Accumulate => (format!("{name}, part"), self.phase(side, due)?),
+            Work::Apply => (format!("{name}, apply"), self.apply_phase(side, due)?),
         };
-        sets.map(phase).collect()
+        Ok(TrainingPhase { side, due: due.to_vec(), work, function })
     }
 
     /// Name of that step: the network, and what is applied.
@@ -319,9 +370,9 @@ impl Objective {
         let Some((spec, target)) = self.recipe.augment.as_ref().and_then(|s| Some((s, s.target?))) else {
             return;
         };
-        let memory = Memory { graph, prefix: ADAPTATION };
+        let memory = Memory { graph, prefix: ADAPTATION, parts: self.recipe.train.accumulate };
         let sign = memory.average("sign", "share", &real_logits.sign().mean_all(), SIGN_DECAY);
-        let step = self.recipe.train.batch as f64 / spec.ramp.unwrap_or(Augment::RAMP) as f64;
+        let step = self.recipe.part() as f64 / spec.ramp.unwrap_or(Augment::RAMP) as f64;
         let p = memory.recall("probability");
         let moved = &p + (sign - target).sign() * step;
         memory.keep("probability", &moved.maximum(&p.zeros_like()).minimum(&p.ones_like()));
@@ -375,9 +426,22 @@ impl Objective {
                 strength: &strength,
                 uniform: &|shape| source.uniform(graph, &path, shape),
                 normal: &|shape| source.normal(graph, &path, shape),
+                augment: &|samples| {
+                    let uniform = |shape: &[usize]| source.uniform(graph, &path, shape);
+                    let normal = |shape: &[usize]| source.normal(graph, &path, shape);
+                    let draw = Draw { uniform: &uniform, normal: &normal, probability: None };
+                    applied.policy.iter().fold(samples.clone(), |x, augmentation| {
+                        let _at = graph.scope(augmentation.name());
+                        augmentation.apply(&x, &draw)
+                    })
+                },
                 labels,
                 weights,
-                memory: Memory { graph, prefix: &memory_prefix(side, name) },
+                memory: Memory {
+                    graph,
+                    prefix: &memory_prefix(side, name),
+                    parts: self.recipe.train.accumulate,
+                },
             };
             if let Some(penalty) = penalty(applied, common) {
                 sum = sum + penalty * applied.every as f64;
@@ -405,18 +469,16 @@ impl Objective {
         }
     }
 
-    fn plan(&self, side: Side) -> Plan<'_> {
-        let spec = self.optimizer_spec(side);
-        let mut plan = Plan::new(self.optimizer(side), &optimizer_prefix(side));
-        plan.clip_norm = (spec.clip_norm > 0.0).then_some(spec.clip_norm);
-        plan.clip_value = (spec.clip_value > 0.0).then_some(spec.clip_value);
-        plan
-    }
-
     /// State beside the parameters: the optimizers' slots, the averaged generator's, and what regularizers keep.
     pub fn extra_state(&self, side: Side, params: &Params) -> Vec<StateSpec> {
         let ema = (side == Side::Generator && self.recipe.ema.is_some()).then_some(EMA);
         let mut specs = state_specs(self.optimizer(side), &optimizer_prefix(side), params, ema);
+        // What does not learn has no moments.
+        let moments = |spec: &StateSpec| {
+            let of = |path: &String| slot_name(&optimizer_prefix(side), path, "");
+            self.frozen.iter().any(|path| side == Side::Discriminator && spec.name.starts_with(&of(path)))
+        };
+        specs.retain(|spec| !moments(spec));
         let adapts =
             self.recipe.augment.as_ref().filter(|a| side == Side::Discriminator && a.target.is_some());
         if let Some(augment) = adapts {

@@ -46,6 +46,21 @@ impl Objective {
         graph.finish()
     }
 
+    /// Moves the running statistics of the (averaged) generator to their mean over passes of `count` samples: with
+    /// [`feed::KEEP`] i / (i + 1) at pass i. It updates nothing where the generator keeps none.
+    pub fn standing_phase(&self, count: usize) -> Result<Function, GraphError> {
+        let graph = Graph::new();
+        let random = Random::new(&graph);
+        let keep = graph.feed(feed::KEEP, TensorType::f32([]));
+        let latent = self.latent(&graph, &random, Stream::Standing, count);
+        let mode = Mode::train().advancing_rules(false).keeping(&keep).with_prefix(self.sample_prefix());
+        let source = random.source().salted("standing/");
+        let g = Scope::root(&graph, Side::Generator.root(), mode.with_random(source))
+            .with_labels(self.class_labels(&graph, count));
+        graph.output("finite", &self.generate(&g, &latent).is_finite());
+        graph.finish()
+    }
+
     /// Logits of `count` given samples, with running statistics, of a discriminator that judges them one by one.
     pub fn judge_phase(&self, count: usize) -> Result<Function, GraphError> {
         let graph = Graph::new();

@@ -125,7 +125,13 @@ pub(super) fn measure(scope: &Scope, layer: &str, x: &Tensor, momentum: f64) -> 
     let (mean, variance) = (x.mean(&batches.axes), x.variance(&batches.axes));
     if scope.mode().update_statistics {
         let unbiased = n as f64 / (n - 1) as f64;
-        let moved = |old: &Tensor, new: Tensor| (old * momentum + new * (1.0 - momentum)).stop_gradient();
+        let moved = |old: &Tensor, new: Tensor| {
+            let value = match &scope.mode().keep {
+                None => old * momentum + new * (1.0 - momentum),
+                Some(keep) => old * keep + new * (1.0 - keep),
+            };
+            value.stop_gradient()
+        };
         let chosen = |t: &Tensor| batches.one(t, scope.mode().statistics_segment);
         scope.update("running_mean", &moved(&mean_slot, chosen(&mean)));
         scope.update("running_var", &moved(&variance_slot, chosen(&variance) * unbiased));

@@ -25,6 +25,9 @@ pub struct Plan<'a> {
     pub clip_norm: Option<f64>,
     /// Each element of a gradient is first clamped to +- this.
     pub clip_value: Option<f64>,
+    /// A bound on the norm that may change from step to step: one over it, an f32 scalar; 0 is no bound. It holds after
+    /// the others, and where it is not reached no bit changes.
+    pub inverse_bound: Option<Tensor>,
     /// What a new parameter becomes before it is stored, e.g. clipped (Arjovsky, Chintala, Bottou 2017, algorithm 1).
     pub constrain: Option<Constraint<'a>>,
     /// A moving average of the new parameters.
@@ -39,6 +42,7 @@ impl<'a> Plan<'a> {
             prefix: prefix.to_string(),
             clip_norm: None,
             clip_value: None,
+            inverse_bound: None,
             constrain: None,
             ema: None,
         }
@@ -134,6 +138,8 @@ pub const MAX_LR: f64 = 1e4;
 const MAX_LR_IN_EPS: f64 = 1e12;
 /// Largest sum of squares of the gradients at which a step counts: a norm of 1e17.
 const MAX_SQUARES: f64 = 1e34;
+/// Largest inverse of a bound on the norm.
+const MAX_INVERSE: f64 = 1e30;
 /// Largest new value of a buffer at which a step counts: the difference of two such is still finite.
 const MAX_BUFFER: f64 = 1e38;
 
@@ -169,7 +175,7 @@ pub fn and_bounded(gate: Tensor, slots: &[(String, Tensor)]) -> Tensor {
 /// [`Graph::commit_when`], with [`and_bounded`] over the network's buffers.
 ///
 /// The predicate: the squares of all gradients, and of the weights times their decay, add up to at most 1e34; the rate
-/// is at most [`max_lr`]; scheduled decays lie in [0, 1) and the average's in [0, 1]. New values are then finite in f32
+/// is at most [`max_lr`]; scheduled decays lie in [0, 1), the average's in [0, 1], and a fed bound's inverse is from 0 to 1e30. New values are then finite in f32
 /// if the old ones were, whatever came before:
 ///
 /// * A gradient with its penalty is at most P = 1.5e17. First and second moments are means of past values with weights
@@ -235,12 +241,25 @@ pub fn apply(
     if let Some(bound) = plan.clip_value {
         grads = grads.iter().map(|g| clamp(g, bound)).collect();
     }
-    if let Some(bound) = plan.clip_norm {
+    if plan.clip_norm.is_some() || plan.inverse_bound.is_some() {
         let squares = if plan.clip_value.is_some() { sum_of_squares(graph, &grads) } else { squares };
+        let norm = squares.sqrt();
         // bound / max(norm, bound): exactly 1 below the bound, and no division by zero.
-        let bound = graph.scalar(bound);
-        let factor = &bound / squares.sqrt().maximum(&bound);
-        grads = grads.iter().map(|g| g * &factor).collect();
+        let mut factor = plan.clip_norm.map(|bound| {
+            let bound = graph.scalar(bound);
+            &bound / norm.maximum(&bound)
+        });
+        if let Some(inverse) = &plan.inverse_bound {
+            sound = sound.and(&inverse.ge(&graph.scalar(0.0))).and(&within(inverse, MAX_INVERSE));
+            // 1 / max(norm / bound, 1): exactly 1 below the bound, and where there is none.
+            let left = factor.as_ref().map_or(norm.clone(), |factor| &norm * factor);
+            let one = graph.scalar(1.0);
+            let further = &one / (left * inverse).maximum(&one);
+            factor = Some(factor.map_or(further.clone(), |factor| factor * &further));
+        }
+        if let Some(factor) = &factor {
+            grads = grads.iter().map(|g| g * factor).collect();
+        }
     }
 
     let declare = |name: &str, ty: TensorType| graph.state(name, ty);

@@ -1,0 +1,61 @@
+//! Which parts of the networks learn, what is kept while a batch is taken in parts, and what to say about both.
+
+use super::{ACCUMULATED, Objective};
+use crate::networks::Side;
+use ganymede_graph::{Tensor, TensorType};
+
+impl Objective {
+    /// What deserves a sentence when a run begins: what was derived, and what the recipe's choices mean for each other.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.recipe.remarks.clone();
+        let seen = self.recipe.seen_by_part(&self.generator, &self.discriminator);
+        if !seen.is_empty() {
+            let part = self.recipe.part();
+            remarks.push(format!(
+                "gradients are added up over parts of {part} samples; what compares samples sees a part: {}",
+                seen.join("; ")
+            ));
+        }
+        if !self.frozen.is_empty() {
+            remarks.push(format!("the discriminator does not learn in {}", self.frozen.join(", ")));
+        }
+        remarks
+    }
+
+    /// Whether an optimizer changes the parameter of that name.
+    pub fn learns(&self, name: &str) -> bool {
+        let below = |path: &String| {
+            name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        !self.frozen.iter().any(below)
+    }
+
+    /// The parts of the discriminator that do not learn, by the paths of their parameters.
+    pub fn frozen(&self) -> &[String] {
+        &self.frozen
+    }
+
+    /// Those parameters that learn.
+    pub(super) fn learning(&self, mut params: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
+        params.retain(|(name, _)| self.learns(name));
+        params
+    }
+
+    /// Of the regularizers that are due, those whose constraint a step along added gradients applies.
+    pub(crate) fn constraints_of(&self, due: &[bool]) -> Vec<bool> {
+        due.iter().zip(&self.regularizers).map(|(due, r)| *due && r.regularizer.constrains()).collect()
+    }
+
+    /// Names and types of the slots in which gradients are added up; none where a batch is taken whole.
+    pub fn accumulators(&self) -> Vec<(String, TensorType)> {
+        if self.recipe.train.accumulate == 1 {
+            return Vec::new();
+        }
+        let of = |side| {
+            let params = self.params(side);
+            let trained = params.trainable().filter(|p| self.learns(&p.name));
+            trained.map(|p| (format!("{ACCUMULATED}{}", p.name), p.ty.clone())).collect::<Vec<_>>()
+        };
+        [Side::Discriminator, Side::Generator].into_iter().flat_map(of).collect()
+    }
+}

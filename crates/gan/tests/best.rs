@@ -1,0 +1,185 @@
+//! The best checkpoint of a run: which one is kept, what of it survives, and which metrics can tell.
+
+mod common;
+
+use common::slots;
+use ganymede::best::Best;
+use ganymede::run::{Length, Observer, Run, RunFolder, Tick};
+use ganymede::{Error, Recipe, checkpoint};
+use ganymede_cpu::{Executor, ExecutorOptions};
+use ganymede_data::{Dataset, OpenOptions, open};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn data(spec: &str) -> Arc<Dataset> {
+    Arc::new(open(spec, &OpenOptions::default()).unwrap())
+}
+
+fn executor() -> Arc<Executor> {
+    Executor::new(ExecutorOptions { threads: Some(1), ..ExecutorOptions::default() }).unwrap()
+}
+
+fn recipe(set: &[&str]) -> Recipe {
+    let usual = ["batch=32", "lr=2e-3", "half_life=300"];
+    let set: Vec<String> = usual.iter().chain(set).map(|s| s.to_string()).collect();
+    Recipe::load("mlp2d", &set).unwrap()
+}
+
+fn begin(root: &Path, set: &[&str], spec: &str, steps: u64) -> Result<Run, Error> {
+    Run::begin(RunFolder::create(root)?, recipe(set), data(spec), executor(), 1, Length::Steps(steps))
+}
+
+/// Listens, and stops after a number of ticks.
+#[derive(Default)]
+struct Ticks {
+    seen: Vec<(u64, Option<f64>, bool)>,
+    stop: Arc<AtomicBool>,
+    stop_after: Option<usize>,
+}
+
+impl Observer for Ticks {
+    fn tick(&mut self, tick: &Tick, _: &Path) {
+        self.seen.push((tick.step, tick.score, tick.best));
+        if self.stop_after.is_some_and(|n| self.seen.len() >= n) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn train(run: &mut Run, stop_after: Option<usize>) -> (ganymede::run::Finished, Ticks) {
+    let mut ticks = Ticks { stop_after, ..Ticks::default() };
+    let stop = ticks.stop.clone();
+    (run.train(&stop, &mut ticks).unwrap(), ticks)
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    (dir, root)
+}
+
+/// Modes so wide that a young generator meets some.
+const RING: &str = "synthetic:ring8?radius=1&sigma=.3";
+
+/// Every step a tick.
+const STEPS: u64 = 12;
+
+#[test]
+fn the_best_of_all_ticks_is_kept_and_told() {
+    for (metric, sign) in [("reverse-kl", -1.0), ("quality", 1.0)] {
+        let (_dir, root) = folder();
+        let set = format!("best.metric={metric}");
+        let mut run = begin(&root, &[&set], RING, STEPS).unwrap();
+        let (finished, ticks) = train(&mut run, None);
+        let scores: Vec<f64> = ticks.seen.iter().filter_map(|t| t.1).collect();
+        assert!(scores.len() >= 6 && scores.windows(2).any(|w| w[0] != w[1]), "{:?}", ticks.seen);
+        // A tick is the best exactly where it beats all before it.
+        let mut best: Option<Best> = None;
+        for (step, score, told) in &ticks.seen {
+            let Some(score) = *score else {
+                assert!(!told);
+                continue;
+            };
+            let beats = best.is_none_or(|b| sign * score > sign * b.score);
+            assert_eq!(*told, beats, "{metric} at step {step}: {:?}", ticks.seen);
+            if beats {
+                best = Some(Best { step: *step, score });
+            }
+        }
+        assert_eq!(finished.best, best.map(|b| (root.join("checkpoints/best.safetensors"), b)));
+        let kept = checkpoint::load(&root.join("checkpoints/best.safetensors")).unwrap().progress;
+        assert_eq!((kept.step, kept.best), (best.unwrap().step, best));
+        assert_eq!(checkpoint::open(&root).unwrap().0.progress.best, best, "the newest knows of it");
+        let log = std::fs::read_to_string(root.join("log.jsonl")).unwrap();
+        let told = ticks.seen.iter().filter(|t| t.2).count();
+        assert_eq!(log.matches("\"best\":true").count(), told, "{log}");
+        assert_eq!(log.matches("\"score\":").count(), scores.len());
+    }
+}
+
+#[test]
+fn the_best_is_the_same_after_a_stop_and_scoring_changes_no_training() {
+    let set = ["best.metric=quality"];
+    let (_a, straight) = folder();
+    let mut run = begin(&straight, &set, RING, STEPS).unwrap();
+    let expected = train(&mut run, None).1;
+    let state = slots(run.trainer().store());
+    drop(run);
+    let (_b, plain) = folder();
+    let mut run = begin(&plain, &[], RING, STEPS).unwrap();
+    let (finished, ticks) = train(&mut run, None);
+    assert!(finished.best.is_none() && ticks.seen.iter().all(|t| t.1.is_none() && !t.2));
+    assert_eq!(slots(run.trainer().store()), state);
+    assert!(!plain.join("checkpoints/best.safetensors").exists());
+
+    let resume = |root: &Path, path: &Path| {
+        let (found, _) = checkpoint::open(path).unwrap();
+        let recipe = Recipe::parse("run", &found.progress.recipe, &[]).unwrap();
+        let at = RunFolder { root: root.into() };
+        Run::resume(at, recipe, found, data(RING), executor(), 1, None).unwrap()
+    };
+    let whole = |root: &Path| {
+        let best = checkpoint::load(&root.join("checkpoints/best.safetensors")).unwrap();
+        (best.progress.step, best.progress.best, slots(&best.store))
+    };
+    for stop_after in [1, 5, 9] {
+        let (_c, root) = folder();
+        let mut run = begin(&root, &set, RING, STEPS).unwrap();
+        let first = train(&mut run, Some(stop_after)).1;
+        drop(run);
+        let mut run = resume(&root, &root);
+        let second = train(&mut run, None).1;
+        // The tick at which it was stopped may be told again.
+        let mut told: Vec<_> = first.seen.iter().chain(&second.seen).copied().collect();
+        told.dedup_by_key(|t| t.0);
+        assert_eq!(told, expected.seen, "stopped after {stop_after}");
+        assert_eq!(whole(&root), whole(&straight));
+        drop(run);
+        // As if killed before any later checkpoint: what was kept is of a step yet to come, and is not lost.
+        for newer in checkpoint::list(&root.join("checkpoints")).into_iter().take(1) {
+            std::fs::remove_file(newer).unwrap();
+        }
+        let mut run = resume(&root, &root);
+        train(&mut run, None);
+        assert_eq!(whole(&root), whole(&straight));
+    }
+}
+
+#[test]
+fn a_damaged_best_is_made_again_and_another_metric_begins_anew() {
+    let (_dir, root) = folder();
+    let mut run = begin(&root, &["best.metric=quality"], RING, STEPS).unwrap();
+    train(&mut run, None);
+    drop(run);
+    let path = root.join("checkpoints/best.safetensors");
+    let go_on = |set: &[&str], steps: u64| {
+        let (found, _) = checkpoint::open(&root).unwrap();
+        let set: Vec<String> = set.iter().map(|s| s.to_string()).collect();
+        let recipe = Recipe::parse("run", &found.progress.recipe, &set).unwrap();
+        let at = RunFolder { root: root.clone() };
+        let images = Some(steps * 32);
+        let mut run = Run::resume(at, recipe, found, data(RING), executor(), 1, images).unwrap();
+        train(&mut run, None).1
+    };
+    std::fs::write(&path, "no checkpoint").unwrap();
+    let ticks = go_on(&[], STEPS + 4);
+    assert!(ticks.seen[0].2, "the first tick is the best there is: {:?}", ticks.seen);
+    checkpoint::load(&path).unwrap();
+    let ticks = go_on(&["best.metric=reverse-kl"], STEPS + 8);
+    assert!(ticks.seen.iter().find(|t| t.1.is_some()).unwrap().2, "{:?}", ticks.seen);
+}
+
+#[test]
+fn metrics_that_cannot_judge_are_refused_by_name() {
+    let wrong = ["best.metric=revrse-kl".to_string()];
+    let error = Recipe::load("mlp2d", &wrong).unwrap_err().to_string();
+    assert!(error.contains("best.metric") && error.contains("did you mean `reverse-kl`?"), "{error}");
+    let (_dir, root) = folder();
+    let recipe = Recipe::load("r3-28", &["best.metric=quality".into()]).unwrap();
+    let at = RunFolder::create(&root).unwrap();
+    let begun = Run::begin(at, recipe, data("glyphs"), executor(), 1, Length::Steps(1));
+    let error = begun.err().unwrap().to_string();
+    assert!(error.contains("`quality`") && error.contains("glyphs"), "{error}");
+    assert!(!root.exists());
+}
