@@ -2,19 +2,23 @@
 //! that GANs meet, per direction and instruction set, and their share of the peak: f32 multiply-adds on registers,
 //! measured in turn with the kernel, the best of both counting, so that what else the machine does decides less.
 //!
-//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [--only DIRECTION] [--bf16 [--stored]] [FILTER]`
+//! `cargo run --release -p ganymede-kernels --example conv_speed -- [--isa NAME] [--threads N] [--batch N] [--direct] [--only DIRECTION] [--bf16 [--stored]] [--by-task] [FILTER]`
 //!
 //! `--bf16` times mixed precision where it is computed (`b`), and the rate of `vdpbf16ps` alone; with `--stored`,
 //! images and gradients that are read are stored as bf16. `--only forward` (or `input`, `weight`) leaves the others out,
-//! for profiles.
+//! for profiles. `--by-task` sums the least time of each task on one thread, for machines that others use.
 
+mod measure;
+
+use ganymede_kernels::buffer::AllocError;
 use ganymede_kernels::conv::{
     Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvWeightGrad, MixedConv, MixedWeightGrad,
 };
 use ganymede_kernels::isa::{Isa, has_bf16};
-use ganymede_kernels::kernel::{Access, Element, Kernel, Mixed, Operands};
+use ganymede_kernels::kernel::{Element, Kernel, Mixed, Operands};
 use ganymede_kernels::peak::multiply_adds;
 use ganymede_kernels::pool::Pool;
+use measure::{Memory, by_task, scratch};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -61,31 +65,15 @@ fn shape(&[batch, size, in_c, out_c, k, stride, pad, groups]: &[usize; 8]) -> Co
 /// Measurements of peak and kernel, in turn.
 const ROUNDS: usize = 6;
 
-/// Spare words that let a buffer begin on a cache line.
-const ALIGN: usize = 16;
-
 /// Seconds of the fastest of `repeats` runs on `threads` threads, which take tasks as they come.
-fn seconds(kernel: &dyn Kernel, isa: Isa, threads: usize, repeats: usize) -> f64 {
-    let mut memory: Vec<Vec<f32>> = (kernel.operands().iter())
-        .map(|spec| match spec.access {
-            Access::Read => (0..spec.words + ALIGN).map(|i| (i % 7) as f32 * 0.25 - 0.5).collect(),
-            Access::Write | Access::ReadWrite => vec![0.0; spec.words + ALIGN],
-        })
-        .collect();
-    let parts: Vec<(*mut f32, usize)> = memory
-        .iter_mut()
-        .map(|m| {
-            let shift = m.as_ptr().align_offset(64);
-            (m[shift..].as_mut_ptr(), m.len() - ALIGN)
-        })
-        .collect();
-    let operands = Operands::new(&parts);
+fn seconds(kernel: &dyn Kernel, isa: Isa, threads: usize, repeats: usize) -> Result<f64, AllocError> {
+    let memory = Memory::of(kernel)?;
+    let operands = Operands::new(&memory.parts);
     let stages = kernel.stages();
     let next: Vec<AtomicUsize> = (0..repeats * stages).map(|_| AtomicUsize::new(0)).collect();
     let barrier = Barrier::new(threads);
     let work = || {
-        let mut scratch = vec![0.0f32; kernel.local_words() + ALIGN];
-        let shift = scratch.as_ptr().align_offset(64);
+        let (mut scratch, shift) = scratch(kernel);
         let local = &mut scratch[shift..shift + kernel.local_words()];
         let mut best = f64::INFINITY;
         for repeat in 0..repeats {
@@ -108,12 +96,12 @@ fn seconds(kernel: &dyn Kernel, isa: Isa, threads: usize, repeats: usize) -> f64
         }
         best
     };
-    std::thread::scope(|scope| {
+    Ok(std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(work);
         }
         work()
-    })
+    }))
 }
 
 /// GFLOP/s of `vdpbf16ps` on `threads` threads: sums in registers, no memory.
@@ -158,7 +146,7 @@ fn peak(_: usize) -> Option<f64> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut isas, mut threads, mut batch, mut filter) = (Isa::available(), 2, None, String::new());
     let (mut algorithm, mut bf16, mut stored) = (Algorithm::Any, false, Element::F32);
-    let mut only = String::new();
+    let (mut only, mut tasks) = (String::new(), false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -168,6 +156,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 batch = Some(args.next().ok_or("--batch needs a number")?.parse::<usize>()?.max(1));
             }
             "--bf16" => bf16 = true,
+            "--by-task" => (tasks, threads) = (true, 1),
             "--stored" => stored = Element::Bf16,
             "--only" => only = args.next().ok_or("--only needs a direction")?,
             "--direct" => algorithm = Algorithm::Direct,
@@ -217,7 +206,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let (mut time, mut peak) = (f64::INFINITY, 0.0f64);
                 for _ in 0..ROUNDS {
                     peak = peak.max(multiply_adds(isa, &pool, 2)?);
-                    time = time.min(seconds(kernel.as_ref(), isa, threads, repeats));
+                    time = time.min(if tasks {
+                        by_task(kernel.as_ref(), isa, repeats)?
+                    } else {
+                        seconds(kernel.as_ref(), isa, threads, repeats)?
+                    });
                 }
                 let mark = match kernel.name() {
                     name if name.starts_with("winograd") => "w",

@@ -28,10 +28,13 @@ mod pack;
 pub mod reference;
 mod shape;
 mod strip;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod tile;
 mod weight_grad;
+mod weight_lanes;
+mod weight_lanes_run;
 mod weight_plan;
 mod weight_tile;
 mod weight_vector;

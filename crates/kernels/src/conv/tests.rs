@@ -1,7 +1,7 @@
 //! The triad against its scalar twins on every instruction set, and against itself through the adjoint identities.
 
 use super::reference::{conv_forward, conv_input_grad, conv_weight_grad};
-use super::weight_plan::WeightPlan;
+use super::weight_lanes::InputLanes;
 use super::{Algorithm, ConvForward, ConvInputGrad, ConvShape, ConvShapeError, ConvWeightGrad};
 use crate::isa::Isa;
 use crate::kernel::{Access, Kernel, Operands};
@@ -254,17 +254,35 @@ fn enough_pixels_for_full_blocks_and_several_chunks() {
     check(&grouped);
 }
 
-/// Weight gradients with panels enough that each tile's input is copied, channels that fill no tile, and groups.
+/// Weight gradients with input channels in lanes: half a panel and lanes without a channel, strips of one and of two
+/// heights, blocks of which a tap meets all, some and nothing, one chunk and several.
 #[test]
-fn weight_gradients_on_copied_input() {
-    let mut grouped = square(33, 16, 14, 256, 1, 1, 0);
-    grouped.groups = 2;
-    let mut copied = 0;
-    for shape in [square(33, 16, 20, 136, 1, 1, 1), square(33, 16, 9, 256, 2, 1, 0), grouped] {
+fn weight_gradients_with_input_channels_in_lanes() {
+    let mut far = square(2, 4, 32, 24, 3, 1, 20);
+    far.dilation = [2, 3];
+    let mut uneven = square(7, 13, 48, 50, 4, 2, 1);
+    uneven.kernel = [2, 5];
+    uneven.in_w = 9;
+    uneven.pad_high = [0, 3];
+    let shapes = [
+        square(33, 16, 256, 16, 1, 1, 0),
+        square(9, 14, 23, 35, 5, 2, 2),
+        square(40, 4, 40, 66, 4, 2, 1),
+        square(3, 8, 16, 300, 4, 2, 1),
+        far,
+        uneven,
+    ];
+    for shape in shapes {
+        assert!(InputLanes::new(Isa::Avx2, &shape).is_some(), "{shape:?}");
         check(&shape);
-        copied += usize::from(WeightPlan::new(Isa::Avx2, shape).copies());
     }
-    assert!(copied >= 2, "{copied}");
+    assert!(
+        InputLanes::new(Isa::Avx2, &square(33, 16, 20, 136, 3, 1, 1)).is_none(),
+        "four lanes of 24 empty"
+    );
+    let chunks = |shape| InputLanes::new(Isa::Avx2, &shape).map(|plan| plan.chunks());
+    assert!(shapes.map(chunks).contains(&Some(1)), "{:?}", shapes.map(chunks));
+    assert!(shapes.map(chunks).iter().any(|&chunks| chunks > Some(1)), "{:?}", shapes.map(chunks));
 }
 
 /// Few channels on either side: copies of several bands, images smaller and larger than vectors and tiles, padding on one

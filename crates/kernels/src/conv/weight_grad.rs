@@ -10,6 +10,7 @@ use super::choice::Algorithm;
 use super::few_weights::FewWeights;
 use super::gather::share;
 use super::shape::{ConvShape, ConvShapeError};
+use super::weight_lanes::InputLanes;
 use super::weight_plan::{DW, Method, PARTIAL, WeightPlan};
 use super::weight_tile::TiledRun;
 use super::weight_vector::VectorRun;
@@ -33,6 +34,7 @@ pub struct ConvWeightGrad {
 #[derive(Clone, Debug)]
 enum Choice {
     Direct(Box<WeightPlan>),
+    Lanes(Box<InputLanes>),
     Few(Box<FewWeights>),
     Winograd(Box<WinogradWeightGrad>),
 }
@@ -47,9 +49,12 @@ impl ConvWeightGrad {
         if let Some(plan) = FewWeights::new(isa, &shape) {
             return Ok(Self { flops: shape.flops(), choice: Choice::Few(Box::new(plan)) });
         }
-        let choice = match winograd(isa, &shape, algorithm) {
-            Some(plan) => Choice::Winograd(Box::new(plan)),
-            None => Choice::Direct(Box::new(WeightPlan::new(isa, shape))),
+        let choice = if let Some(plan) = winograd(isa, &shape, algorithm) {
+            Choice::Winograd(Box::new(plan))
+        } else if let Some(plan) = InputLanes::new(isa, &shape) {
+            Choice::Lanes(Box::new(plan))
+        } else {
+            Choice::Direct(Box::new(WeightPlan::new(isa, shape)))
         };
         Ok(Self { flops: shape.flops(), choice })
     }
@@ -77,7 +82,7 @@ fn direct_cost(shape: &ConvShape) -> f64 {
 unsafe impl Kernel for ConvWeightGrad {
     fn name(&self) -> &'static str {
         match self.choice {
-            Choice::Direct(_) | Choice::Few(_) => "conv.weight_grad",
+            Choice::Direct(_) | Choice::Lanes(_) | Choice::Few(_) => "conv.weight_grad",
             Choice::Winograd(_) => "winograd.weight_grad",
         }
     }
@@ -89,6 +94,7 @@ unsafe impl Kernel for ConvWeightGrad {
     fn operands(&self) -> Vec<OperandSpec> {
         match &self.choice {
             Choice::Direct(plan) => plan.operands(),
+            Choice::Lanes(plan) => plan.operands(),
             Choice::Few(plan) => plan.operands(),
             Choice::Winograd(plan) => plan.operands(),
         }
@@ -97,6 +103,7 @@ unsafe impl Kernel for ConvWeightGrad {
     fn stages(&self) -> usize {
         match &self.choice {
             Choice::Direct(plan) => 1 + usize::from(plan.combines()),
+            Choice::Lanes(plan) => plan.stages(),
             Choice::Few(plan) => plan.stages(),
             Choice::Winograd(plan) => plan.stages(),
         }
@@ -106,6 +113,7 @@ unsafe impl Kernel for ConvWeightGrad {
         match &self.choice {
             Choice::Direct(plan) if stage == 0 => plan.sum_tasks(),
             Choice::Direct(plan) => plan.combine_tasks(),
+            Choice::Lanes(plan) => plan.tasks(stage),
             Choice::Few(plan) => plan.tasks(stage),
             Choice::Winograd(plan) => plan.tasks(stage),
         }
@@ -114,6 +122,7 @@ unsafe impl Kernel for ConvWeightGrad {
     fn local_words(&self) -> usize {
         match &self.choice {
             Choice::Direct(plan) => plan.local_words(),
+            Choice::Lanes(plan) => plan.local_words(),
             Choice::Few(plan) => plan.local_words(),
             Choice::Winograd(plan) => plan.local_words(),
         }
@@ -122,6 +131,11 @@ unsafe impl Kernel for ConvWeightGrad {
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
         let plan = match &self.choice {
             Choice::Direct(plan) => plan,
+            Choice::Lanes(plan) => {
+                assert_eq!(isa, plan.isa, "planned for another instruction set");
+                // SAFETY: forwarded from the caller.
+                return unsafe { plan.run(stage, task, operands, local) };
+            }
             Choice::Few(plan) => {
                 assert_eq!(isa, plan.isa, "planned for another instruction set");
                 // SAFETY: forwarded from the caller.

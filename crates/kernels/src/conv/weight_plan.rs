@@ -3,7 +3,7 @@
 use super::axis::{Axis, Class};
 use super::gather::share;
 use super::shape::ConvShape;
-use super::tile::{VECTORS, lanes, tallest};
+use super::tile::{VECTORS, lanes};
 use crate::isa::Isa;
 use crate::kernel::OperandSpec;
 use std::ops::Range;
@@ -26,10 +26,8 @@ const SMALL_L2_WORDS: usize = 64 << 10;
 /// Words between panels of packed gradients beyond their size, which is a multiple of 4 KiB: the panels of a pixel would
 /// fall into the same lines of L1.
 const SKEW: usize = 16;
-/// Fewest panels of a group that the input is copied for: with four, the layers measured were no faster.
-const COPIED_FOR: usize = 8;
 /// Bound on the partial sums.
-const PARTIAL_WORDS: usize = 8 << 20;
+pub(super) const PARTIAL_WORDS: usize = 8 << 20;
 /// Channels that are packed at a time.
 const PACKED_CHANNELS: usize = 256;
 /// Words of a combining task.
@@ -224,22 +222,8 @@ impl WeightPlan {
         if self.packs() { self.units().div_ceil(self.cut.parts) * self.packed_step() } else { 0 }
     }
 
-    /// Whether the input that a block meets at a tap is copied, tile by tile. Where it lies its pixels are often a power of
-    /// two apart, so that L1 holds few of them, and every panel of output gradients reads all of it again. Tiles of wide
-    /// vectors read half as often.
-    pub fn copies(&self) -> bool {
-        let panels = self.units().div_ceil(self.cut.parts).min(self.panels());
-        self.isa == Isa::Avx2 && self.method == Method::Dense && panels >= COPIED_FOR
-    }
-
-    /// Words of the input's copy: tiles of a group's channels, each followed by a vector for what is stored past its end.
-    pub fn copy_words(&self) -> usize {
-        let tiles = self.shape.in_group().div_ceil(tallest(self.isa));
-        if self.copies() { BLOCK * self.shape.in_group() + tiles * lanes(self.isa) } else { 0 }
-    }
-
     pub fn local_words(&self) -> usize {
-        BLOCK * size_of::<Pixel>() / size_of::<f32>() + self.packed_words() + self.copy_words()
+        BLOCK * size_of::<Pixel>() / size_of::<f32>() + self.packed_words()
     }
 }
 

@@ -25,8 +25,6 @@ impl WithSimd for TiledRun<'_> {
         let list = local.cast::<Pixel>();
         // SAFETY: the parts of the scratch follow one another as `local_words` counts them.
         let packed = unsafe { local.add(BLOCK * size_of::<Pixel>() / size_of::<f32>()) };
-        // SAFETY: as above.
-        let copied = unsafe { packed.add(plan.packed_words()) };
         let x = operands.ptr(X).cast_const();
         let sums = if plan.combines() {
             // SAFETY: the chunk's share of the workspace.
@@ -72,7 +70,6 @@ impl WithSimd for TiledRun<'_> {
                         rows: taps * shape.in_group(),
                         out_row: (ky * shape.kernel[1] + kx) * shape.in_group(),
                         fresh: !joined && start == task.pixels.start,
-                        copied,
                     };
                     // SAFETY: the pixels meet the image at the pass's taps; the filter row's sums for these units
                     // are this task's.
@@ -92,8 +89,6 @@ struct Pass {
     out_row: usize,
     /// Whether what the sums held is to be forgotten.
     fresh: bool,
-    /// Room for the copied input.
-    copied: *mut f32,
 }
 
 /// Adds the products of a pass for all units of the task.
@@ -105,16 +100,9 @@ struct Pass {
 unsafe fn multiply<S: Simd>(simd: S, plan: &WeightPlan, task: &WeightTask, pass: &Pass, sums: *mut f32) {
     let shape = &plan.shape;
     let (out_group, width, tallest) = (shape.out_group(), plan.width(), tallest(S::ISA));
-    let copies = plan.copies();
-    let mut copied_group = None;
     for unit in task.units.clone() {
         let (group, first) = (unit / plan.panels(), unit % plan.panels() * width);
         let cols = width.min(out_group - first);
-        if copies && copied_group != Some(group) {
-            // SAFETY: the scratch has room for a group's copy.
-            unsafe { copy(simd, pass, group * shape.in_group()) };
-            copied_group = Some(group);
-        }
         for i in 0..pass.rows.div_ceil(tallest) {
             let strip = strip(pass.rows, tallest, i);
             // SAFETY: the strip lies in the pass's rows.
@@ -123,7 +111,6 @@ unsafe fn multiply<S: Simd>(simd: S, plan: &WeightPlan, task: &WeightTask, pass:
                     list: pass.list,
                     count: pass.count,
                     x_shift: group * shape.in_group() + strip.start,
-                    copied: pass.copied.cast_const().wrapping_add(copied_at::<S>(pass, i, strip.start)),
                     dy_shift: if plan.packs() {
                         (unit - task.units.start) * plan.packed_step()
                     } else {
@@ -134,44 +121,11 @@ unsafe fn multiply<S: Simd>(simd: S, plan: &WeightPlan, task: &WeightTask, pass:
                     cols,
                     fresh: pass.fresh,
                 };
-                match (cols > S::LANES, copies) {
-                    (true, true) => with_height!(S, strip.len(), copied_tile, VECTORS, (simd, &args)),
-                    (true, false) => with_height!(S, strip.len(), read_tile, VECTORS, (simd, &args)),
-                    (false, true) => with_height!(S, strip.len(), copied_tile, 1, (simd, &args)),
-                    (false, false) => with_height!(S, strip.len(), read_tile, 1, (simd, &args)),
-                }
-            }
-        }
-    }
-}
-
-/// Where the copy of the `i`-th tile's rows, from `first` on, begins.
-fn copied_at<S: Simd>(pass: &Pass, i: usize, first: usize) -> usize {
-    first * pass.count + i * S::LANES
-}
-
-/// Copies the rows of each tile, side by side for every pixel of the pass, from the input's word `shift` of the pixel on.
-///
-/// # Safety
-/// As [`multiply`]; the copy has room for all rows of a block and a vector behind each tile.
-#[inline(always)]
-unsafe fn copy<S: Simd>(simd: S, pass: &Pass, shift: usize) {
-    let tallest = tallest(S::ISA);
-    for i in 0..pass.rows.div_ceil(tallest) {
-        let strip = strip(pass.rows, tallest, i);
-        let whole = strip.start + S::LANES <= pass.rows;
-        // SAFETY: the pixels' rows; words past the tile's are those of its next pixel, which is copied later, or lie in the
-        // vector behind.
-        unsafe {
-            let mut to = pass.copied.add(copied_at::<S>(pass, i, strip.start));
-            for p in 0..pass.count {
-                let from = (*pass.list.add(p)).x.add(shift + strip.start);
-                if whole {
-                    simd.store(to, simd.load(from));
+                if cols > S::LANES {
+                    with_height!(S, strip.len(), tile, VECTORS, (simd, &args));
                 } else {
-                    simd.store_first(to, simd.load_first(from, strip.len()), strip.len());
+                    with_height!(S, strip.len(), tile, 1, (simd, &args));
                 }
-                to = to.add(strip.len());
             }
         }
     }
@@ -226,8 +180,6 @@ unsafe fn pack<S: Simd>(
 struct TileArgs {
     list: *const Pixel,
     count: usize,
-    /// The tile's rows of all pixels, where the input was copied.
-    copied: *const f32,
     /// Words from a pixel's input to the tile's first row, and from its gradient to the tile's panel.
     x_shift: usize,
     dy_shift: usize,
@@ -240,37 +192,17 @@ struct TileArgs {
     fresh: bool,
 }
 
-/// [`tile`] on the input where it lies.
-///
 /// # Safety
-/// As [`tile`].
-#[inline(always)]
-unsafe fn read_tile<S: Simd, const MR: usize, const NV: usize>(simd: S, args: &TileArgs) {
-    // SAFETY: forwarded from the caller.
-    unsafe { tile::<S, MR, NV, false>(simd, args) }
-}
-
-/// [`tile`] on copied input.
-///
-/// # Safety
-/// As [`tile`].
-#[inline(always)]
-unsafe fn copied_tile<S: Simd, const MR: usize, const NV: usize>(simd: S, args: &TileArgs) {
-    // SAFETY: forwarded from the caller.
-    unsafe { tile::<S, MR, NV, true>(simd, args) }
-}
-
-/// # Safety
-/// The CPU supports `S::ISA`; from every pixel `MR` words of the input, or of its copy, and `NV` vectors of gradients can
+/// The CPU supports `S::ISA`; from every pixel `MR` words of the input and `NV` vectors of gradients can
 /// be read; no other task touches the tile's output.
 #[inline(always)]
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const COPIED: bool>(simd: S, args: &TileArgs) {
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(simd: S, args: &TileArgs) {
     // SAFETY: the caller's promises; masked columns are not touched.
     unsafe {
         let mut acc = [[simd.zero(); NV]; MR];
         for i in 0..args.count {
             let pixel = *args.list.add(i);
-            let x = if COPIED { args.copied.add(i * MR) } else { pixel.x.add(args.x_shift) };
+            let x = pixel.x.add(args.x_shift);
             let dy = pixel.dy.add(args.dy_shift);
             let mut b = [simd.zero(); NV];
             for (v, b) in b.iter_mut().enumerate() {

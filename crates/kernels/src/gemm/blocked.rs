@@ -2,7 +2,7 @@
 
 use super::ahead::Ahead;
 use super::blocks::{Blocks, Extent, part};
-use super::pack::Pack;
+use super::pack::{Pack, PackRows, Panel};
 use super::tile::{self, PACKED, STRETCH, Tile};
 use crate::fused::Sink;
 use crate::isa::Isa;
@@ -44,6 +44,9 @@ const FETCH_FROM: usize = 128 << 10;
 /// times that the copy costs more than reading it from L2 again, whose latency the arithmetic hides. One row panel uses
 /// each word once wherever B is.
 const FEW_PANELS: usize = 3;
+
+/// Panels that are packed together, row by row.
+const TOGETHER: usize = 40;
 
 /// Operands of the blocked path.
 #[derive(Clone, Copy)]
@@ -122,17 +125,7 @@ impl Blocked<'_> {
         let first_row = blocks.rows(row_panels.start).start;
         let packs_a = blocks.packs_a();
         if packs_a {
-            for panel in row_panels.clone() {
-                let rows = blocks.rows(panel);
-                // SAFETY: the panel lies inside A; panels follow each other in `packed_a`, with a vector's room
-                // behind the last one.
-                unsafe {
-                    let (src, limit) = a.at(batch, rows.start, k.start);
-                    let dst = packed_a[(rows.start - first_row) * depth..].as_mut_ptr();
-                    let (transposed, stride, width) = (a.k_contiguous, a.row, rows.len());
-                    run_on(isa, Pack { src, limit, transposed, stride, depth, width, pitch: width, dst });
-                }
-            }
+            self.pack_block(batch, row_panels.clone(), &k, packed_a);
         }
         let few = row_panels.len() <= FEW_PANELS && b.words <= 4 * FETCH_FROM;
         let in_place = (few || row_panels.len() == 1) && !b.k_contiguous;
@@ -215,6 +208,61 @@ impl Blocked<'_> {
         Ahead::new(at, runs, words, self.b.row)
     }
 
+    /// Packs panels of rows of A one behind the other.
+    fn pack_block(&self, batch: usize, row_panels: Range<usize>, k: &Range<usize>, to: &mut [f32]) {
+        let (a, blocks, depth) = (self.a, self.blocks, k.len());
+        let first_row = blocks.rows(row_panels.start).start;
+        if self.by_rows(a) {
+            // SAFETY: inside A.
+            let (src, _) = unsafe { a.at(batch, first_row, k.start) };
+            self.pack_rows(src, a.row, depth, row_panels, to, |panel| {
+                let rows = blocks.rows(panel);
+                let first = rows.start - first_row;
+                Panel { first, width: rows.len(), at: first * depth, pitch: rows.len() }
+            });
+            return;
+        }
+        for panel in row_panels {
+            let rows = blocks.rows(panel);
+            // SAFETY: the panel lies inside A; panels follow each other in `to`, with a vector's room behind the last
+            // one.
+            unsafe {
+                let (src, limit) = a.at(batch, rows.start, k.start);
+                let dst = to[(rows.start - first_row) * depth..].as_mut_ptr();
+                let (transposed, stride, width) = (a.k_contiguous, a.row, rows.len());
+                run_on(self.isa, Pack { src, limit, transposed, stride, depth, width, pitch: width, dst });
+            }
+        }
+    }
+
+    /// Whether panels of an operand are packed row by row. Panels of AVX-512 are whole lines already.
+    fn by_rows(&self, source: Source) -> bool {
+        !source.k_contiguous && source.row >= PackRows::LEAST && self.isa != Isa::Avx512
+    }
+
+    /// Packs the panels that `panel` names, row by row.
+    fn pack_rows(
+        &self,
+        src: *const f32,
+        stride: usize,
+        depth: usize,
+        mut panels: Range<usize>,
+        to: &mut [f32],
+        panel: impl Fn(usize) -> Panel,
+    ) {
+        while !panels.is_empty() {
+            let mut together = [Panel::default(); TOGETHER];
+            let count = panels.len().min(TOGETHER);
+            for (place, number) in together.iter_mut().zip(panels.by_ref()) {
+                *place = panel(number);
+            }
+            let panels = &together[..count];
+            assert!(panels.iter().all(|p| p.at + (depth - 1) * p.pitch + p.width <= to.len()));
+            // SAFETY: the panels lie in the source, by the callers' choice, and in `to`.
+            unsafe { run_on(self.isa, PackRows { src, stride, depth, panels, dst: to.as_mut_ptr() }) };
+        }
+    }
+
     /// Packs the panels of a strip of B one behind the other, leaving out those that are read in place.
     fn pack_strip(
         &self,
@@ -225,6 +273,18 @@ impl Blocked<'_> {
         to: &mut [f32],
     ) {
         let (depth, pitch) = (k.len(), self.blocks.geometry.columns());
+        if self.by_rows(self.b) && !in_place {
+            let first = self.blocks.columns(panels.start).start;
+            // SAFETY: inside B.
+            let (src, _) = unsafe { self.b.at(batch, first, k.start) };
+            let start = panels.start;
+            self.pack_rows(src, self.b.row, depth, panels, to, |panel| {
+                let columns = self.blocks.columns(panel);
+                let at = (panel - start) * depth * pitch;
+                Panel { first: columns.start - first, width: columns.len(), at, pitch }
+            });
+            return;
+        }
         for (slot, panel) in panels.enumerate() {
             let columns = self.blocks.columns(panel);
             let width = columns.len();

@@ -64,3 +64,62 @@ impl WithSimd for Pack {
         }
     }
 }
+
+/// A panel of [`PackRows`]: `width` words of each step, from the source's word `first` on, to the destination's word `at`,
+/// and from there `pitch` words further for every step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Panel {
+    pub first: usize,
+    pub width: usize,
+    pub at: usize,
+    /// The width, or at least as many whole vectors.
+    pub pitch: usize,
+}
+
+/// Copies panels whose steps are rows of the source, all panels of a row before the next row. One by one, each would
+/// fetch lines and pages a row apart, which are often a power of two and share few places of a cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PackRows<'a> {
+    /// The first row, which holds all panels' words, as do `depth - 1` more.
+    pub src: *const f32,
+    /// Words from one row to the next, at least [`PackRows::LEAST`].
+    pub stride: usize,
+    /// Rows.
+    pub depth: usize,
+    pub panels: &'a [Panel],
+    /// Where to; each panel has room for `depth` steps.
+    pub dst: *mut f32,
+}
+
+impl PackRows<'_> {
+    /// Shortest rows: a vector from any word of one ends within the next.
+    pub(super) const LEAST: usize = 16;
+}
+
+impl WithSimd for PackRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn call<S: Simd>(self, s: S) {
+        let PackRows { src, stride, depth, panels, dst } = self;
+        debug_assert!(stride >= Self::LEAST);
+        for p in 0..depth {
+            for panel in panels {
+                // SAFETY: words of the row and, but in the last, of the next one; what is stored past a panel's step is
+                // its next step's, which is copied later, or lies within the pitch.
+                unsafe {
+                    let from = src.add(p * stride + panel.first);
+                    let to = dst.add(panel.at + p * panel.pitch);
+                    for v in (0..panel.width).step_by(S::LANES) {
+                        let left = panel.width - v;
+                        if left >= S::LANES || p + 1 < depth {
+                            s.store(to.add(v), s.load(from.add(v)));
+                        } else {
+                            s.store_first(to.add(v), s.load_first(from.add(v), left), left);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

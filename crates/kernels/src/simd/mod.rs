@@ -137,6 +137,19 @@ unsafe fn enter_avx512<W: WithSimd>(body: W) -> W::Output {
     unsafe { body.call(Avx512) }
 }
 
+/// Fetches the line of `at` into L1. A hint: the address need not be valid.
+#[inline(always)]
+pub(crate) fn prefetch_near(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that never faults, part of the x86-64 baseline.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Fetches the line of `at` into L2. A hint: the address need not be valid.
 #[inline(always)]
 pub(crate) fn prefetch(at: *const f32) {

@@ -8,6 +8,7 @@
 //! side, and no product is spent on padding.
 
 use super::super::gather::share;
+use super::super::taps::Tap;
 use super::super::weight_plan::{Cut, L2_WORDS, WeightPlan, WeightTask};
 use super::computes;
 use crate::conv::ConvShape;
@@ -50,33 +51,6 @@ pub struct MixedWeightGrad {
     plan: WeightPlan,
     /// By filter row: taps that meet the image at the same outputs follow each other, and share packed gradients.
     taps: Vec<Vec<Tap>>,
-}
-
-/// A tap of the filter, and the outputs at which it meets the image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Tap {
-    at: [usize; 2],
-    rows: Range<usize>,
-    columns: Range<usize>,
-}
-
-impl Tap {
-    fn new(shape: &ConvShape, at: [usize; 2]) -> Tap {
-        let (image, outputs) = ([shape.in_h, shape.in_w], [shape.out_h(), shape.out_w()]);
-        // Output o meets pixel o * stride + offset - pad.
-        let met = |axis: usize| {
-            let (stride, offset) = (shape.stride[axis], at[axis] * shape.dilation[axis]);
-            let pad = shape.pad_low[axis];
-            let end = (image[axis] + pad).saturating_sub(offset).div_ceil(stride).min(outputs[axis]);
-            pad.saturating_sub(offset).div_ceil(stride).min(end)..end
-        };
-        Tap { at, rows: met(0), columns: met(1) }
-    }
-
-    /// Whether it meets the image at the same outputs as another.
-    fn meets_with(&self, other: &Tap) -> bool {
-        (&self.rows, &self.columns) == (&other.rows, &other.columns)
-    }
 }
 
 /// An estimate of the time that a cut takes, in cycles of a core with 16 lanes. What a task does for each pair of pixels
@@ -177,32 +151,17 @@ impl MixedWeightGrad {
     /// Lists the pixels of `range` at which a tap meets the image; returns how many.
     fn list(&self, range: Range<usize>, tap: &Tap, list: &mut [Pixel]) -> usize {
         let s = &self.plan.shape;
-        let (oh, ow) = (s.out_h(), s.out_w());
         let step = s.stride[1] * s.in_c;
-        let mut first = range.start / ow * ow;
-        let (mut n, mut oy) = (range.start / ow / oh, range.start / ow % oh);
         let mut count = 0;
-        while first < range.end {
-            let low = tap.columns.start.max(range.start.saturating_sub(first));
-            let high = tap.columns.end.min(range.end - first);
-            if tap.rows.contains(&oy) && low < high {
-                let iy = oy * s.stride[0] + tap.at[0] * s.dilation[0] - s.pad_low[0];
-                let ix = low * s.stride[1] + tap.at[1] * s.dilation[1] - s.pad_low[1];
-                let mut x = ((n * s.in_h + iy) * s.in_w + ix) * s.in_c;
-                let mut dy = (first + low) * s.out_c;
-                for pixel in &mut list[count..count + high - low] {
-                    *pixel = [x, dy];
-                    x += step;
-                    dy += s.out_c;
-                }
-                count += high - low;
+        tap.runs(s, range, |run| {
+            let (mut x, mut dy) = (run.input, run.pixel * s.out_c);
+            for pixel in &mut list[count..count + run.count] {
+                *pixel = [x, dy];
+                x += step;
+                dy += s.out_c;
             }
-            first += ow;
-            oy += 1;
-            if oy == oh {
-                (oy, n) = (0, n + 1);
-            }
-        }
+            count += run.count;
+        });
         count
     }
 
