@@ -9,7 +9,7 @@ use ganymede::checkpoint;
 use ganymede::cost::Cost;
 use ganymede::memory::{Memory, peak_of_this_process};
 use ganymede::networks::Side;
-use ganymede::recipe::reaches;
+use ganymede::recipe::{self, Choice, Facts, reaches};
 use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
 use ganymede::transfer::Origin;
 use ganymede::{Error, Objective, Recipe};
@@ -21,6 +21,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The name that leaves the choice of a recipe to the program, as no name does.
+const AUTO: &str = "auto";
 
 /// Recipe where neither data nor command names one.
 const DEFAULT_RECIPE: &str = "r3-28";
@@ -34,7 +37,8 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let dataset_for = |recipe: &Recipe, data: &str| {
         open_data(&options.selection.of(data), asked.for_shape(&recipe.data.shape))
     };
-    let (recipe, dataset) = match (&options.recipe, &options.data) {
+    let named = options.recipe.as_deref().filter(|name| *name != AUTO);
+    let (recipe, dataset) = match (named, &options.data) {
         (Some(name), data) => {
             let recipe = Recipe::load(name, &options.changes())?;
             let dataset = dataset_for(&recipe, data.as_deref().unwrap_or(&recipe.data.default))?;
@@ -48,7 +52,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
         }
         (None, Some(data)) => {
             let dataset = open_data(&options.selection.of(data), asked)?;
-            (Recipe::load(fitting(&dataset)?, &options.changes())?, dataset)
+            (chosen(&dataset, options)?, dataset)
         }
         (None, None) => {
             let recipe = Recipe::load(DEFAULT_RECIPE, &options.changes())?;
@@ -132,17 +136,20 @@ fn length(options: &Train) -> Option<Length> {
         .or(options.minutes.map(Length::Minutes))
 }
 
-/// A recipe for data that came without one.
-fn fitting(dataset: &Dataset) -> anyhow::Result<&'static str> {
-    match dataset.shape() {
-        [28, 28, 1] => Ok(DEFAULT_RECIPE),
-        [2] => Ok("mlp2d"),
-        other => bail!(
-            "{}: no recipe comes with the program for samples of shape {other:?}; write one and name it with --recipe \
-             (`ganymede recipes r3-28` prints one to start from)",
-            dataset.spec()
-        ),
+/// A recipe for data that came without one; what was chosen, and why, is said on standard error.
+fn chosen(dataset: &Dataset, options: &Train) -> anyhow::Result<Recipe> {
+    let facts = Facts {
+        shape: dataset.shape(),
+        count: dataset.len(),
+        classes: dataset.classes().map(<[String]>::len),
+        minutes: options.minutes,
+    };
+    let Choice { recipe, reasons } =
+        recipe::choose(&facts).with_context(|| format!("{}: no recipe was named", dataset.spec()))?;
+    if !options.json {
+        complain!("recipe {} ({})", recipe.name, reasons.join("; "));
     }
+    Ok(Recipe::parse(&format!("recipe `{}`", recipe.name), &recipe.to_toml(), &options.changes())?)
 }
 
 /// The recipe with as many classes as the data have, where it is conditional; a difference is said.

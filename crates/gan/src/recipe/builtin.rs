@@ -16,7 +16,24 @@ macro_rules! builtin {
     };
 }
 
-builtin!("dcgan28", "r3-28", "wgangp28", "guide-dense", "guide-deconv", "mlp2d", "residual28");
+builtin!(
+    "r3-28",
+    "dcgan28",
+    "cdcgan28",
+    "wgangp28",
+    "residual28",
+    "r3-stacked",
+    "r3-32",
+    "r3-32-cond",
+    "sngan32",
+    "r3-64",
+    "dcgan64",
+    "sg2-64-ada",
+    "fewshot-64",
+    "mlp2d",
+    "guide-dense",
+    "guide-deconv",
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Recipes: what to train and how, as a TOML file.
 
+mod auto;
 mod builtin;
 mod check;
 mod compare;
@@ -8,6 +9,7 @@ mod scheduled;
 mod settle;
 mod strength;
 
+pub use auto::{Choice, Facts, choose};
 pub use builtin::{BUILTIN, Builtin};
 pub use ganymede_cpu::{MemoryMode, Precision};
 pub use parse::reaches;

@@ -78,7 +78,8 @@ impl Recipe {
             return Vec::new();
         }
         let mut seen = Vec::new();
-        if generator.normalizes_batch(Side::Generator) || discriminator.normalizes_batch(Side::Discriminator) {
+        if generator.normalizes_batch(Side::Generator) || discriminator.normalizes_batch(Side::Discriminator)
+        {
             seen.push("batch norm, whose running statistics move at every part".to_string());
         }
         if discriminator.compares_samples() {
