@@ -256,6 +256,12 @@ pub struct Sweep {
     /// Seeds 0 to N - 1, the same for each setting.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
+    /// Metrics of images by name, separated by commas, as for `eval` [default: frechet]. Mixtures have their own scores.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub metrics: Option<Vec<String>>,
+    /// Samples that images are scored by [default: 10000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    pub n: Option<u64>,
     /// The folder of the runs and of the table [default: sweeps/RECIPE].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -22,7 +22,7 @@ use crate::standing::Standing;
 use crate::step::Objective;
 use crate::trainer::{StepReport, Trainer};
 use crate::transfer::{Origin, transfer};
-use ganymede_cpu::Executor;
+use ganymede_cpu::{Executor, Session};
 use ganymede_data::Dataset;
 use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
 use serde::Serialize;
@@ -327,6 +327,11 @@ impl Run {
             format!("going on from step {step}, so a later checkpoint is set aside: {}", path.display())
         }));
         Ok(())
+    }
+
+    /// The objective beside the session, to draw samples from the current state.
+    pub fn parts_mut(&mut self) -> (&Objective, &mut Session) {
+        self.trainer.parts_mut()
     }
 
     /// The run in memory.

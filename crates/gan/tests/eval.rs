@@ -295,7 +295,7 @@ fn what_cannot_be_scored_is_refused_or_left_out_with_a_reason() {
     }
     // A held-out part that does not exist cannot be compared with.
     let options = Options { split: Split::Test, ..Options::default() };
-    assert!(Evaluator::open("nowhere/", options, executor(1)).is_err());
+    assert!(Evaluator::open("nowhere/", None, options, executor(1)).is_err());
     assert!(METRICS.len() >= 8);
 }
 

@@ -77,7 +77,7 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
         let own = || recipe.run.as_ref().map_or_else(|| recipe.data.default.clone(), |run| run.data.clone());
         let data = options.data.clone().unwrap_or_else(own);
         let executor = loaded.session.executor().clone();
-        let mut evaluator = Evaluator::open(&data, chosen, executor)?;
+        let mut evaluator = Evaluator::open(&data, Some(&recipe.data.shape), chosen, executor)?;
         let info = SourceInfo {
             path: loaded.checkpoint.display().to_string(),
             step: Some(loaded.step),
@@ -92,7 +92,7 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
                 path.display()
             )
         })?;
-        let mut evaluator = Evaluator::open(data, chosen, executor(options.threads)?)?;
+        let mut evaluator = Evaluator::open(data, None, chosen, executor(options.threads)?)?;
         let mut images = Images::open(path, evaluator.data(), options.seed)?;
         evaluator.evaluate(&mut images, &mut follow)
     };

@@ -1,14 +1,16 @@
 use super::{executor, tell_precision, train};
 use crate::args::Sweep;
 use crate::human;
+use crate::opening::open_data;
 use crate::say::{complain, say, tell};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use ganymede::checkpoint::write_atomically;
+use ganymede::eval::{Better, Drawn, Evaluator, Options, SourceInfo};
 use ganymede::run::{Finished, Length, Observer, Run, RunFolder, planned_images};
 use ganymede::sweep::{Axis, Outcome, Score, Setting, Table, fingerprint, settings};
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Executor;
-use ganymede_data::{Dataset, OpenOptions, open};
+use ganymede_data::{Dataset, OpenOptions};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ impl Observer for Quiet {
 /// What all runs share.
 struct Plan<'a> {
     options: &'a Sweep,
+    spec: &'a str,
+    metrics: Vec<String>,
     length: Length,
     budget: String,
     root: PathBuf,
@@ -57,14 +61,18 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let settings = settings(&axes, options.seeds as usize, load)?;
     let spec = options.data.clone().unwrap_or_else(|| first.data.default.clone());
     // What does not fit the data shall not be found out after hours.
-    let dataset = open(&spec, &OpenOptions::default())?;
+    let shape = &first.data.shape;
+    let dataset = open_data(&spec, OpenOptions::default().for_shape(shape))?;
     for setting in &settings {
         let recipe = train::for_classes(load(&setting.changes)?, &dataset);
         planned_images(length, &recipe, &dataset)?;
         train::check_fit(&Objective::new(recipe)?, &dataset)?;
     }
+    let metrics = options.metrics.clone().unwrap_or_else(|| vec!["frechet".to_string()]);
     let plan = Plan {
         options,
+        spec: &spec,
+        metrics,
         length,
         budget,
         root: options.out.clone().unwrap_or_else(|| Path::new("sweeps").join(&first.name)),
@@ -87,10 +95,13 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
             plan.root.display()
         );
     }
+    // The real side of the scores of images, once for all runs.
+    let mut evaluator = None;
     let mut found = Vec::new();
     for (number, setting) in settings.iter().enumerate() {
         for seed in 0..options.seeds {
-            let dataset = open(&spec, &OpenOptions { seed, ..OpenOptions::default() })?;
+            let asked = OpenOptions { seed, ..OpenOptions::default() };
+            let dataset = open_data(&spec, asked.for_shape(shape))?;
             let recipe = train::for_classes(load(&setting.changes)?, &dataset);
             let hash = fingerprint(&spec, &dataset.hash().to_string(), &recipe);
             let same = |o: &Outcome| {
@@ -100,7 +111,9 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
                 Some(at) => outcomes.swap_remove(at),
                 None => {
                     let folder = plan.root.join(setting.folder(number)).join(format!("seed-{seed}"));
-                    let Some(outcome) = plan.train(setting, seed, hash, recipe, dataset, &folder)? else {
+                    let Some(outcome) =
+                        plan.train(setting, seed, hash, (recipe, dataset), &folder, &mut evaluator)?
+                    else {
                         complain!("stopped; the same command goes on with what is missing");
                         return Ok(ExitCode::from(130));
                     };
@@ -113,7 +126,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
             } else {
                 let scores = outcome.scores.iter().map(|s| format!("{} {:.4}", s.name, s.value));
                 let scores =
-                    outcome.diverged.clone().map_or_else(|| scores.collect::<Vec<_>>().join(", "), |why| why);
+                    outcome.diverged.clone().unwrap_or_else(|| scores.collect::<Vec<_>>().join(", "));
                 tell!(
                     "  {} seed {seed}: {} images in {}: {scores}",
                     setting.label(),
@@ -153,9 +166,9 @@ impl Plan<'_> {
         setting: &Setting,
         seed: u64,
         hash: String,
-        recipe: Recipe,
-        dataset: Dataset,
+        (recipe, dataset): (Recipe, Dataset),
         root: &Path,
+        evaluator: &mut Option<Evaluator>,
     ) -> anyhow::Result<Option<Outcome>> {
         // What a stopped sweep left unfinished is made again: a run of some minutes cannot go on fairly.
         if root.exists() {
@@ -181,13 +194,47 @@ impl Plan<'_> {
             Err(error @ Error::Diverged { .. }) => Ok(Some(outcome(Vec::new(), Some(error.to_string())))),
             Err(error) => Err(error.into()),
             Ok(finished) if finished.interrupted && self.stop.load(Ordering::Relaxed) => Ok(None),
-            Ok(finished) => Ok(Some(outcome(self.scores(&mut run, &finished)?, None))),
+            Ok(finished) => Ok(Some(outcome(self.scores(&mut run, &finished, evaluator)?, None))),
         }
     }
 
-    fn scores(&self, _run: &mut Run, finished: &Finished) -> anyhow::Result<Vec<Score>> {
+    /// Of a known mixture its own scores, of images those of the metrics that were asked for.
+    fn scores(
+        &self,
+        run: &mut Run,
+        finished: &Finished,
+        evaluator: &mut Option<Evaluator>,
+    ) -> anyhow::Result<Vec<Score>> {
         let Some(m) = &finished.mixture else {
-            bail!("{}: no score for images", self.options.recipe);
+            let shape = run.trainer().objective().recipe.data.shape.clone();
+            let evaluator = match evaluator {
+                Some(evaluator) => evaluator,
+                None => {
+                    let chosen = Options {
+                        metrics: Some(self.metrics.clone()),
+                        n: self.options.n.map(|n| n as usize),
+                        ..Options::default()
+                    };
+                    let executor = self.executor.clone();
+                    evaluator.insert(Evaluator::open(self.spec, Some(&shape), chosen, executor)?)
+                }
+            };
+            let info = SourceInfo {
+                path: finished.checkpoint.display().to_string(),
+                step: Some(finished.step),
+                images: Some(finished.images),
+            };
+            let (objective, session) = run.parts_mut();
+            let report = evaluator.evaluate(&mut Drawn::new(objective, session, 0, info), &mut ())?;
+            return Ok(report
+                .scores
+                .into_iter()
+                .map(|score| match score.better {
+                    Better::Lower => Score::new(score.name, score.value, true),
+                    Better::Higher => Score::new(score.name, score.value, false),
+                    Better::Neither => Score::note(score.name, score.value),
+                })
+                .collect());
         };
         let mut scores = vec![
             Score::new(format!("modes of {}", m.total_modes), m.modes as f64, false),

@@ -1,5 +1,6 @@
 //! Scores by which a run tells its best checkpoint: one file and one line in [`RUN_METRICS`] each.
 
+mod frechet;
 mod mixture;
 
 use crate::error::Error;
@@ -47,7 +48,7 @@ pub trait Score {
 }
 
 /// Every metric that a recipe can name under `best.metric`.
-pub const RUN_METRICS: &[&dyn RunMetric] = &[&mixture::ReverseKl, &mixture::Quality];
+pub const RUN_METRICS: &[&dyn RunMetric] = &[&mixture::ReverseKl, &mixture::Quality, &frechet::Frechet];
 
 /// The metric of that name.
 pub fn find(name: &str) -> Option<&'static dyn RunMetric> {

@@ -6,7 +6,7 @@
 //! use ganymede_cpu::{Executor, ExecutorOptions};
 //!
 //! let executor = Executor::new(ExecutorOptions::default())?;
-//! let mut evaluator = Evaluator::open("mnist/", Options::default(), executor)?;
+//! let mut evaluator = Evaluator::open("mnist/", None, Options::default(), executor)?;
 //! let mut images = Images::open("made/".as_ref(), evaluator.data(), 0)?;
 //! println!("{}", evaluator.score("frechet", &mut images, &mut ())?);
 //! # Ok::<(), ganymede::Error>(())
@@ -64,12 +64,20 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Opens data and, if there is one, their held-out part.
+    /// Opens data and, if there is one, their held-out part; pictures of a folder are read as `shape`, where it is given.
     ///
     /// # Errors
     /// The data cannot be opened, or as for [`Evaluator::new`].
-    pub fn open(data: &str, options: Options, executor: Arc<Executor>) -> Result<Self, Error> {
-        let part = |split| open(data, &OpenOptions { split, ..OpenOptions::default() }).map(Arc::new);
+    pub fn open(
+        data: &str,
+        shape: Option<&[usize]>,
+        options: Options,
+        executor: Arc<Executor>,
+    ) -> Result<Self, Error> {
+        let part = |split| {
+            let usual = OpenOptions { split, ..OpenOptions::default() };
+            open(data, &shape.map_or(usual, |shape| usual.for_shape(shape))).map(Arc::new)
+        };
         let train = part(Split::Train)?;
         let test = match part(Split::Test) {
             // A file named itself is the same for either part, and so nothing is held out.
