@@ -384,9 +384,9 @@ fn a_state_dict_of_pytorch_means_what_it_says() {
     assert!(opened(Some(path.to_str().unwrap()), &set, &mut Notes::default()).is_err());
 }
 
-/// MNIST itself, where `GANYMEDE_DATA` names the folder with it: at least 99 % in about a minute on two cores.
+/// MNIST itself, where `GANYMEDE_DATA` names the folder with it; prints how long it took.
 #[test]
-#[ignore = "a minute, and needs GANYMEDE_DATA/mnist"]
+#[ignore = "trains on MNIST, and needs GANYMEDE_DATA/mnist"]
 fn mnist_is_told_at_least_ninety_nine_times_of_a_hundred() {
     let folder = std::env::var("GANYMEDE_DATA").expect("GANYMEDE_DATA names a folder with mnist");
     let part = |split| {

@@ -23,8 +23,8 @@ impl Kind for Classifier {
     }
 
     fn about(&self) -> &'static str {
-        "A small convolutional classifier trained here on the labelled data, in about a minute for MNIST, and kept for \
-         the next time; its features are the 96 values before the logits."
+        "A small convolutional classifier trained here on the labelled data and kept for the next time; its features are \
+         the 96 values before the logits."
     }
 
     fn per_channel(&self) -> bool {
