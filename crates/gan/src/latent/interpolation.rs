@@ -56,7 +56,7 @@ pub fn slerp(a: &[f32], b: &[f32], t: f64) -> Vec<f32> {
     let (norm_a, norm_b) = (dot(a, a).sqrt(), dot(b, b).sqrt());
     let angle = (dot(a, b) / (norm_a * norm_b)).clamp(-1.0, 1.0).acos();
     // Also where a norm of 0 made the angle NaN.
-    if !(angle.sin() > 1e-6) {
+    if angle.is_nan() || angle.sin() <= 1e-6 {
         return lerp(a, b, t);
     }
     let norm = (1.0 - t) * norm_a + t * norm_b;
