@@ -1,6 +1,7 @@
 use super::{executor, tell_precision, train};
 use crate::args::Sweep;
 use crate::human;
+use crate::opening::open_data;
 use crate::say::{complain, say, tell};
 use anyhow::{Context, bail};
 use ganymede::checkpoint::write_atomically;
@@ -8,7 +9,7 @@ use ganymede::run::{Finished, Length, Observer, Run, RunFolder, planned_images};
 use ganymede::sweep::{Axis, Outcome, Score, Setting, Table, fingerprint, settings};
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Executor;
-use ganymede_data::{Dataset, OpenOptions, open};
+use ganymede_data::{Dataset, OpenOptions};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,8 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let settings = settings(&axes, options.seeds as usize, load)?;
     let spec = options.data.clone().unwrap_or_else(|| first.data.default.clone());
     // What does not fit the data shall not be found out after hours.
-    let dataset = open(&spec, &OpenOptions::default())?;
+    let asked = OpenOptions::default().for_shape(&first.data.shape);
+    let dataset = open_data(&spec, asked)?;
     for setting in &settings {
         let recipe = train::for_classes(load(&setting.changes)?, &dataset);
         planned_images(length, &recipe, &dataset)?;
@@ -90,7 +92,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let mut found = Vec::new();
     for (number, setting) in settings.iter().enumerate() {
         for seed in 0..options.seeds {
-            let dataset = open(&spec, &OpenOptions { seed, ..OpenOptions::default() })?;
+            let dataset = open_data(&spec, OpenOptions { seed, ..asked })?;
             let recipe = train::for_classes(load(&setting.changes)?, &dataset);
             let hash = fingerprint(&spec, &dataset.hash().to_string(), &recipe);
             let same = |o: &Outcome| {
