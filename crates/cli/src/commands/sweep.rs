@@ -61,8 +61,8 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let settings = settings(&axes, options.seeds as usize, load)?;
     let spec = options.data.clone().unwrap_or_else(|| first.data.default.clone());
     // What does not fit the data shall not be found out after hours.
-    let shape = &first.data.shape;
-    let dataset = open_data(&spec, OpenOptions::default().for_shape(shape))?;
+    let asked = OpenOptions::default().for_shape(&first.data.shape);
+    let dataset = open_data(&spec, asked)?;
     for setting in &settings {
         let recipe = train::for_classes(load(&setting.changes)?, &dataset);
         planned_images(length, &recipe, &dataset)?;
@@ -100,8 +100,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let mut found = Vec::new();
     for (number, setting) in settings.iter().enumerate() {
         for seed in 0..options.seeds {
-            let asked = OpenOptions { seed, ..OpenOptions::default() };
-            let dataset = open_data(&spec, asked.for_shape(shape))?;
+            let dataset = open_data(&spec, OpenOptions { seed, ..asked })?;
             let recipe = train::for_classes(load(&setting.changes)?, &dataset);
             let hash = fingerprint(&spec, &dataset.hash().to_string(), &recipe);
             let same = |o: &Outcome| {
