@@ -111,8 +111,9 @@ fn a_batch_larger_than_the_set_is_refused_with_the_largest_possible() {
 fn samples_of_another_shape_are_refused() {
     let folder = prepared();
     refused(folder.path(), "glyphs", &["glyphs", "[28, 28, 1]", "recipe `tiny` expects [8, 8, 1]"]);
-    run(folder.path(), &["train", "./set", "--steps", "1"])
-        .fails(1, &["no recipe comes with the program", "[8, 8, 1]", "--recipe"]);
+    set(folder.path(), "odd", &idx_images(64, 7), None, "");
+    run(folder.path(), &["train", "./odd", "--steps", "1"])
+        .fails(1, &["./odd: no recipe was named", "grey 7x7 images", "halved"]);
     assert!(!folder.path().join("runs").exists());
 }
 

@@ -24,7 +24,10 @@ impl Items for Noise {
     fn held_bytes(&self) -> u64 {
         0
     }
-    fn fill(&self, indices: &[u64], out: &mut [f32], _: Option<&mut [i32]>) {
+    fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
+        if let Some(labels) = labels {
+            labels.iter_mut().zip(indices).for_each(|(label, index)| *label = (index % 10) as i32);
+        }
         for (index, item) in indices.iter().zip(out.chunks_exact_mut(self.0)) {
             for (k, value) in item.iter_mut().enumerate() {
                 let mixed = (index * 31 + k as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
@@ -34,9 +37,11 @@ impl Items for Noise {
     }
 }
 
+/// Of ten classes.
 fn data(shape: &[usize]) -> Arc<Dataset> {
     let items = Noise(shape.iter().product());
-    Arc::new(Dataset::new("noise", shape, ContentHash([0; 32]), Box::new(items)))
+    let set = Dataset::new("noise", shape, ContentHash([0; 32]), Box::new(items));
+    Arc::new(set.with_classes((0..10).map(|class| class.to_string()).collect()))
 }
 
 fn executor(threads: usize) -> Arc<Executor> {
@@ -48,11 +53,13 @@ fn executor(threads: usize) -> Arc<Executor> {
     Executor::new(options).unwrap()
 }
 
-/// Every workload and built-in recipe, of a small batch.
+/// Every workload and every built-in recipe of small samples, of a small batch: what the larger recipes have beside these
+/// is more of the same.
 fn recipes(set: &[&str]) -> Vec<Recipe> {
     let set: Vec<String> = set.iter().map(|s| s.to_string()).chain(["batch=4".to_string()]).collect();
     let workloads = WORKLOADS.iter().map(|w| w.recipe().unwrap().to_toml());
-    let builtin = BUILTIN.iter().map(|b| Recipe::builtin(b.name).unwrap().to_toml());
+    let small = |recipe: &Recipe| recipe.data.shape.iter().product::<usize>() <= 28 * 28 * 3;
+    let builtin = BUILTIN.iter().map(|b| Recipe::builtin(b.name).unwrap()).filter(small).map(|r| r.to_toml());
     let texts: Vec<String> = workloads.chain(builtin).collect();
     texts.iter().map(|text| Recipe::parse("small", text, &set).unwrap()).collect()
 }

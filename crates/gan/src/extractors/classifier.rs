@@ -7,6 +7,7 @@ use super::training::{settings, steps, train};
 use super::{BATCH, Extracted, Extractor, Kind, Wanted, accuracy, hash_of, held_out};
 use crate::error::Error;
 use ganymede_cpu::Executor;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Held-out samples that the accuracy is asked of.
@@ -59,8 +60,8 @@ impl Kind for Classifier {
             train_set.hash().0.as_slice(),
             test_hash.as_slice(),
         ]);
-        let path =
-            cache::folder().map(|folder| folder.join("classifiers").join(format!("{key}.safetensors")));
+        let kept_at = |folder: &PathBuf| folder.join("classifiers").join(format!("{key}.safetensors"));
+        let path = wanted.cache.as_ref().map(kept_at);
         if let Some(path) = path.as_ref().filter(|path| path.exists()) {
             let read = std::fs::read(path).map_err(|e| e.to_string()).and_then(|bytes| cache::read(&bytes));
             match read {
