@@ -578,7 +578,7 @@ pub fn write_picture(
 }
 
 /// Samples that a tick draws, and how many stand in a row: a square grid of at most [`GRID`] images and 4096 pixels a side,
-/// or points. Up to [`CLASS_COLUMNS`] classes have a column each, as far as they fit.
+/// or points. Up to 16 classes have a column each, as far as they fit.
 pub fn samples_drawn(shape: &[usize], classes: Option<usize>) -> (usize, usize) {
     let [height, width, _] = shape[..] else { return (POINTS, 1) };
     let fits = |side: usize| side * side <= GRID && side * height.max(width) <= GRID_SIDE;

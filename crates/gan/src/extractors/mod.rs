@@ -1,6 +1,6 @@
 //! What scores look at samples with: networks and maps from samples to feature vectors, and class probabilities where
 //! they are classifiers. An extractor is one file and one line in [`EXTRACTORS`]; weights in a file of the user's are
-//! read by [`file`].
+//! read by [`mod@file`].
 
 mod cache;
 pub mod channels;

@@ -13,7 +13,7 @@ const VALUE_SHARE: usize = 2;
 /// Self-attention of images [N, H, W, C] (Zhang, Goodfellow, Metaxas, Odena 2019, SAGAN, section 3): x + gamma o(a),
 /// where a is, at each pixel, the mean of the values g(x) at all pixels, weighted by the softmax of the products of its
 /// query theta(x) with their keys phi(x). theta and phi have C / 8 channels, g has C / 2 and o leads back to C, all
-/// 1x1 convolutions without bias: `theta`, `phi`, `g`, `o`, drawn from `init`. `gamma` [1] begins at 0, so that a
+/// 1x1 convolutions without bias: `theta`, `phi`, `g`, `o`, drawn from `init`. `gamma` of shape \[1\] begins at 0, so that a
 /// network first learns what convolutions can see (equation 3).
 ///
 /// Keys and values are the maxima of windows of 2x2 pixels, which the paper leaves open and its authors' program and
