@@ -62,11 +62,11 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let spec = options.data.clone().unwrap_or_else(|| first.data.default.clone());
     // What does not fit the data shall not be found out after hours.
     let asked = OpenOptions::default().for_shape(&first.data.shape);
-    let dataset = open_data(&spec, asked)?;
+    let first_set = Arc::new(open_data(&spec, asked)?);
     for setting in &settings {
-        let recipe = train::for_classes(load(&setting.changes)?, &dataset);
-        planned_images(length, &recipe, &dataset)?;
-        train::check_fit(&Objective::new(recipe)?, &dataset)?;
+        let recipe = train::for_classes(load(&setting.changes)?, &first_set);
+        planned_images(length, &recipe, &first_set)?;
+        train::check_fit(&Objective::new(recipe)?, &first_set)?;
     }
     let metrics = options.metrics.clone().unwrap_or_else(|| vec!["frechet".to_string()]);
     let plan = Plan {
@@ -100,7 +100,11 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let mut found = Vec::new();
     for (number, setting) in settings.iter().enumerate() {
         for seed in 0..options.seeds {
-            let dataset = open_data(&spec, OpenOptions { seed, ..asked })?;
+            // What is drawn without end depends on the seed; files are read once for all runs.
+            let dataset = match first_set.len() {
+                Some(_) => first_set.clone(),
+                None => Arc::new(open_data(&spec, OpenOptions { seed, ..asked })?),
+            };
             let recipe = train::for_classes(load(&setting.changes)?, &dataset);
             let hash = fingerprint(&spec, &dataset.hash().to_string(), &recipe);
             let same = |o: &Outcome| {
@@ -165,7 +169,7 @@ impl Plan<'_> {
         setting: &Setting,
         seed: u64,
         hash: String,
-        (recipe, dataset): (Recipe, Dataset),
+        (recipe, dataset): (Recipe, Arc<Dataset>),
         root: &Path,
         evaluator: &mut Option<Evaluator>,
     ) -> anyhow::Result<Option<Outcome>> {
@@ -174,8 +178,7 @@ impl Plan<'_> {
             std::fs::remove_dir_all(root).with_context(|| format!("{}: cannot remove", root.display()))?;
         }
         let folder = RunFolder::create(root)?;
-        let mut run =
-            Run::begin(folder, recipe, Arc::new(dataset), self.executor.clone(), seed, self.length)?;
+        let mut run = Run::begin(folder, recipe, dataset, self.executor.clone(), seed, self.length)?;
         let ended = run.train(&self.stop, &mut Quiet);
         let progress = run.trainer().progress();
         let (images, seconds) = (progress.images, progress.seconds);

@@ -1,9 +1,9 @@
 use super::{RunMetric, Score};
 use crate::error::Error;
-use crate::run::{SCORED, original_points};
+use crate::run::{SCORED, known_mixture, original_points};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
-use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
+use ganymede_metrics::mixture::{Mixture2d, MixtureScore};
 use std::sync::Arc;
 
 /// KL divergence of the modes' shares among good samples from those of the mixture.
@@ -25,14 +25,13 @@ impl Mixture {
         dataset: &Arc<Dataset>,
         of: fn(&MixtureScore) -> Option<f64>,
     ) -> Result<Box<dyn Score>, Error> {
-        let Some(spec) = dataset.mixture() else {
+        let Some(mixture) = known_mixture(dataset)? else {
             return Err(Error::Refused(format!(
                 "best.metric `{name}` compares samples with a known mixture, and {} is none: choose another metric, or \
                  leave it out (--set takes no key away: edit the recipe)",
                 dataset.spec()
             )));
         };
-        let mixture = Mixture2d::new(spec.centres.clone(), Sigma::Common(spec.sigma), spec.weights.clone())?;
         Ok(Box::new(Self { mixture, dataset: dataset.clone(), of }))
     }
 }
