@@ -1,7 +1,7 @@
 //! Pictures of samples: grids of images and scatter plots of points, as PNG.
 
 use crate::checkpoint::write_atomically;
-use image::{DynamicImage, ImageFormat, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -45,16 +45,23 @@ pub(crate) fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
     }
 }
 
+/// One image `[height, width, channels]` in `[-1, 1]`, each of its pixels a square of `scale` pixels; grey where it has no
+/// colours.
+fn enlarged(sample: &[f32], shape: &[usize], scale: usize) -> DynamicImage {
+    let (height, width, channels) = (shape[0], shape[1], shape[2]);
+    let (wide, high) = ((width * scale) as u32, (height * scale) as u32);
+    let at = |x: u32, y: u32| y as usize / scale * width + x as usize / scale;
+    if channels <= 2 {
+        let grey = |x, y| image::Luma([pixel(sample, at(x, y), channels)[0]]);
+        return GrayImage::from_fn(wide, high, grey).into();
+    }
+    RgbImage::from_fn(wide, high, |x, y| image::Rgb(pixel(sample, at(x, y), channels))).into()
+}
+
 /// One image `[height, width, channels]` in `[-1, 1]` at its own size. It is written in place: one of thousands, and
 /// drawn again from its seed, it is not worth waiting for the disk.
 pub fn write_image(path: &Path, sample: &[f32], shape: &[usize]) -> Result<(), PictureError> {
-    let (height, width, channels) = (shape[0], shape[1], shape[2]);
-    let picture = RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        image::Rgb(pixel(sample, y as usize * width + x as usize, channels))
-    });
-    let picture = DynamicImage::ImageRgb8(picture);
-    let picture = if channels <= 2 { picture.to_luma8().into() } else { picture };
-    encode(&picture, path, |path, bytes| std::fs::write(path, bytes))
+    encode(&enlarged(sample, shape, 1), path, |path, bytes| std::fs::write(path, bytes))
 }
 
 /// One image `[height, width, channels]` in `[-1, 1]`, each of its pixels a square of `scale` pixels.
@@ -64,13 +71,7 @@ pub fn write_enlarged(
     shape: &[usize],
     scale: usize,
 ) -> Result<(), PictureError> {
-    let (height, width, channels) = (shape[0], shape[1], shape[2]);
-    let picture = RgbImage::from_fn((width * scale) as u32, (height * scale) as u32, |x, y| {
-        image::Rgb(pixel(sample, y as usize / scale * width + x as usize / scale, channels))
-    });
-    let picture = DynamicImage::ImageRgb8(picture);
-    let picture = if channels <= 2 { picture.to_luma8().into() } else { picture };
-    encode(&picture, path, write_atomically)
+    encode(&enlarged(sample, shape, scale), path, write_atomically)
 }
 
 /// Pixels between the images of a grid.
@@ -139,37 +140,16 @@ pub fn write_scatter(path: &Path, real: &[[f64; 2]], generated: &[[f64; 2]]) -> 
     encode(&picture.into(), path, write_atomically)
 }
 
-/// An image file as `[height, width, channels]` values in `[-1, 1]`, converted to the channels wanted. Another size is
-/// an error: resizing silently would change what is judged.
+/// An image file as `[height, width, channels]` values in `[-1, 1]`, as [`ganymede_data::read_picture`] gives them.
+///
+/// # Errors
+/// The file's name and what is wrong with it; another size is an error, since resizing would change what is judged.
 pub fn read_image(path: &Path, shape: &[usize]) -> Result<Vec<f32>, String> {
-    let reader =
-        image::ImageReader::open(path).map_err(|e| format!("{}: cannot read: {e}", path.display()))?;
-    let mut reader =
-        reader.with_guessed_format().map_err(|e| format!("{}: cannot read: {e}", path.display()))?;
-    reader.limits({
-        let mut limits = image::Limits::default();
-        limits.max_alloc = Some(256 << 20);
-        limits
-    });
-    let decoded = reader.decode().map_err(|e| format!("{}: not a readable image: {e}", path.display()))?;
-    let (height, width, channels) = (shape[0], shape[1], shape[2]);
-    if (decoded.height() as usize, decoded.width() as usize) != (height, width) {
-        return Err(format!(
-            "{}: is {}x{} pixels, the run's samples are {width}x{height}; resize it first",
-            path.display(),
-            decoded.width(),
-            decoded.height()
-        ));
-    }
-    let unit = |b: &u8| f32::from(*b) / 127.5 - 1.0;
-    Ok(match channels {
-        1 => decoded.to_luma8().as_raw().iter().map(unit).collect(),
-        3 => decoded.to_rgb8().as_raw().iter().map(unit).collect(),
-        4 => decoded.to_rgba8().as_raw().iter().map(unit).collect(),
-        other => {
-            return Err(format!("{}: samples of {other} channels cannot come from an image", path.display()));
-        }
-    })
+    let wrong = |reason: String| format!("{}: {reason}", path.display());
+    let Ok(shape) = <[usize; 3]>::try_from(shape) else {
+        return Err(wrong(format!("samples of shape {shape:?} cannot come from an image")));
+    };
+    ganymede_data::read_picture(path, shape).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -191,6 +171,7 @@ mod tests {
         let values: Vec<f32> = (0..12).map(|i| f32::from(byte(i as f32 / 6.0 - 1.0)) / 127.5 - 1.0).collect();
         write_image(&path, &values, &[4, 3, 1]).unwrap();
         assert_eq!(read_image(&path, &[4, 3, 1]).unwrap(), values);
-        assert!(read_image(&path, &[3, 4, 1]).unwrap_err().contains("3x4"));
+        assert!(read_image(&path, &[3, 4, 1]).unwrap_err().contains("a.png: is 3x4 pixels"));
+        assert!(read_image(&path, &[12]).unwrap_err().contains("a.png: samples of shape [12]"));
     }
 }

@@ -60,7 +60,7 @@ fn report_path(path: &Path) -> PathBuf {
 
 pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     if options.list {
-        return list(options.json);
+        return list(options.computing.json);
     }
     let Some(path) = &options.samples else { bail!("name a run or a folder of images") };
     let chosen = Options {
@@ -72,7 +72,7 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     };
     let mut follow = Follow::default();
     let report = if is_run(path) {
-        let mut loaded = load(path, options.threads, options.precision)?;
+        let mut loaded = load(path, options.computing.threads, options.computing.precision)?;
         let recipe = &loaded.objective.recipe;
         let own = || recipe.run.as_ref().map_or_else(|| recipe.data.default.clone(), |run| run.data.clone());
         let data = options.data.clone().unwrap_or_else(own);
@@ -92,7 +92,7 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
                 path.display()
             )
         })?;
-        let mut evaluator = Evaluator::open(data, None, chosen, executor(options.threads)?)?;
+        let mut evaluator = Evaluator::open(data, None, chosen, executor(options.computing.threads)?)?;
         let mut images = Images::open(path, evaluator.data(), options.seed)?;
         evaluator.evaluate(&mut images, &mut follow)
     };
@@ -100,7 +100,7 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     let report = report?;
     let to = report_path(path);
     report.write(&to)?;
-    if options.json {
+    if options.computing.json {
         say!("{}", serde_json::to_string(&report)?)?;
     } else {
         table(&report)?;

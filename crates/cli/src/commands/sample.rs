@@ -102,7 +102,8 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
         );
     }
     let path = if options.best { &best } else { &options.run };
-    let mut loaded = load(path, options.threads, options.precision)?;
+    let mut loaded = load(path, options.computing.threads, options.computing.precision)?;
+    options.truncation.map_or(Ok(()), |psi| loaded.objective.check_truncation(psi))?;
     let recipe = &loaded.objective.recipe;
     let batches = options.standing_statistics.map_or(recipe.train.standing_statistics, |n| n as usize);
     if batches > 0 {
@@ -194,7 +195,7 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
             if extension.is_empty() { "a folder".to_string() } else { format!(".{extension}") }
         ),
     }
-    if options.json {
+    if options.computing.json {
         let line = serde_json::json!({
             "samples": count, "seed": options.seed, "truncation": options.truncation, "class": options.class, "out": options.out,
             "checkpoint": loaded.checkpoint, "step": loaded.step, "images": loaded.images,

@@ -1,4 +1,5 @@
-use super::{executor, tell_precision, train};
+use super::fit::{check_fit, for_classes};
+use super::{executor, interrupts, tell_precision};
 use crate::args::Sweep;
 use crate::human;
 use crate::opening::open_data;
@@ -41,9 +42,9 @@ struct Plan<'a> {
 
 pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let axes = options.set.iter().map(|text| Axis::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let precision = options.precision.map(|p| format!("train.precision={p}"));
+    let with_options = options.training.changes(&options.computing);
     let load = |changes: &[String]| {
-        let changes: Vec<String> = changes.iter().cloned().chain(precision.clone()).collect();
+        let changes: Vec<String> = changes.iter().chain(&with_options).cloned().collect();
         Recipe::load(&options.recipe, &changes)
     };
     let first = load(&[])?;
@@ -64,9 +65,9 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let asked = OpenOptions::default().for_shape(&first.data.shape);
     let first_set = Arc::new(open_data(&spec, asked)?);
     for setting in &settings {
-        let recipe = train::for_classes(load(&setting.changes)?, &first_set);
+        let recipe = for_classes(load(&setting.changes)?, &first_set);
         planned_images(length, &recipe, &first_set)?;
-        train::check_fit(&Objective::new(recipe)?, &first_set)?;
+        check_fit(&Objective::new(recipe)?, &first_set)?;
     }
     let metrics = options.metrics.clone().unwrap_or_else(|| vec!["frechet".to_string()]);
     let plan = Plan {
@@ -76,8 +77,8 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
         length,
         budget,
         root: options.out.clone().unwrap_or_else(|| Path::new("sweeps").join(&first.name)),
-        executor: executor(options.threads)?,
-        stop: train::interrupts()?,
+        executor: executor(options.computing.threads)?,
+        stop: interrupts()?,
     };
     tell_precision(&plan.executor, first.train.precision);
     std::fs::create_dir_all(&plan.root)
@@ -85,7 +86,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let record = plan.root.join("sweep.jsonl");
     let mut outcomes = recorded(&record)?;
     let runs = settings.len() * options.seeds as usize;
-    if !options.json {
+    if !options.computing.json {
         tell!(
             "{runs} runs of {} on {spec}: {} settings, {} seeds, {} each. Folder: {}",
             plan.budget,
@@ -105,7 +106,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
                 Some(_) => first_set.clone(),
                 None => Arc::new(open_data(&spec, OpenOptions { seed, ..asked })?),
             };
-            let recipe = train::for_classes(load(&setting.changes)?, &dataset);
+            let recipe = for_classes(load(&setting.changes)?, &dataset);
             let hash = fingerprint(&spec, &dataset.hash().to_string(), &recipe);
             let same = |o: &Outcome| {
                 o.setting == *setting && o.seed == seed && o.budget == plan.budget && o.recipe == hash
@@ -124,7 +125,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
                     outcome
                 }
             };
-            if options.json {
+            if options.computing.json {
                 say!("{}", serde_json::to_string(&outcome)?)?;
             } else {
                 let scores = outcome.scores.iter().map(|s| format!("{} {:.4}", s.name, s.value));
@@ -156,7 +157,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     );
     let path = plan.root.join("table.md");
     write_atomically(&path, text.as_bytes()).with_context(|| format!("{}: cannot write", path.display()))?;
-    if !options.json {
+    if !options.computing.json {
         say!("\n{text}\nTable: {}", path.display())?;
     }
     Ok(ExitCode::SUCCESS)

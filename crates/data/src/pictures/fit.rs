@@ -4,9 +4,15 @@
 //! tools that made the usual data sets) and rounded to bytes once. The filter is Lanczos of three lobes, stretched by the
 //! reduction, so that a reduced picture is free of aliasing. Colours are multiplied by their alpha first, so that the colour
 //! of transparent pixels does not bleed into others. Transparent pixels are laid on white where there is no alpha channel
-//! in the result; grey from colour is .299 R + .587 G + .114 B (ITU-R BT.601), as in Pillow and OpenCV.
+//! in the result; grey from colour has the weights of ITU-R BT.601, as in Pillow and OpenCV.
 
 use image::{DynamicImage, GenericImageView, Rgba, imageops};
+
+/// Weights of red, green and blue in grey (ITU-R BT.601), for all that reads pictures.
+const GREY: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// What was done with them, in words.
+pub(crate) const MADE_GREY: &str = "in colour, made grey (.299 R + .587 G + .114 B)";
 
 /// What becomes of a picture of another shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,7 +156,7 @@ fn write([r, g, b, a]: [f32; 4], out: &mut [u8]) {
     let on_white = |v: f32| v + (1.0 - a);
     let [r, g, b] = [r, g, b].map(on_white);
     match out {
-        [grey] => *grey = byte(0.299 * r + 0.587 * g + 0.114 * b),
+        [grey] => *grey = byte(GREY[0] * r + GREY[1] * g + GREY[2] * b),
         colors => colors.iter_mut().zip([r, g, b]).for_each(|(color, v)| *color = byte(v)),
     }
 }
