@@ -54,7 +54,9 @@ fn bars(spec: &str, channels: usize, count: u64) -> Arc<Dataset> {
     let hash = blake3::hash(format!("{spec} {channels} {count}").as_bytes());
     let names = (0..DIGITS.pow(channels as u32)).map(|c| c.to_string()).collect();
     let items = Box::new(Bars { channels, count });
-    Arc::new(Dataset::new(spec, &[SIDE, SIDE, channels], ContentHash(hash.into()), items).with_classes(names))
+    let set =
+        Dataset::new(spec, &[SIDE, SIDE, channels], ContentHash(hash.into()), items).with_classes(names);
+    Arc::new(if spec.starts_with("stacked:") { set.with_channel_classes(DIGITS as usize) } else { set })
 }
 
 /// Samples by a formula: the bars of `class(index)`.

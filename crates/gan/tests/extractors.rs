@@ -53,9 +53,9 @@ fn bars(spec: &str, channels: usize, classes: usize, count: u64) -> Arc<Dataset>
     let items = Bars { side: 8, channels, classes, count };
     let hash = blake3::hash(format!("{spec} {channels} {classes} {count}").as_bytes());
     let names = (0..classes.pow(channels as u32)).map(|class| class.to_string()).collect();
-    Arc::new(
-        Dataset::new(spec, &[8, 8, channels], ContentHash(hash.into()), Box::new(items)).with_classes(names),
-    )
+    let set =
+        Dataset::new(spec, &[8, 8, channels], ContentHash(hash.into()), Box::new(items)).with_classes(names);
+    Arc::new(if spec.starts_with("stacked:") { set.with_channel_classes(classes) } else { set })
 }
 
 fn executor() -> Arc<Executor> {
@@ -259,6 +259,11 @@ fn stacks_come_apart_into_their_channels() {
     // Neither colour images with as many classes nor stacks of another count are taken for one.
     assert!(Stack::of(&bars("colours", 3, 4, 20)).is_none());
     assert!(Stack::of(&bars("stacked:bars", 1, 4, 20)).is_none());
+    // Neither is a stack of which 8 triples, 000 to 007, are left, though 8 is a third power: labels are 0 to 7 then.
+    let of = |spec: &str| Stack::of(&open(spec, &OpenOptions::default()).unwrap()).map(|stack| stack.classes);
+    assert_eq!(of("stacked:glyphs?length=3000&classes=000,001,002,003,004,005,006,007"), None);
+    assert_eq!(of("stacked:(glyphs?classes=0,1&limit=90)?length=300"), Some(2));
+    assert_eq!(of("stacked:glyphs?length=300&limit=50"), Some(10));
     // What looks at whole images stays as it is.
     let mut notes = Notes::default();
     let pixels = opened(Some("pixels"), &whole, &mut notes).unwrap();

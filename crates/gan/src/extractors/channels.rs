@@ -10,9 +10,6 @@ use std::sync::Arc;
 /// Channels that are stacked.
 pub const HEADS: usize = 3;
 
-/// How specifications of such sets begin.
-const PREFIX: &str = "stacked:";
-
 /// What is stacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
@@ -23,14 +20,13 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// What is stacked in a set, if anything is.
+    /// What is stacked in a set, if anything is; a stack of which only some triples are left is a set of colour images like
+    /// others, since its labels no longer say what the channels hold.
     pub fn of(set: &Dataset) -> Option<Self> {
-        let all = set.classes()?.len();
-        let classes = (all as f64).cbrt().round() as usize;
-        let stacked = set.spec().starts_with(PREFIX)
-            && set.shape().len() == 3
+        let classes = set.channel_classes()?;
+        let stacked = set.shape().len() == 3
             && set.shape()[2] == HEADS
-            && classes.pow(HEADS as u32) == all;
+            && set.classes().map(<[String]>::len) == Some(classes.pow(HEADS as u32));
         stacked.then(|| Self { classes, shape: set.shape().to_vec() })
     }
 
