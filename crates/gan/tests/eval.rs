@@ -195,6 +195,74 @@ fn a_classifier_of_generated_samples_is_as_good_as_they_are() {
     assert!(error.contains("accuracy") && error.contains("not known"), "{error}");
 }
 
+/// Bars of some of the digits alone, numbered from 0 as a part of a set numbers what it has.
+struct SomeBars {
+    digits: Vec<u64>,
+}
+
+impl Items for SomeBars {
+    fn count(&self) -> Option<u64> {
+        Some(300)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
+    fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
+        let class = |i: u64| i as usize % self.digits.len();
+        for (&i, item) in indices.iter().zip(out.chunks_exact_mut(SIDE * SIDE)) {
+            draw(i, self.digits[class(i)], 1, item);
+        }
+        if let Some(labels) = labels {
+            labels.iter_mut().zip(indices).for_each(|(to, &i)| *to = class(i) as i32);
+        }
+    }
+}
+
+#[test]
+fn classes_of_the_held_out_part_are_known_by_their_names() {
+    let cache = tempfile::tempdir().unwrap();
+    let set = bars("bars", 1, 1000);
+    let with = |digits: &[u64], names: &[&str], metrics: &[&str], split: Split| {
+        let items = Box::new(SomeBars { digits: digits.to_vec() });
+        let names = names.iter().map(|name| name.to_string()).collect();
+        let test = Dataset::new("bars", &[SIDE, SIDE, 1], ContentHash([9; 32]), items).with_classes(names);
+        let metrics = Some(metrics.iter().map(|name| name.to_string()).collect());
+        let options = Options { n: Some(300), metrics, split, ..Options::default() };
+        Evaluator::new(
+            set.clone(),
+            Some(Arc::new(test)),
+            options,
+            executor(2),
+            Some(cache.path().to_path_buf()),
+        )
+    };
+    // Digit 2 is class 1 of the held-out part and class 2 of the other: by number, half of all would be wrong.
+    let mut made = Made::new(1, |i| i % DIGITS);
+    made.told = true;
+    let mut of = with(&[0, 2], &["0", "2"], &["classes", "accuracy"], Split::Train).unwrap();
+    let report = of.evaluate(&mut made, &mut ()).unwrap();
+    assert!(report.extractor.unwrap().accuracy.unwrap() > 0.99);
+    assert!(report.scores.iter().any(|s| s.metric == "accuracy" && s.value > 0.99), "{:?}", report.scores);
+    // Samples in the place of each other are seen: names that are exchanged are wrong ones.
+    let mut of = with(&[0, 2], &["2", "0"], &["accuracy"], Split::Train).unwrap();
+    assert!(of.evaluate(&mut made, &mut ()).unwrap().value("accuracy").unwrap() < 0.01);
+    // What is compared with is named by its own sum, whatever its classes are called.
+    let mut of = with(&[0, 2], &["0", "2"], &["frechet"], Split::Test).unwrap();
+    let report = of.evaluate(&mut made, &mut ()).unwrap();
+    assert_eq!((report.split, report.data_hash), ("test", "09".repeat(32)));
+    // Classes that nothing was learnt of are refused, with both lists.
+    let error = with(&[0, 2], &["0", "two"], &["frechet"], Split::Train).err().unwrap().to_string();
+    for words in ["lacks: two.", "It has 0, two;", "there are 0, 1, 2, 3."] {
+        assert!(error.contains(words), "{error}");
+    }
+    // So are samples of another shape.
+    let test = Some(bars("bars", 3, 40));
+    let error = Evaluator::new(set, test, Options::default(), executor(1), None).err().unwrap().to_string();
+    assert!(error.contains("[8, 8, 3]") && error.contains("[8, 8, 1]"), "{error}");
+}
+
 #[test]
 fn modes_of_stacked_digits_are_counted_channel_by_channel() {
     let cache = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@
 //! ```
 
 mod collect;
+mod held_out;
 mod memory;
 pub mod metrics;
 mod report;
@@ -23,7 +24,7 @@ use crate::extractors::{self, Extractor, Wanted, Watch, cache_folder, channels::
 use crate::recipe::unknown;
 use collect::{Collected, collect};
 use ganymede_cpu::Executor;
-use ganymede_data::{Dataset, OpenOptions, Split, open};
+use ganymede_data::{ContentHash, Dataset, OpenOptions, Split, open};
 use metrics::{Context, METRICS, Metric, Subject};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Options {
 pub struct Evaluator {
     train: Arc<Dataset>,
     test: Option<Arc<Dataset>>,
+    /// Of the part compared with, as it lies in its files.
+    compared: ContentHash,
     options: Options,
     named: Vec<&'static dyn Metric>,
     executor: Arc<Executor>,
@@ -95,10 +98,11 @@ impl Evaluator {
         Self::new(train, test, options, executor, cache_folder())
     }
 
-    /// From sets, the second held out; what extractors learn is kept in `cache`.
+    /// From sets, the second held out; what extractors learn is kept in `cache`. Classes of the two are the same where their
+    /// names are.
     ///
     /// # Errors
-    /// An unknown metric, or n = 0.
+    /// An unknown metric, n = 0, or a held-out part with samples of another shape or classes that the first lacks.
     pub fn new(
         train: Arc<Dataset>,
         test: Option<Arc<Dataset>>,
@@ -116,7 +120,12 @@ impl Evaluator {
             })
         };
         let named = options.metrics.iter().flatten().map(find).collect::<Result<_, _>>()?;
-        Ok(Self { train, test, options, named, executor, cache, extractor: None, real: None })
+        let compared = match (options.split, &test) {
+            (Split::Test, Some(test)) => test.hash(),
+            (Split::Test, None) | (Split::Train, _) => train.hash(),
+        };
+        let test = test.map(|test| held_out::like(&train, test)).transpose()?;
+        Ok(Self { train, test, compared, options, named, executor, cache, extractor: None, real: None })
     }
 
     /// The data.
@@ -260,7 +269,7 @@ impl Evaluator {
             source: source.info(),
             generated: generated.as_ref().map(|g| g.count),
             data: self.train.spec().to_string(),
-            data_hash: self.reference().hash().to_string(),
+            data_hash: self.compared.to_string(),
             split: if self.options.split == Split::Test { "test" } else { "train" },
             real: self.real.as_ref().map(|r| r.count),
             extractor: self.extractor.as_deref().map(ExtractorInfo::of),

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 pub use cache::folder as cache_folder;
 pub use parts::held_out;
+pub(crate) use parts::renumbered;
 
 /// Samples that extractors are given at once.
 pub const BATCH: usize = 256;
