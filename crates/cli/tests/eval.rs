@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{idx_labels, prepared, run, run_with, trained};
+use common::{idx_images, idx_labels, prepared, run, run_with, trained};
 use serde_json::Value;
 use std::path::Path;
 
@@ -104,6 +104,41 @@ fn the_list_names_every_metric_and_extractor() {
         assert!(all.len() >= 3);
         assert!(all.iter().all(|one| text.contains(one[name].as_str().unwrap())), "{text}");
     }
+}
+
+#[test]
+fn a_held_out_part_that_cannot_be_used_is_told_apart_from_none() {
+    let folder = trained();
+    let at = folder.path();
+    let held_out = |name: &str, bytes: &[u8]| std::fs::write(at.join("set").join(name), bytes).unwrap();
+    let eval = |more: &[&str]| run_with(at, CACHE, &[&["eval", "run", "--n", "20"], more].concat());
+    // Cut short: an error, whichever part is compared with, and no silence about it.
+    let images = idx_images(30, 8);
+    held_out("t10k-images-idx3-ubyte", &images[..images.len() - 100]);
+    for split in ["train", "test"] {
+        eval(&["--split", split]).fails(1, &["the held-out part of ./set", "t10k-images", "truncated"]);
+    }
+    // Whole but without labels: said, and not asked of; samples can still be compared with it.
+    held_out("t10k-images-idx3-ubyte", &images);
+    let ended = eval(&["--metrics", "frechet", "--split", "test"]);
+    assert_eq!(ended.err.matches("the held-out part of ./set has no labels").count(), 1, "{}", ended.err);
+    assert!(ended.err.contains("training a classifier on ./set"), "{}", ended.err);
+    assert!(ended.fine().contains("test split"));
+    run(at, &["sample", "run", "--n", "30", "--out", "made/0"]).fine();
+    run_with(at, CACHE, &["eval", "made", "--data", "./set", "--metrics", "accuracy"])
+        .fails(1, &["metric accuracy: the held-out part of ./set has no labels"]);
+    // With labels of another number of images it is damaged again, and with its own it is asked.
+    held_out("t10k-labels-idx1-ubyte", &idx_labels(29));
+    eval(&[]).fails(1, &["the held-out part of ./set", "30 images", "29 labels"]);
+    held_out("t10k-labels-idx1-ubyte", &idx_labels(30));
+    let ended = eval(&["--metrics", "frechet"]);
+    assert!(!ended.err.contains("no labels"), "{}", ended.err);
+    assert!(ended.fine().contains("of held-out real samples right"));
+    // Parameters that leave nothing of it are said too.
+    let ended = eval(&["--data", "./set?limit=40", "--metrics", "frechet", "--extractor", "pixels"]);
+    assert!(ended.err.contains("nothing is left of the held-out part") && ended.err.contains("limit=40"));
+    ended.fine();
+    eval(&["--data", "./set?limit=40", "--split", "test"]).fails(1, &["--split test", "limit=40", "30 items"]);
 }
 
 fn labels(at: &Path, bytes: &[u8]) {

@@ -161,6 +161,38 @@ fn a_classifier_is_trained_once_and_kept() {
 }
 
 #[test]
+fn a_classifier_is_kept_before_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = bars("bars", 1, 4, 300);
+    let part = |labelled: bool| {
+        let items = Bars { side: 8, channels: 1, classes: 4, count: 50 };
+        let test = Dataset::new("held out", &[8, 8, 1], ContentHash([5; 32]), Box::new(items));
+        let names = || (0..4).map(|class| class.to_string()).collect();
+        Arc::new(if labelled { test.with_classes(names()) } else { test })
+    };
+    let open = |test: Arc<Dataset>, notes: &mut Notes| {
+        let (train, cache) = (set.clone(), Some(folder.path().to_path_buf()));
+        let mut wanted = Wanted { train, test: Some(test), executor: executor(), cache, watch: notes };
+        extractors::open(None, &mut wanted).map_err(|error| error.to_string())
+    };
+    let mut notes = Notes::default();
+    let error = open(part(false), &mut notes).err().unwrap();
+    assert!(error.contains("held out has no labels") && notes.0.len() == 1, "{error} {:?}", notes.0);
+    // The training was not lost; what it could not be asked then it is asked now, and that is kept as well.
+    let (mut notes, mut found) = (Notes::default(), Vec::new());
+    found.push(open(part(true), &mut notes).unwrap().accuracy().unwrap());
+    let path = std::fs::read_dir(folder.path().join("classifiers")).unwrap().next().unwrap().unwrap().path();
+    let written = std::fs::read(&path).unwrap();
+    found.push(open(part(true), &mut notes).unwrap().accuracy().unwrap());
+    assert!(notes.0.is_empty() && found[0] > 0.99 && found[0] == found[1], "{:?} {found:?}", notes.0);
+    assert_eq!(std::fs::read(&path).unwrap(), written, "what was found is not asked again");
+    // Samples of another size are not asked of.
+    let mut judge = opened(None, &set, &mut notes).unwrap();
+    let error = accuracy(judge.as_mut(), &bars("other", 3, 2, 50), 50).unwrap_err().to_string();
+    assert!(error.contains("[8, 8, 1]") && error.contains("[8, 8, 3]"), "{error}");
+}
+
+#[test]
 fn what_does_not_suit_is_refused_with_what_to_do() {
     let mut notes = Notes::default();
     let plain = |shape: &[usize]| {

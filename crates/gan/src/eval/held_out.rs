@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::extractors::renumbered;
-use ganymede_data::Dataset;
+use ganymede_data::{DataError, Dataset, OpenOptions, Split, open};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,6 +12,47 @@ const LISTED: usize = 20;
 fn listed(names: &[String]) -> String {
     let more = if names.len() > LISTED { ", .." } else { "" };
     format!("{}{more}", names[..names.len().min(LISTED)].join(", "))
+}
+
+/// What there is of a held-out part.
+pub enum Found {
+    /// The part.
+    Part(Arc<Dataset>),
+    /// No such part.
+    Nothing(DataError),
+    /// A part that the parameters of the specification leave nothing of.
+    NothingOf(DataError),
+}
+
+/// Opens the held-out part of what `train` was opened from, in the shape of its samples.
+///
+/// # Errors
+/// The part is there and cannot be read.
+pub fn find(data: &str, train: &Dataset) -> Result<Found, Error> {
+    let options = OpenOptions { split: Split::Test, ..OpenOptions::default() };
+    match open(data, &options.for_shape(train.shape())) {
+        // A file named itself is the same for either part, and so nothing is held out.
+        Ok(test) if test.len().is_some() && test.hash() == train.hash() => {
+            Ok(Found::Nothing(DataError::Missing {
+                path: data.into(),
+                looked_for:
+                    "a part that is held out, and found the same samples: name a folder with both parts"
+                        .into(),
+                nearest: None,
+            }))
+        }
+        Ok(test) => Ok(Found::Part(Arc::new(test))),
+        Err(error @ DataError::Missing { .. }) => Ok(Found::Nothing(error)),
+        // The part to train on was opened with the same words, so that it is this part that has no such classes, or not
+        // as many items.
+        Err(error @ (DataError::Subset { .. } | DataError::BadParameter { .. })) => {
+            Ok(Found::NothingOf(error))
+        }
+        Err(error) => Err(Error::Refused(format!(
+            "the held-out part of {data}: {error} (the part to train on can be read; without any held-out part, scores that \
+             need none are computed)"
+        ))),
+    }
 }
 
 /// The held-out part with the labels of the training part. Each part numbers the classes that it has itself, so that only

@@ -4,7 +4,7 @@ use super::cache::{self, Kept};
 use super::layout::{Layout, Weights, hash};
 use super::runner::Runner;
 use super::training::{settings, steps, train};
-use super::{BATCH, Extracted, Extractor, Kind, Wanted, accuracy, hash_of, held_out};
+use super::{BATCH, Extracted, Extractor, Kind, Wanted, Watch, accuracy, hash_of, held_out};
 use crate::error::Error;
 use ganymede_cpu::Executor;
 use std::path::PathBuf;
@@ -61,30 +61,39 @@ impl Kind for Classifier {
             test_hash.as_slice(),
         ]);
         let kept_at = |folder: &PathBuf| folder.join("classifiers").join(format!("{key}.safetensors"));
-        let path = wanted.cache.as_ref().map(kept_at);
+        let mut path = wanted.cache.as_ref().map(kept_at);
+        let mut found = None;
         if let Some(path) = path.as_ref().filter(|path| path.exists()) {
             let read = std::fs::read(path).map_err(|e| e.to_string()).and_then(|bytes| cache::read(&bytes));
             match read {
-                Ok(Some(kept)) if kept.layout == layout => {
-                    return Ok(Box::new(Trained::new("classifier".into(), kept, &wanted.executor)?));
-                }
-                Ok(_) => {}
+                Ok(kept) => found = kept.filter(|kept| kept.layout == layout),
                 Err(reason) => wanted.watch.note(&format!("{}: {reason}: trained again", path.display())),
             }
         }
-        wanted
-            .watch
-            .note(&format!("training a classifier on {spec} ({steps} steps), to be kept for the next time"));
-        let weights = train(&layout, &train_set, steps, SEED, &wanted.executor, wanted.watch)?;
-        let kept = Kept { layout, weights, accuracy: None };
-        let mut trained = Trained::new("classifier".into(), kept, &wanted.executor)?;
-        if let Some(test) = test {
+        let mut store = |kept: &Kept, watch: &mut dyn Watch| {
+            // Without a place to keep it, it is as good for now.
+            if let Some(Err(error)) = path.as_ref().map(|path| cache::store(path, kept)) {
+                watch.note(&format!("the classifier is not kept: {error}"));
+                path = None;
+            }
+        };
+        let mut trained = match found {
+            Some(kept) => Trained::new("classifier".into(), kept, &wanted.executor)?,
+            None => {
+                wanted.watch.note(&format!(
+                    "training a classifier on {spec} ({steps} steps), to be kept for the next time"
+                ));
+                let weights = train(&layout, &train_set, steps, SEED, &wanted.executor, wanted.watch)?;
+                let kept = Kept { layout, weights, accuracy: None };
+                let trained = Trained::new("classifier".into(), kept, &wanted.executor)?;
+                // Before it is asked: what is wrong with the held-out samples shall not cost the training.
+                store(&trained.kept, wanted.watch);
+                trained
+            }
+        };
+        if let Some(test) = test.filter(|_| trained.kept.accuracy.is_none()) {
             trained.kept.accuracy = Some(accuracy(&mut trained, &test, ASKED)?);
-        }
-        // Without a place to keep it, it is as good for now.
-        let stored = path.map(|path| cache::store(&path, &trained.kept));
-        if let Some(Err(error)) = stored {
-            wanted.watch.note(&format!("the classifier is not kept: {error}"));
+            store(&trained.kept, wanted.watch);
         }
         Ok(Box::new(trained))
     }

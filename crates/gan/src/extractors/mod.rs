@@ -168,8 +168,17 @@ fn apart<'a>(wanted: &'a mut Wanted<'_>, stack: &Stack) -> Wanted<'a> {
 /// The share of samples of a labelled set that a classifier of one head tells rightly, asked about at most so many.
 ///
 /// # Errors
-/// The extractor is no classifier of the set's classes, or its own.
+/// The set has samples of another shape or no labels; the extractor's own.
 pub fn accuracy(extractor: &mut dyn Extractor, set: &Dataset, most: u64) -> Result<f64, Error> {
+    if extractor.shape() != set.shape() {
+        return Err(Error::Refused(format!(
+            "{} takes samples of shape {:?}, {} has {:?}: nobody can be asked of them",
+            extractor.name(),
+            extractor.shape(),
+            set.spec(),
+            set.shape()
+        )));
+    }
     let classes = extractor.classes().unwrap_or(0);
     let size: usize = set.elements();
     let count = set.len().map_or(most, |items| items.min(most));
