@@ -53,6 +53,12 @@ fn a_run_is_scored_on_its_own_data_and_the_report_kept() {
     assert!(!ended.err.contains("training a classifier"), "{}", ended.err);
     let again = json(&ended.fine());
     assert_eq!((scores(&again), &again["extractor"]), (scores(&kept), extractor));
+    // What a file's classifier is asked of without a held-out part is not called held out.
+    assert!(text.contains("of held-out real samples right") && extractor["accuracy_of"] == "held-out", "{text}");
+    let file = std::fs::read_dir(at.join("cache/classifiers")).unwrap().next().unwrap().unwrap().path();
+    let metrics = ["--metrics", "frechet", "--extractor", file.to_str().unwrap()];
+    let text = run_with(at, CACHE, &[&["eval", "run", "--n", "64"], &metrics[..]].concat()).fine();
+    assert!(text.contains("of training samples, which it may have learnt") && !text.contains("held-out"), "{text}");
     // Another seed gives other samples; named metrics alone are computed.
     let other =
         run_with(at, CACHE, &["eval", "run", "--n", "64", "--seed", "1", "--metrics", "frechet", "--json"]);

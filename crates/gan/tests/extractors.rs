@@ -1,7 +1,7 @@
 //! Extractors: a classifier trained here, kept and read again; weights from PyTorch; stacked digits channel by channel.
 
 use ganymede::extractors::channels::{PerChannel, Stack};
-use ganymede::extractors::{self, Extracted, Extractor, Wanted, Watch, accuracy, held_out};
+use ganymede::extractors::{self, AskedOf, Extracted, Extractor, Wanted, Watch, accuracy, held_out};
 use ganymede_cpu::{Executor, ExecutorOptions};
 use ganymede_data::{ContentHash, Dataset, Items, OpenOptions, Split, open};
 use safetensors::SafeTensors;
@@ -101,6 +101,7 @@ fn a_classifier_is_trained_once_and_kept() {
     assert_eq!((first.name(), first.classes(), first.heads()), ("classifier", Some(4), 1));
     // A tenth was held out and asked, since no part is held out by itself.
     assert!(first.accuracy().unwrap() > 0.99, "{:?}", first.accuracy());
+    assert_eq!(first.asked_of(), Some(AskedOf::HeldOut));
     let samples = items(&set, 300);
     let seen = first.extract(&samples).unwrap();
     assert_eq!(seen.features.len(), 300 * first.dimensions());
@@ -135,6 +136,15 @@ fn a_classifier_is_trained_once_and_kept() {
     let file = open(Some(path.to_str().unwrap()), &set, &mut notes).unwrap();
     assert_eq!((file.hash(), notes.0.len()), (first.hash(), 0));
     assert!(file.accuracy().unwrap() > 0.99);
+    // A file's classifier may have learnt what it is asked of where nothing is held out; that is not called held out.
+    assert_eq!(file.asked_of(), Some(AskedOf::Training));
+    let (train, test) = (set.clone(), Some(bars("bars, held out", 1, 4, 100)));
+    let mut wanted = Wanted { train, test, executor: executor(), cache: None, watch: &mut notes };
+    let file = extractors::open(path.to_str(), &mut wanted).unwrap();
+    assert_eq!(file.asked_of(), Some(AskedOf::HeldOut));
+    // Of data with other classes it cannot be asked; what it was found to be worth is that of its own.
+    let file = open(path.to_str(), &bars("five", 1, 5, 50), &mut notes).unwrap();
+    assert_eq!((file.accuracy(), file.asked_of()), (first.accuracy(), Some(AskedOf::Before)));
     let error = open(Some(path.to_str().unwrap()), &bars("other", 3, 2, 50), &mut notes).err().unwrap();
     assert!(error.contains("[8, 8, 1]") && error.contains("[8, 8, 3]"), "{error}");
     let other = open(None, &bars("other", 1, 3, 300), &mut notes).unwrap();
@@ -149,6 +159,7 @@ fn a_classifier_is_trained_once_and_kept() {
         "{:?}",
         apart.accuracy()
     );
+    assert_eq!(apart.asked_of(), Some(AskedOf::HeldOut));
     let seen = apart.extract(&items(&stacked, 100)).unwrap();
     assert_eq!(seen.features.len(), 100 * apart.dimensions());
     let mut labels = vec![0; 100];
@@ -228,6 +239,7 @@ fn what_does_not_suit_is_refused_with_what_to_do() {
     // Without labels random convolutions look, the same for everybody; what they see tells images apart.
     let mut random = opened(None, &images, &mut notes).unwrap();
     assert_eq!((random.name(), random.classes(), random.accuracy()), ("random-conv", None, None));
+    assert_eq!(random.asked_of(), None);
     let seen = random.extract(&items(&images, 5)).unwrap();
     assert_eq!(seen.features.len(), 5 * random.dimensions());
     assert!(seen.features.iter().all(|v| v.is_finite()) && seen.probabilities.is_none());

@@ -126,9 +126,8 @@ fn table(report: &Report) -> anyhow::Result<()> {
     )?;
     say!("data       {}, {} split, BLAKE3 {:.12}", report.data, report.split, report.data_hash)?;
     if let Some(extractor) = &report.extractor {
-        let accuracy = extractor
-            .accuracy
-            .map_or(String::new(), |a| format!(", {:.2} % of held-out real samples right", 100.0 * a));
+        let accuracy = (extractor.accuracy.zip(extractor.accuracy_of))
+            .map_or(String::new(), |(a, of)| format!(", {:.2} % of {} right", 100.0 * a, of.words()));
         say!(
             "seen by    {}, {} features, BLAKE3 {:.12}{accuracy}",
             extractor.name,

@@ -2,7 +2,7 @@
 //! 2017, unrolled GANs, section 3.3.1; Srivastava et al. 2017, VEEGAN). A classifier of digits looks at each channel.
 
 use super::parts::{derived, fill_whole};
-use super::{Extracted, Extractor};
+use super::{AskedOf, Extracted, Extractor};
 use crate::error::Error;
 use ganymede_data::{Dataset, Items};
 use std::sync::Arc;
@@ -120,6 +120,10 @@ impl Extractor for PerChannel {
 
     fn accuracy(&self) -> Option<f64> {
         self.inner.accuracy()
+    }
+
+    fn asked_of(&self) -> Option<AskedOf> {
+        self.inner.asked_of()
     }
 
     fn extract(&mut self, samples: &[f32]) -> Result<Extracted, Error> {

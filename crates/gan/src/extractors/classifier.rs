@@ -4,7 +4,7 @@ use super::cache::{self, Kept};
 use super::layout::{Layout, Weights, hash};
 use super::runner::Runner;
 use super::training::{settings, steps, train};
-use super::{BATCH, Extracted, Extractor, Kind, Wanted, Watch, accuracy, hash_of, held_out};
+use super::{AskedOf, BATCH, Extracted, Extractor, Kind, Wanted, Watch, accuracy, hash_of, held_out};
 use crate::error::Error;
 use ganymede_cpu::Executor;
 use std::path::PathBuf;
@@ -104,6 +104,7 @@ pub struct Trained {
     name: String,
     hash: String,
     kept: Kept,
+    asked: AskedOf,
     runner: Runner,
 }
 
@@ -111,7 +112,7 @@ impl Trained {
     pub(super) fn new(name: String, kept: Kept, executor: &Arc<Executor>) -> Result<Self, Error> {
         let runner = Runner::new(executor.clone(), &kept.layout.function(BATCH)?, &kept.weights)?;
         let hash = hash(&kept.layout.text(), &kept.weights);
-        Ok(Self { name, hash, kept, runner })
+        Ok(Self { name, hash, kept, asked: AskedOf::HeldOut, runner })
     }
 
     /// A classifier of these weights under a name, e.g. one trained on generated samples.
@@ -122,9 +123,10 @@ impl Trained {
         Self::new(name.into(), Kept { layout, weights, accuracy: None }, executor)
     }
 
-    /// With the accuracy that was found for it.
-    pub(super) fn with_accuracy(mut self, accuracy: Option<f64>) -> Self {
+    /// With the accuracy that was found for it, and of what.
+    pub(super) fn with_accuracy(mut self, accuracy: Option<f64>, asked: AskedOf) -> Self {
         self.kept.accuracy = accuracy;
+        self.asked = asked;
         self
     }
 }
@@ -152,6 +154,10 @@ impl Extractor for Trained {
 
     fn accuracy(&self) -> Option<f64> {
         self.kept.accuracy
+    }
+
+    fn asked_of(&self) -> Option<AskedOf> {
+        self.kept.accuracy.map(|_| self.asked)
     }
 
     fn extract(&mut self, samples: &[f32]) -> Result<Extracted, Error> {

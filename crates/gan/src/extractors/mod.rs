@@ -18,6 +18,7 @@ use crate::recipe::unknown;
 use channels::{PerChannel, Stack};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +36,29 @@ pub struct Extracted {
     pub features: Vec<f32>,
     /// `[n, heads, classes]`, where it is a classifier.
     pub probabilities: Option<Vec<f32>>,
+}
+
+/// Which real samples an accuracy was asked of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskedOf {
+    /// Those of the data that are held out.
+    HeldOut,
+    /// Those to train on, for want of others: the extractor may have learnt them.
+    Training,
+    /// Those held out when it was trained, of data that are not at hand now.
+    Before,
+}
+
+impl AskedOf {
+    /// The samples, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::HeldOut => "held-out real samples",
+            Self::Training => "training samples, which it may have learnt (none are held out),",
+            Self::Before => "the held-out samples of the data that it was trained on",
+        }
+    }
 }
 
 /// A map from samples to features.
@@ -55,9 +79,13 @@ pub trait Extractor {
     fn heads(&self) -> usize {
         1
     }
-    /// The share of held-out real samples that it classifies rightly, where labelled ones were there to ask.
+    /// The share of real samples that it classifies rightly, where labelled ones were there to ask.
     fn accuracy(&self) -> Option<f64> {
         None
+    }
+    /// Of which samples that is.
+    fn asked_of(&self) -> Option<AskedOf> {
+        self.accuracy().map(|_| AskedOf::HeldOut)
     }
     /// Features, and probabilities where it is a classifier, of samples `[n, shape...]` in [-1, 1].
     ///
