@@ -325,6 +325,53 @@ fn folders_of_images_are_samples_and_their_folders_classes() {
 }
 
 #[test]
+fn no_image_of_a_folder_is_passed_over_in_silence() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let set = bars("bars", 1, 100);
+    let mut image = vec![0.0; SIDE * SIDE];
+    let mut write = |path: &std::path::Path| {
+        draw(1, 1, 1, &mut image);
+        write_image(path, &image, &[SIDE, SIDE, 1]).unwrap();
+    };
+    for name in ["a.png", "b.png", ".hidden.png"] {
+        write(&folder.path().join(name));
+    }
+    write(&elsewhere.path().join("c.png"));
+    let open = || Images::open(folder.path(), &set, 0).map(|images| images.available());
+    let error = || open().err().unwrap().to_string();
+    assert_eq!(open().unwrap(), Some(2));
+    // Formats that are not read.
+    for name in ["d.webp", "e.BMP"] {
+        std::fs::write(folder.path().join(name), b"picture").unwrap();
+    }
+    assert!(error().contains("d.webp and 1 more: PNG and JPEG alone are read"), "{}", error());
+    std::fs::remove_file(folder.path().join("d.webp")).unwrap();
+    assert!(error().contains("e.BMP: PNG") && error().contains("convert it"), "{}", error());
+    std::fs::remove_file(folder.path().join("e.BMP")).unwrap();
+    std::fs::write(folder.path().join("report.json"), b"{}").unwrap();
+    assert_eq!(open().unwrap(), Some(2));
+    // Links to folders are followed, and none of them in a circle, twice, or into nothing.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        let link = |to: &std::path::Path, name: &str| symlink(to, folder.path().join(name)).unwrap();
+        let gone = |name: &str| std::fs::remove_file(folder.path().join(name)).unwrap();
+        link(elsewhere.path(), "linked");
+        assert_eq!(open().unwrap(), Some(3));
+        link(elsewhere.path(), "twice");
+        assert!(error().contains("is the same folder as") && error().contains("twice"), "{}", error());
+        gone("twice");
+        symlink(folder.path(), elsewhere.path().join("round")).unwrap();
+        assert!(error().contains("linked/round is the same folder as"), "{}", error());
+        std::fs::remove_file(elsewhere.path().join("round")).unwrap();
+        link(&elsewhere.path().join("nothing"), "broken.png");
+        assert!(error().contains("broken.png: cannot look at"), "{}", error());
+        gone("broken.png");
+        assert_eq!(open().unwrap(), Some(3));
+    }
+}
+
+#[test]
 fn what_cannot_be_scored_is_refused_or_left_out_with_a_reason() {
     let cache = tempfile::tempdir().unwrap();
     let set = bars("bars", 1, 1000);

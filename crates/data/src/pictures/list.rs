@@ -48,7 +48,8 @@ fn ending_among(path: &Path, endings: &[&str]) -> bool {
     ending.is_some_and(|ending| endings.iter().any(|known| ending == *known))
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether a file is a picture by its name, of the formats that are read or of others.
+pub fn is_picture(path: &Path) -> bool {
     ending_among(path, &READ) || ending_among(path, &OTHERS)
 }
 
@@ -57,7 +58,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// Hidden files, and what archives of macOS leave beside the real folders.
-fn is_hidden(name: &OsStr) -> bool {
+pub fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX"
 }
 
