@@ -120,6 +120,60 @@ fn folders_of_images_are_scored_whoever_made_them() {
 }
 
 #[test]
+fn a_report_stays_when_another_is_made() {
+    let folder = trained();
+    let at = folder.path();
+    let seen = |extractor: &str, n: &str, more: &[&str]| {
+        let all = [&["eval", "run", "--extractor", extractor, "--n", n], more].concat();
+        run_with(at, CACHE, &all).fine()
+    };
+    let eval = |n: &str, more: &[&str]| seen("pixels", n, more);
+    // The reports of the run: the latest, and the others by name.
+    let reports = || {
+        let names = std::fs::read_dir(at.join("run")).unwrap().map(|e| e.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| name.starts_with("report-"));
+        names.sort();
+        (std::fs::read_to_string(at.join("run/report.json")).unwrap(), names)
+    };
+    let first = eval("64", &[]);
+    assert!(first.trim_end().ends_with("report in run/report.json"), "{first}");
+    let (of_64, names) = reports();
+    assert_eq!((json(&of_64)["n"].as_u64(), names.len()), (Some(64), 0));
+    assert_eq!(json(&of_64)["precision"], "f32");
+    // Other counts: the report before lies beside under a name of its settings, byte for byte.
+    let second = eval("40", &[]);
+    let (of_40, names) = reports();
+    let [name] = &names[..] else { panic!("{names:?}") };
+    assert!(name.starts_with("report-step20-n64-train-") && name.ends_with(".json"), "{name}");
+    assert!(second.contains(&format!("the one before, of other settings, is run/{name} now")), "{second}");
+    assert_eq!(std::fs::read_to_string(at.join("run").join(name)).unwrap(), of_64);
+    // So do other metrics, seeds, parts and extractors keep what was there.
+    eval("40", &["--metrics", "frechet"]);
+    eval("40", &["--seed", "1"]);
+    seen("random-conv", "40", &[]);
+    let (of_random, names) = reports();
+    assert_eq!((json(&of_random)["extractor"]["name"].as_str(), names.len()), (Some("random-conv"), 4));
+    let kept = names.iter().map(|name| std::fs::read_to_string(at.join("run").join(name)).unwrap());
+    assert!(kept.collect::<Vec<_>>().contains(&of_40));
+    // The same settings again are the same report: it is the latest, and no second one stays.
+    eval("64", &[]);
+    let (again, names) = reports();
+    assert_eq!(json(&again)["scores"], json(&of_64)["scores"]);
+    assert!(names.len() == 4 && !names.contains(name), "{names:?}");
+    let replaced = eval("64", &[]);
+    assert!(replaced.contains("in place of one with the same settings"), "{replaced}");
+    assert_eq!(reports().1, names);
+    // A file of that name that is no report of this program stays too.
+    std::fs::write(at.join("run/report.json"), "my notes").unwrap();
+    eval("64", &[]);
+    let (_, more) = reports();
+    let new: Vec<&String> = more.iter().filter(|name| !names.contains(name)).collect();
+    assert_eq!(new.len(), 1, "{more:?}");
+    assert_eq!(std::fs::read_to_string(at.join("run").join(new[0])).unwrap(), "my notes");
+}
+
+#[test]
 fn points_are_scored_against_their_mixture() {
     let folder = prepared();
     let at = folder.path();

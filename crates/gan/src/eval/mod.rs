@@ -14,6 +14,7 @@
 
 mod collect;
 mod held_out;
+mod keep;
 mod memory;
 pub mod metrics;
 mod report;
@@ -24,13 +25,14 @@ use crate::extractors::{self, Extractor, Wanted, Watch, cache_folder, channels::
 use crate::recipe::unknown;
 use collect::{Collected, collect};
 use ganymede_cpu::Executor;
-use held_out::Found;
 use ganymede_data::{ContentHash, Dataset, OpenOptions, Split, open};
+use held_out::Found;
 use metrics::{Context, METRICS, Metric, Subject};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+pub use keep::Before;
 pub use report::{Better, ExtractorInfo, Report, Score, Skipped};
 pub use source::{Drawn, Images, SampleSource, SourceInfo};
 
@@ -277,6 +279,8 @@ impl Evaluator {
         Ok(Report {
             program: concat!("ganymede ", env!("CARGO_PKG_VERSION")),
             source: source.info(),
+            n: self.options.n,
+            precision: None,
             generated: generated.as_ref().map(|g| g.count),
             data: self.train.spec().to_string(),
             data_hash: self.compared.to_string(),
