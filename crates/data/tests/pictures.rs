@@ -246,7 +246,9 @@ fn folders_that_make_no_set_say_why() {
     let missing = folder(&[("pictures/1.png", png(4, 4, 1))]);
     refused(&missing, "/pictrues?size=8", &["no data at", "a folder of pictures", "/pictures"]);
     let test = open(&spec(&missing, ""), &OpenOptions { split: Split::Test, ..OpenOptions::default() });
-    assert!(test.unwrap_err().to_string().contains("no held-out part"));
+    let error = test.unwrap_err();
+    assert!(matches!(error, DataError::Missing { .. }), "{error:?}");
+    assert!(error.to_string().contains("a held-out part, which would be a sub-folder"), "{error}");
 }
 
 #[test]

@@ -17,7 +17,8 @@ Examples:
   ganymede eval --list                                               metrics and extractors
 
 Scores name what they were seen through, and compare only with others of the same extractor, counts and split.
-The report goes to report.json beside the run or in the folder; docs/scores.md says how each is made.")]
+The report goes to report.json beside the run or in the folder, where the one before stays as report-SETTINGS.json if it
+had other settings; docs/scores.md says how each is made.")]
 pub struct Eval {
     /// A run folder, a checkpoint file, or a folder of images (sub-folders named like classes label them).
     #[arg(required_unless_present = "list")]
