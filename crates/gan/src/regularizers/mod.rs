@@ -67,7 +67,8 @@ pub struct Common<'a> {
     pub augment: &'a dyn Fn(&Tensor) -> Tensor,
     /// The classes of the batch, real and generated samples alike, where the recipe has classes.
     pub labels: Option<&'a ClassLabels>,
-    /// Names and values of the parameters that the loss trains.
+    /// Names and values of the weights that the loss trains: what layers multiply their input by, with the filters along the
+    /// last axis. Neither biases, gains and learned constants, nor tables of which each class has a row.
     pub weights: &'a [(String, Tensor)],
     /// The regularizer's own numbers, kept from step to step.
     pub memory: Memory<'a>,

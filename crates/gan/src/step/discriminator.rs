@@ -1,7 +1,7 @@
 //! The discriminator's step.
 
 use super::commit::Gradients;
-use super::{Objective, Random, Stream, feed};
+use super::{Objective, Random, Stream, feed, parts::weights_of};
 use crate::networks::Side;
 use crate::recipe::StatisticsPass;
 use crate::regularizers::Context;
@@ -43,13 +43,14 @@ impl Objective {
         graph.output("d_loss", &loss);
 
         let params = self.learning(d.trainable());
+        let weights = weights_of(&d, &params);
         let reconstruction = d.reconstruction();
         let penalties = self.penalties(
             &graph,
             &source,
             (Side::Discriminator, due),
             labels.as_ref(),
-            &params,
+            &weights,
             &|applied, common| {
                 applied.regularizer.penalty(&Context {
                     real: &real,

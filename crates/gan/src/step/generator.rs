@@ -1,7 +1,7 @@
 //! The generator's step.
 
 use super::commit::Gradients;
-use super::{Objective, Random, Stream, feed};
+use super::{Objective, Random, Stream, feed, parts::weights_of};
 use crate::networks::Side;
 use crate::recipe::StatisticsPass;
 use crate::regularizers::GeneratorContext;
@@ -48,6 +48,7 @@ impl Objective {
         graph.output("g_loss", &loss);
 
         let params = self.learning(g.trainable());
+        let weights = weights_of(&g, &params);
         let styles = g.styles().unwrap_or(latent);
         let real_features = real.and_then(|(_, features)| features);
         let features = real_features.as_ref().zip(fake_features.as_ref()).map(|(real, fake)| [real, fake]);
@@ -56,7 +57,7 @@ impl Objective {
             &source,
             (Side::Generator, due),
             labels.as_ref(),
-            &params,
+            &weights,
             &|applied, common| {
                 let class_logits = class_logits.as_ref();
                 let context =

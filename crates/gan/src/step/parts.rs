@@ -3,6 +3,12 @@
 use super::{ACCUMULATED, Objective};
 use crate::networks::Side;
 use ganymede_graph::{Tensor, TensorType};
+use ganymede_nn::Scope;
+
+/// Those of a network's parameters that layers multiply their input by.
+pub(super) fn weights_of(scope: &Scope, params: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    params.iter().filter(|(name, _)| scope.is_weight(name)).cloned().collect()
+}
 
 impl Objective {
     /// What deserves a sentence when a run begins: what was derived, and what the recipe's choices mean for each other.
