@@ -86,6 +86,8 @@ pub struct Progress {
     pub skipped: u64,
     /// Steps with a dropped update, one after the other up to this one; a rollback follows when they are too many.
     pub skipped_in_a_row: u32,
+    /// Phases whose last steps dropped an update, with how many of them in a row; a rollback follows here too.
+    pub failing: BTreeMap<String, u32>,
     /// Step of the checkpoint that the last rollback went to.
     pub rolled_back_to: Option<u64>,
     /// Norms of the gradients of discriminator and generator that nine of ten steps stayed below; 0 before the first.
@@ -200,7 +202,11 @@ impl Progress {
         ];
         let rolled_back = self.rolled_back_to.map(|step| ("rolled_back_to", step.to_string()));
         let best = self.best.map(|best| ("best", format!("{} {:016x}", best.step, best.score.to_bits())));
-        let pairs = pairs.into_iter().chain(rolled_back).chain(best);
+        let failing = (!self.failing.is_empty()).then(|| {
+            let each = self.failing.iter().map(|(name, count)| format!("{name} {count}"));
+            ("failing", each.collect::<Vec<_>>().join(","))
+        });
+        let pairs = pairs.into_iter().chain(rolled_back).chain(best).chain(failing);
         let norms = [("usual_norms", self.usual_norms), ("norm_bounds", self.norm_bounds)]
             .map(|(key, values)| (key, values.map(|v| format!("{:016x}", v.to_bits())).join(" ")));
         pairs.chain(norms).map(|(k, v)| (k.to_string(), v)).collect()
@@ -233,6 +239,13 @@ impl Progress {
             }),
             Some((text, None)) => return Err(format!("`best` is `{text}`")),
         };
+        let failing = metadata.get("failing").map_or(Ok(BTreeMap::new()), |text| {
+            let of = |entry: &str| {
+                let (name, count) = entry.rsplit_once(' ')?;
+                Some((name.to_string(), count.parse::<u32>().ok()?))
+            };
+            text.split(',').map(of).collect::<Option<_>>().ok_or(format!("`failing` is `{text}`"))
+        })?;
         let scale = bits("lr_scale", &get::<String>(metadata, "lr_scale")?)?;
         Ok(Self {
             step: get(metadata, "step")?,
@@ -248,6 +261,7 @@ impl Progress {
             skipped: get(metadata, "skipped")?,
             skipped_in_a_row: u32::try_from(in_a_row)
                 .map_err(|_| format!("`skipped_in_a_row` is `{in_a_row}`"))?,
+            failing,
             rolled_back_to: optional("rolled_back_to")?,
             seconds: get(metadata, "seconds")?,
             recipe: get(metadata, "recipe")?,

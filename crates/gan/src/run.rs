@@ -7,7 +7,6 @@ mod scoring;
 mod window;
 
 pub use folder::RunFolder;
-use guard::MAX_SKIPS;
 pub use length::{Length, planned_images};
 use length::{next_measurement, steps_left};
 use scoring::Scoring;
@@ -125,6 +124,10 @@ pub struct Finished {
     pub seconds: f64,
     /// For points of a known mixture: how [`SCORED`] samples compare with it.
     pub mixture: Option<MixtureScore>,
+    /// Phases whose updates were dropped since the beginning because a value was not finite.
+    pub skipped: u64,
+    /// Those that were still failing at the end, with how many of their steps in a row.
+    pub failing: Vec<(String, u32)>,
     /// The best checkpoint of the run and its score, where the recipe names a metric.
     pub best: Option<(PathBuf, Best)>,
 }
@@ -277,7 +280,11 @@ impl Run {
             run.data_hash = hash;
         }
         let mut notes = Vec::new();
-        if progress.rollbacks > 0 && !before.differences(&recipe.clone().resolved()).is_empty() {
+        let same_recipe = before.differences(&recipe.clone().resolved()).is_empty();
+        if !same_recipe {
+            progress.failing.clear();
+        }
+        if progress.rollbacks > 0 && !same_recipe {
             notes.push(format!(
                 "the recipe has changed: rollbacks ({} so far) are counted anew, and the learning rates are the \
                  recipe's again, without bounds on gradients",
@@ -403,6 +410,13 @@ impl Run {
                 let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);
+            } else if window.dropped > 0 {
+                // No means: not one step since the last line went well.
+                let progress = self.trainer.progress();
+                self.append_log(&serde_json::json!({
+                    "event": "dropped", "step": progress.step, "steps": window.dropped, "skipped": progress.skipped,
+                }))?;
+                *window = Window::new(&self.trainer);
             }
             Ok(path)
         });
@@ -446,8 +460,8 @@ impl Run {
             window.add(&report);
             observer.step(&self.trainer, &report, speed);
 
-            if self.trainer.progress().skipped_in_a_row >= MAX_SKIPS {
-                self.roll_back(observer)?;
+            if let Some(stuck) = guard::stuck(self.trainer.progress()) {
+                self.roll_back(&stuck, observer)?;
                 tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
                 rate = Rate::default();
                 window = Window::new(&self.trainer);
@@ -487,6 +501,8 @@ impl Run {
         let progress = self.trainer.progress();
         Ok(Finished {
             best: progress.best.map(|best| (self.folder.best(), best)),
+            skipped: progress.skipped,
+            failing: progress.failing.clone().into_iter().collect(),
             mixture,
             root: self.folder.root.clone(),
             samples: path,

@@ -1,5 +1,6 @@
 //! A run in memory: compiled phases, state, the stream of real samples and the counters; advances step by step.
 
+mod failures;
 mod usual;
 
 use usual::usual_norm;
@@ -73,6 +74,8 @@ pub struct Trainer {
     labels: Vec<i32>,
     key: [u32; 2],
     progress: Progress,
+    /// What the phases of the step under way came to, by their names.
+    outcomes: Vec<(String, bool)>,
 }
 
 /// The two halves of a random key from a seed.
@@ -187,6 +190,7 @@ impl Trainer {
             rollbacks: 0,
             skipped: 0,
             skipped_in_a_row: 0,
+            failing: BTreeMap::new(),
             rolled_back_to: None,
             usual_norms: [0.0; 2],
             norm_bounds: [0.0; 2],
@@ -267,7 +271,7 @@ impl Trainer {
             phases.push(Phase::new(side, work, due, id, function));
         }
         let key = fold_in(key_of(seed), DRAW);
-        Ok(Self { objective, session, phases, loader, labels: Vec::new(), key, progress })
+        Ok(Self { objective, session, phases, loader, labels: Vec::new(), key, progress, outcomes: Vec::new() })
     }
 
     /// The phase for a network, compiled if its set of regularizers falls due for the first time.
@@ -336,6 +340,7 @@ impl Trainer {
                 self.session.store_mut().set_words(&name, &words)?;
             }
         }
+        self.note_outcome(side, &due, committed);
         Ok((committed, means))
     }
 
@@ -355,6 +360,7 @@ impl Trainer {
         self.generator_step(&mut report)?;
         self.progress.step += 1;
         self.progress.skipped += u64::from(report.skipped);
+        self.count_failures();
         self.progress.skipped_in_a_row =
             if report.skipped == 0 { 0 } else { self.progress.skipped_in_a_row.saturating_add(1) };
         Ok(report)
@@ -463,8 +469,16 @@ impl Trainer {
         }
         let Progress { step, images, cursor, critic_steps, usual_norms, .. } = checkpoint.progress;
         let kept = self.progress.clone();
-        self.progress =
-            Progress { step, images, cursor, critic_steps, usual_norms, skipped_in_a_row: 0, ..kept };
+        self.progress = Progress {
+            step,
+            images,
+            cursor,
+            critic_steps,
+            usual_norms,
+            skipped_in_a_row: 0,
+            failing: BTreeMap::new(),
+            ..kept
+        };
         let train = &self.objective.recipe.train;
         self.loader =
             Loader::with_sampling(dataset, train.batch, seed, self.progress.cursor, train.sampling())?;

@@ -23,6 +23,8 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
         (&["loss.top_k=linear 1 -> 1.5"][..], "above 0 and at most 1"),
         (&["loss.instance_noise=-1"][..], "from 0 to 100"),
         (&["loss.name=relativistic-average", "loss.top_k=0.5"][..], "none can be left out"),
+        (&["regularizers=[{name=\"r1\",strength=1e39}]"][..], "must be at most 3.40e38 at every = 1"),
+        (&["regularizers=[{name=\"r1\",strength=1e38,every=8}]"][..], "must be at most 4.25e37 at every = 8"),
         (&["train.pack=3"][..], "does not divide into packs of 3"),
         (&["train.pack=0"][..], "must be from 1 to"),
         (&["discriminator.spectral_norm=100"][..], "from 0 (off) to 64"),

@@ -222,7 +222,7 @@ fn number(text: &str) -> Result<f64, String> {
         None => text.strip_suffix('M').map_or((text, 1.0), |digits| (digits, 1e6)),
     };
     match digits.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value * unit),
+        Ok(value) if (value * unit).is_finite() => Ok(value * unit),
         _ => Err(format!("`{text}` is not a finite number")),
     }
 }
@@ -321,6 +321,7 @@ mod tests {
             ("linear 1 -> x", "`x` is not a finite number"),
             ("nan", "is no course"),
             ("1e999", "not a finite number"),
+            ("linear 1 -> 1e308M", "`1e308M` is not a finite number"),
             ("linear 1 -> 2 over", "`over` has no number after it"),
             ("linear 1 -> 2 over 0", "above 0"),
             ("linear 1 -> 2 over 150%", "more than 100%"),

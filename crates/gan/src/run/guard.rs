@@ -47,15 +47,25 @@ pub(super) fn escalate(progress: &mut Progress) -> String {
     said
 }
 
+/// What has failed so often that doing it again would be in vain: whole steps, or one phase each time that it was due.
+pub(super) fn stuck(progress: &Progress) -> Option<String> {
+    if progress.skipped_in_a_row >= MAX_SKIPS {
+        return Some(format!("{MAX_SKIPS} steps in a row"));
+    }
+    let (name, _) = progress.failing.iter().find(|(_, count)| **count >= MAX_SKIPS)?;
+    Some(format!("{MAX_SKIPS} steps of {name} in a row"))
+}
+
 /// Takes all of it back.
 pub(super) fn relax(progress: &mut Progress) {
     (progress.rollbacks, progress.lr_scale, progress.rolled_back_to) = (0, 1.0, None);
     (progress.norm_bounds, progress.skipped_in_a_row) = ([0.0; 2], 0);
+    progress.failing.clear();
 }
 
 impl Run {
     /// Puts the newest sound checkpoint back, and changes what is done from there ([`escalate`]).
-    pub(super) fn roll_back(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+    pub(super) fn roll_back(&mut self, stuck: &str, observer: &mut dyn Observer) -> Result<(), Error> {
         let progress = self.trainer.progress();
         let (step, rollbacks) = (progress.step, progress.rollbacks);
         // No good step since the last rollback: the checkpoint itself may hold the seed of it. An older one is tried.
@@ -85,7 +95,7 @@ impl Run {
         progress.rolled_back_to = Some(to);
         let changed = escalate(progress);
         let message = format!(
-            "{MAX_SKIPS} steps in a row gave values that are not finite: rolled back from step {step} to {path} and \
+            "{stuck} gave values that are not finite: rolled back from step {step} to {path} and \
              {changed} (rollback {} of {MAX_ROLLBACKS})",
             progress.rollbacks
         );
