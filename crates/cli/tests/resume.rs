@@ -198,7 +198,8 @@ fn divergence_skips_rolls_back_lowers_the_rate_and_gives_up() {
             "training diverged",
             "3 rollbacks",
             "last good checkpoint is run/checkpoints/step-0.safetensors",
-            "lower lr",
+            "the discriminator's penalty (r1): try a smaller strength",
+            "train --resume run --set regularizers.0.strength=1",
         ],
     );
     for n in 1..=3 {

@@ -14,6 +14,7 @@ use scoring::Scoring;
 use crate::best::Best;
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
+use crate::networks::Side;
 use crate::picture;
 use crate::recipe::Recipe;
 use crate::sampler::Sampler;
@@ -143,6 +144,8 @@ pub struct Run {
     scoring: Option<Scoring>,
     minutes: Option<f64>,
     saved: Option<(u64, Instant, Duration)>,
+    /// The network whose penalty was what ran away, at the last step that dropped an update.
+    blamed: Option<Side>,
     /// What is worth a sentence and happened before anyone listened.
     notes: Vec<String>,
     /// Held as long as the run is: no other process trains in the folder.
@@ -230,6 +233,7 @@ impl Run {
             scoring,
             minutes,
             saved,
+            blamed: None,
             notes,
             _lock: lock,
         })
@@ -458,6 +462,9 @@ impl Run {
             let speed = rate.update(self.trainer.progress().images, elapsed);
             self.trainer.progress_mut().seconds = before + elapsed.as_secs_f64();
             window.add(&report);
+            if report.skipped > 0 {
+                self.blamed = guard::penalty_to_blame(&report);
+            }
             observer.step(&self.trainer, &report, speed);
 
             if let Some(stuck) = guard::stuck(self.trainer.progress()) {

@@ -260,6 +260,32 @@ fn a_phase_that_fails_each_time_is_not_forgiven_for_the_others() {
 }
 
 #[test]
+fn what_to_try_keeps_schedules_and_rates_apart_and_names_a_penalty() {
+    let folder = tempfile::tempdir().unwrap();
+    let diverged = |name: &str, recipe: Recipe, data: Arc<Dataset>| {
+        let at = RunFolder::create(&folder.path().join(name)).unwrap();
+        let mut run = Run::begin(at, recipe, data, executor(), 1, Length::Steps(100)).unwrap();
+        let error = train(&mut run, u64::MAX).0.unwrap_err().to_string();
+        (error, run.remedies())
+    };
+    let rates = ["generator.optimizer.lr=cosine 0.01 -> 0.002", "discriminator.optimizer.lr=0.04"];
+    let recipe = Recipe::parse("test", POINTS, &rates.map(String::from)).unwrap();
+    let (error, remedies) = diverged("data", recipe, poisoned());
+    assert!(error.ends_with("Try a lower lr, a stronger gamma or clip_norm"), "{error}");
+    let expected = ["generator.optimizer.lr=cosine 0.0025 -> 0.0005", "discriminator.optimizer.lr=0.01"];
+    assert_eq!(remedies, expected);
+    let (error, remedies) = diverged("penalty", overflowing(1), points(circle));
+    assert!(error.ends_with("What ran away is the discriminator's penalty (r1): try a smaller strength"), "{error}");
+    assert_eq!(remedies, ["regularizers.0.strength=1"]);
+    // What is proposed can be set.
+    for sets in [&expected[..], &["regularizers.0.strength=1"]] {
+        let text = with(POINTS, "lecam", 1e30, 1);
+        let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+        Recipe::parse("test", &text, &sets).unwrap();
+    }
+}
+
+#[test]
 fn what_was_dropped_in_a_short_run_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("run");

@@ -135,6 +135,16 @@ impl Schedule {
         self
     }
 
+    /// The same course at `factor` times its values.
+    pub fn scaled(mut self, factor: f64) -> Self {
+        self.course = match self.course {
+            Course::Constant(value) => Course::Constant(factor * value),
+            Course::Linear { from, to } => Course::Linear { from: factor * from, to: factor * to },
+            Course::Cosine { from, to } => Course::Cosine { from: factor * from, to: factor * to },
+        };
+        self
+    }
+
     /// The value at `progress`.
     pub fn at(&self, progress: Progress) -> f64 {
         let images = progress.images as f64;
@@ -277,6 +287,17 @@ mod tests {
         let warm = Schedule::constant(2.0).warmup(200.0);
         assert_eq!([at(&warm, 0), at(&warm, 50), at(&warm, 200), at(&warm, 900)], [0.0, 0.5, 2.0, 2.0]);
         assert_eq!(Schedule::linear(1.0, 3.0).at(Progress { images: 0, total: 0 }), 3.0);
+    }
+
+    #[test]
+    fn a_scaled_schedule_is_scaled_everywhere() {
+        let texts = ["2", "linear 1 -> 0.1", "cosine 1 -> 0.5 over 50% warmup 100"];
+        for schedule in texts.map(|text| Schedule::parse(text).unwrap()) {
+            let scaled = schedule.scaled(0.25);
+            for images in [0, 50, 250, 900] {
+                assert_eq!(at(&scaled, images), 0.25 * at(&schedule, images), "{schedule} at {images}");
+            }
+        }
     }
 
     #[test]

@@ -261,8 +261,12 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
         format!("ganymede train --resume {}{}", root.display(), if endless { " --images N" } else { "" });
     let ended = ended.map_err(|error| match error {
         Error::Diverged { .. } => {
-            let lr = run.trainer().objective().recipe.generator.optimizer.lr.range().1;
-            anyhow!("{error}: {again} --set lr={:e}", lr / 4.0)
+            // Schedules have spaces and an arrow, which a shell would take apart.
+            let sets = run.remedies().into_iter().map(|set| match set.contains(' ') {
+                true => format!(" --set '{set}'"),
+                false => format!(" --set {set}"),
+            });
+            anyhow!("{error}: {again}{}", sets.collect::<String>())
         }
         // Whatever else stopped it, what was saved is still there.
         other => {
