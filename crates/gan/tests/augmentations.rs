@@ -160,6 +160,10 @@ fn recipes_name_augmentations_and_refuse_what_means_nothing() {
         (&["augment.policy=[\"flip\"]", "augment.probability=1.5"][..], "from 0 to 1"),
         (&["augment.policy=[\"flip\"]", "augment.target=-0.1"][..], "from 0 to 1"),
         (&["augment.policy=[\"flip\"]", "augment.ramp=100"][..], "follows a target"),
+        (
+            &["augment.policy=[\"flip\"]", "augment.target=0.6", "loss.name=relativistic-average"][..],
+            "`relativistic-average` leaves the logits without a zero",
+        ),
     ] {
         let message = recipe(sets).err().unwrap();
         assert!(message.contains(words), "{sets:?}: {message}");

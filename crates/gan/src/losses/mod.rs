@@ -54,6 +54,11 @@ pub trait Loss: Sync {
     fn sums_over_samples(&self) -> bool {
         true
     }
+    /// Whether a number added to every logit changes neither network's gradient. The logits then have no zero of their own: it
+    /// drifts freely, and their sign says nothing.
+    fn shift_invariant(&self) -> bool {
+        false
+    }
     /// Whether the discriminator's loss measures the distance from targets, which can then be others than 1 and 0.
     fn takes_labels(&self) -> bool {
         false
@@ -89,6 +94,8 @@ fn cross_entropy(logits: &Tensor, target: f64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ganymede_graph::{Array, Graph, Precision, TensorType, grad, interpret};
+    use std::collections::HashMap;
 
     #[test]
     fn the_registry_is_sound() {
@@ -97,6 +104,31 @@ mod tests {
             assert!(names.insert(loss.name()), "two losses are named {}", loss.name());
             assert!(loss.about().len() > 20 && loss.paper().contains("20"), "{} lacks docs", loss.name());
             assert!(find(loss.name()).is_some());
+        }
+    }
+
+    #[test]
+    fn a_shift_of_all_logits_changes_no_gradient_exactly_where_a_loss_says_so() {
+        let gradients = |loss: &dyn Loss, shift: f64| -> Vec<f64> {
+            let graph = Graph::new();
+            let [real, fake] = ["real", "fake"].map(|name| graph.feed(name, TensorType::f32([3])));
+            let (x, y) = (&real + shift, &fake + shift);
+            let of_d = grad(&loss.discriminator(&x, &y, Labels::default()), &[&real, &fake]);
+            let of_g = grad(&loss.generator(Some(&x), &y), &[&fake]);
+            for (i, gradient) in of_d.iter().chain(&of_g).enumerate() {
+                graph.output(&i.to_string(), gradient);
+            }
+            let inputs = HashMap::from([
+                ("real".to_string(), Array::f32(&[3], [0.7, -0.2, 1.4])),
+                ("fake".to_string(), Array::f32(&[3], [-0.9, 0.3, -1.6])),
+            ]);
+            let outcome = interpret(&graph.finish().unwrap(), &inputs, Precision::F64).unwrap();
+            (0..3).flat_map(|i| outcome.outputs[&i.to_string()].floats().to_vec()).collect()
+        };
+        for loss in LOSSES {
+            let (here, there) = (gradients(*loss, 0.0), gradients(*loss, 0.75));
+            let same = here.iter().zip(&there).all(|(a, b)| (a - b).abs() < 1e-9);
+            assert_eq!(same, loss.shift_invariant(), "{}: {here:?} {there:?}", loss.name());
         }
     }
 }

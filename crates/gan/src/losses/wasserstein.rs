@@ -20,4 +20,7 @@ impl Loss for Wasserstein {
     fn generator_each(&self, _real: Option<&Tensor>, fake: &Tensor) -> Tensor {
         -fake
     }
+    fn shift_invariant(&self) -> bool {
+        true
+    }
 }
