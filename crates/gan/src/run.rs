@@ -400,17 +400,18 @@ impl Run {
         Ok(path)
     }
 
-    /// Draws samples, unless `drawn` names them, and writes a line of the log. Neither is worth the work done since
+    /// Draws samples, unless `drawn` names them, and writes a line of the log, scored or not. Neither is worth the work done since
     /// the last checkpoint: where they fail, the state is saved before the error is returned.
     fn tick(
         &mut self,
         drawn: Option<PathBuf>,
+        scored: bool,
         window: &mut Window,
         observer: &mut dyn Observer,
     ) -> Result<PathBuf, Error> {
         let told = drawn.map_or_else(|| self.draw(), Ok).and_then(|path| {
             if window.steps > 0 {
-                let (score, best) = self.score()?;
+                let (score, best) = if scored { self.score()? } else { (None, false) };
                 let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);
@@ -489,7 +490,7 @@ impl Run {
 
             if self.trainer.progress().images >= tick_at {
                 tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
-                samples = Some(self.tick(None, &mut window, observer)?);
+                samples = Some(self.tick(None, true, &mut window, observer)?);
             }
             if self.checkpoint_due() && self.trainer.progress().skipped_in_a_row == 0 {
                 self.save()?;
@@ -499,7 +500,8 @@ impl Run {
         let last = format!("step-{:06}.png", self.trainer.progress().step);
         let drawn = samples.filter(|path| !interrupted && path.ends_with(&last));
         let best = self.trainer.progress().best;
-        let path = self.tick(drawn, &mut window, observer)?;
+        // Where a stop falls is chance: a score there would make the best another than that of a run left alone.
+        let path = self.tick(drawn, !interrupted, &mut window, observer)?;
         if self.trainer.progress().best != best {
             // The last checkpoint shall know of it.
             self.save()?;

@@ -36,9 +36,16 @@ struct Ticks {
     seen: Vec<(u64, Option<f64>, bool)>,
     stop: Arc<AtomicBool>,
     stop_after: Option<usize>,
+    /// Stops after this step.
+    stop_at: Option<u64>,
 }
 
 impl Observer for Ticks {
+    fn step(&mut self, trainer: &ganymede::Trainer, _: &ganymede::trainer::StepReport, _: f64) {
+        if self.stop_at == Some(trainer.progress().step) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
     fn tick(&mut self, tick: &Tick, _: &Path) {
         self.seen.push((tick.step, tick.score, tick.best));
         if self.stop_after.is_some_and(|n| self.seen.len() >= n) {
@@ -123,6 +130,36 @@ fn the_best_is_the_same_after_a_stop_and_scoring_changes_no_training() {
         let best = checkpoint::load(&root.join("checkpoints/best.safetensors")).unwrap();
         (best.progress.step, best.progress.best, slots(&best.store))
     };
+    // Between two ticks: of 400 steps every tenth is one. The scores and the best are those of the ticks alone.
+    let long = |root: &Path, stops: &[u64]| {
+        let mut seen = Vec::new();
+        let mut run = begin(root, &set, RING, 400).unwrap();
+        for stop in stops.iter().map(Some).chain([None]) {
+            let mut ticks = Ticks { stop_at: stop.copied(), ..Ticks::default() };
+            run.train(&ticks.stop.clone(), &mut ticks).unwrap();
+            seen.extend(ticks.seen);
+            if stop.is_some() {
+                drop(run);
+                run = resume(root, root);
+            }
+        }
+        (seen, whole(root))
+    };
+    let (_d, left_alone) = folder();
+    let (expected_long, best) = long(&left_alone, &[]);
+    // Just before and after the tick whose state is kept, and elsewhere.
+    let at = best.0;
+    let mut stops = vec![at - 3, at + 4, 387];
+    stops.retain(|stop| (1..400).contains(stop) && stop % 10 != 0);
+    stops.sort_unstable();
+    stops.dedup();
+    let (_e, stopped) = folder();
+    let (seen, kept) = long(&stopped, &stops);
+    let (ticks, between): (Vec<_>, Vec<_>) = seen.into_iter().partition(|tick| tick.0 % 10 == 0);
+    assert_eq!(ticks, expected_long);
+    assert_eq!(between, stops.iter().map(|stop| (*stop, None, false)).collect::<Vec<_>>());
+    assert_eq!(kept, best);
+
     for stop_after in [1, 5, 9] {
         let (_c, root) = folder();
         let mut run = begin(&root, &set, RING, STEPS).unwrap();
@@ -144,6 +181,38 @@ fn the_best_is_the_same_after_a_stop_and_scoring_changes_no_training() {
         train(&mut run, None);
         assert_eq!(whole(&root), whole(&straight));
     }
+}
+
+#[test]
+fn the_best_of_a_course_that_is_left_is_set_aside() {
+    let (_dir, root) = folder();
+    let mut run = begin(&root, &["best.metric=quality"], RING, STEPS).unwrap();
+    let left = train(&mut run, None).0.best.unwrap();
+    drop(run);
+    assert!(left.1.step > 6, "a best that the shorter course does not reach: {left:?}");
+    let file = root.join("checkpoints/best.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let go_on = |from: &str, set: &[&str], steps: u64| {
+        let found = checkpoint::load(&root.join("checkpoints").join(from)).unwrap();
+        let set: Vec<String> = set.iter().map(|s| s.to_string()).collect();
+        let recipe = Recipe::parse("run", &found.progress.recipe, &set).unwrap();
+        let at = RunFolder { root: root.clone() };
+        let mut run = Run::resume(at, recipe, found, data(RING), executor(), 1, Some(steps * 32)).unwrap();
+        train(&mut run, None).0.best
+    };
+    // Another recipe from before the best: what it kept is the best of its own steps.
+    let own = go_on("step-0.safetensors", &["lr=1e-12"], 6);
+    assert!(own.is_none_or(|(_, best)| best.step <= 6), "{own:?} after {left:?}");
+    let aside = root.join("checkpoints/best.safetensors.set-aside");
+    assert_eq!(std::fs::read(&aside).unwrap(), bytes, "nothing is thrown away");
+    // Beyond its best, whatever changes, a run is still on the course that led there.
+    std::fs::rename(&aside, &file).unwrap();
+    let newest = format!("step-{STEPS}.safetensors.set-aside");
+    let plain = root.join("checkpoints").join(format!("step-{STEPS}.safetensors"));
+    std::fs::rename(root.join("checkpoints").join(newest), &plain).unwrap();
+    let (_, best) = go_on(&format!("step-{STEPS}.safetensors"), &["lr=1e-12"], STEPS + 1).unwrap();
+    assert!(best.score >= left.1.score && best.step >= left.1.step, "{best:?} after {left:?}");
+    assert!(!aside.exists());
 }
 
 #[test]
