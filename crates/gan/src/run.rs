@@ -306,9 +306,9 @@ impl Run {
         }
         let metric = |recipe: &Recipe| recipe.best.as_ref().map(|best| best.metric.clone());
         let same = metric(&recipe).is_some() && metric(&before) == metric(&recipe);
-        // A kept state may be of a later step than the checkpoint: then it is the one that this step leads to.
         let kept = same.then(|| checkpoint::load(&folder.best()).ok()).flatten();
-        progress.best = kept.and_then(|kept| kept.progress.best);
+        let left = kept.as_ref().is_some_and(|kept| !scoring::on_course(&kept.progress, progress, &recipe));
+        progress.best = kept.filter(|_| !left).and_then(|kept| kept.progress.best);
         let step = progress.step;
         let trainer = Trainer::resume(Objective::new(recipe)?, dataset.clone(), executor, seed, checkpoint)?;
         let mut run = Self::assemble(folder, trainer, dataset, seed, notes, lock)?;
@@ -317,6 +317,9 @@ impl Run {
             std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
         }
         run.set_aside(step)?;
+        if left {
+            run.set_best_aside()?;
+        }
         if let Some(logged) = run.last_logged_step().filter(|logged| *logged > step) {
             let again = logged - step;
             run.notes.push(format!(

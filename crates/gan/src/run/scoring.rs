@@ -2,7 +2,7 @@
 
 use super::Run;
 use crate::best::{self, Best, RunMetric, Score};
-use crate::checkpoint;
+use crate::checkpoint::{self, Progress};
 use crate::error::Error;
 use crate::recipe::Recipe;
 use crate::standing::Standing;
@@ -40,7 +40,31 @@ impl Scoring {
     }
 }
 
+/// Whether a state that was kept as the best is one of the course that a run takes from `from` on with a recipe: it lies
+/// before, or it is of a step yet to come, to which the same recipe over the same length leads again.
+pub(super) fn on_course(kept: &Progress, from: &Progress, recipe: &Recipe) -> bool {
+    let leads_there = || {
+        let was = Recipe::parse("the best checkpoint", &kept.recipe, &[]);
+        was.is_ok_and(|was| was.differences(&recipe.clone().resolved()).is_empty())
+    };
+    kept.step <= from.step || (kept.total_images == from.total_images && leads_there())
+}
+
 impl Run {
+    /// The best state of a course that is being left makes room for that of the new one.
+    pub(super) fn set_best_aside(&mut self) -> Result<(), Error> {
+        let path = self.folder.best();
+        let mut aside = path.clone().into_os_string();
+        aside.push(".set-aside");
+        let aside = std::path::PathBuf::from(aside);
+        std::fs::rename(&path, &aside).map_err(Error::io(&path, "set the best checkpoint aside"))?;
+        self.notes.push(format!(
+            "the best checkpoint is of a course that is being left, and is set aside: {}",
+            aside.display()
+        ));
+        Ok(())
+    }
+
     /// The first `count` samples, with standing statistics where the recipe has them; the state stays as it is.
     pub(super) fn samples(&mut self, count: usize) -> Result<Vec<f32>, Error> {
         let (objective, session) = self.trainer.parts_mut();
