@@ -43,6 +43,9 @@ pub enum Error {
     /// A request that cannot be met, in one sentence with what to do.
     #[error("{0}")]
     Refused(String),
+    /// Work that was left because who follows it wished so.
+    #[error("stopped")]
+    Stopped,
     /// Training kept producing values that are not finite.
     #[error(
         "training diverged: after {rollbacks} rollbacks with lower learning rates, steps still give values that are \

@@ -9,11 +9,12 @@ mod window;
 pub use folder::RunFolder;
 pub use length::{Length, planned_images};
 use length::{next_measurement, steps_left};
-use scoring::Scoring;
+use scoring::{Scoring, Watching};
 
 use crate::best::Best;
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
+use crate::extractors::Watch;
 use crate::networks::Side;
 use crate::picture;
 use crate::recipe::Recipe;
@@ -104,6 +105,8 @@ pub trait Observer {
     fn tick(&mut self, _tick: &Tick, _samples: &Path) {}
     /// Something worth a sentence.
     fn note(&mut self, _message: &str) {}
+    /// `done` of `total` of `what` is done, beside the steps.
+    fn moved(&mut self, _what: &'static str, _done: u64, _total: u64) {}
 }
 
 /// How a run ended.
@@ -393,12 +396,12 @@ impl Run {
         write().map_err(Error::io(&path, "write the log"))
     }
 
-    fn draw(&mut self) -> Result<PathBuf, Error> {
+    fn draw(&mut self, watch: &mut dyn Watch) -> Result<PathBuf, Error> {
         let path = self.folder.sample(self.trainer.progress().step);
         let shape = self.trainer.objective().recipe.data.shape.clone();
         let classes = self.trainer.objective().recipe.data.classes;
         let (count, columns) = samples_drawn(&shape, classes);
-        let samples = self.samples(count)?;
+        let samples = self.samples_to_show(count, watch)?;
         write_picture(&path, &samples, &shape, &self.dataset, columns)?;
         Ok(path)
     }
@@ -410,11 +413,13 @@ impl Run {
         drawn: Option<PathBuf>,
         scored: bool,
         window: &mut Window,
+        stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<PathBuf, Error> {
-        let told = drawn.map_or_else(|| self.draw(), Ok).and_then(|path| {
+        let drawn = drawn.map_or_else(|| self.draw(&mut Watching { observer: &mut *observer, stop }), Ok);
+        let told = drawn.and_then(|path| {
             if window.steps > 0 {
-                let (score, best) = if scored { self.score()? } else { (None, false) };
+                let (score, best) = if scored { self.score(&mut Watching { observer: &mut *observer, stop })? } else { (None, false) };
                 let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);
@@ -493,7 +498,7 @@ impl Run {
 
             if self.trainer.progress().images >= tick_at {
                 tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
-                samples = Some(self.tick(None, true, &mut window, observer)?);
+                samples = Some(self.tick(None, true, &mut window, stop, observer)?);
             }
             if self.checkpoint_due() && self.trainer.progress().skipped_in_a_row == 0 {
                 self.save()?;
@@ -504,12 +509,12 @@ impl Run {
         let drawn = samples.filter(|path| !interrupted && path.ends_with(&last));
         let best = self.trainer.progress().best;
         // Where a stop falls is chance: a score there would make the best another than that of a run left alone.
-        let path = self.tick(drawn, !interrupted, &mut window, observer)?;
+        let path = self.tick(drawn, !interrupted, &mut window, stop, observer)?;
         if self.trainer.progress().best != best {
             // The last checkpoint shall know of it.
             self.save()?;
         }
-        let mixture = self.score_mixture()?;
+        let mixture = self.score_mixture(&mut Watching { observer, stop })?;
         let progress = self.trainer.progress();
         Ok(Finished {
             best: progress.best.map(|best| (self.folder.best(), best)),
@@ -527,9 +532,9 @@ impl Run {
     }
 
     /// Scores samples against the mixture that the data are drawn from, if they are.
-    fn score_mixture(&mut self) -> Result<Option<MixtureScore>, Error> {
+    fn score_mixture(&mut self, watch: &mut dyn Watch) -> Result<Option<MixtureScore>, Error> {
         let Some(mixture) = known_mixture(&self.dataset)? else { return Ok(None) };
-        let samples = self.samples(SCORED)?;
+        let samples = self.samples_to_show(SCORED, watch)?;
         Ok(Some(mixture.score(&original_points(&samples, &self.dataset))?))
     }
 

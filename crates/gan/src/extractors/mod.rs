@@ -71,6 +71,10 @@ pub trait Watch {
     fn note(&mut self, _message: &str) {}
     /// `done` of `total` of `what` is done.
     fn moved(&mut self, _what: &'static str, _done: u64, _total: u64) {}
+    /// Whether the work shall be left, which then ends with [`Error::Stopped`].
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody watches.

@@ -3,12 +3,33 @@
 use super::Run;
 use crate::best::{self, Best, RunMetric, Score};
 use crate::checkpoint::{self, Progress};
+use super::Observer;
 use crate::error::Error;
+use crate::extractors::Watch;
 use crate::recipe::Recipe;
 use crate::standing::Standing;
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whoever follows a run, as the one who follows longer work within it.
+pub(super) struct Watching<'a> {
+    pub(super) observer: &'a mut dyn Observer,
+    pub(super) stop: &'a AtomicBool,
+}
+
+impl Watch for Watching<'_> {
+    fn note(&mut self, message: &str) {
+        self.observer.note(message);
+    }
+    fn moved(&mut self, what: &'static str, done: u64, total: u64) {
+        self.observer.moved(what, done, total);
+    }
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
 
 /// A metric made ready for the data of a run.
 pub(super) struct Scoring {
@@ -66,9 +87,13 @@ impl Run {
     }
 
     /// The first `count` samples, with standing statistics where the recipe has them; the state stays as it is.
-    pub(super) fn samples(&mut self, count: usize) -> Result<Vec<f32>, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] while these are taken, or what drawing says.
+    fn samples(&mut self, count: usize, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
         let (objective, session) = self.trainer.parts_mut();
-        let replaced = self.standing.as_ref().map(|standing| standing.take(session)).transpose()?;
+        let taken = self.standing.as_ref().map(|standing| standing.take_watched(session, watch));
+        let replaced = taken.transpose()?;
         let drawn = self.sampler.draw(objective, session, 0, count);
         if let Some(replaced) = &replaced {
             Standing::put_back(session, replaced)?;
@@ -76,10 +101,26 @@ impl Run {
         drawn
     }
 
-    /// Scores samples by the recipe's metric, and keeps the state if none was better; whether it did.
-    pub(super) fn score(&mut self) -> Result<(Option<f64>, bool), Error> {
+    /// The same for somebody to look at: after a stop with running statistics, which takes no time.
+    pub(super) fn samples_to_show(&mut self, count: usize, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
+        match self.samples(count, watch) {
+            Err(Error::Stopped) => {
+                watch.note("stopped: these samples are drawn with running statistics, not with standing ones");
+                let (objective, session) = self.trainer.parts_mut();
+                self.sampler.draw(objective, session, 0, count)
+            }
+            drawn => drawn,
+        }
+    }
+
+    /// Scores samples by the recipe's metric, and keeps the state if none was better; whether it did. No score where it is
+    /// stopped on the way.
+    pub(super) fn score(&mut self, watch: &mut dyn Watch) -> Result<(Option<f64>, bool), Error> {
         let Some(wanted) = self.scoring.as_ref().map(Scoring::samples) else { return Ok((None, false)) };
-        let samples = self.samples(wanted)?;
+        let samples = match self.samples(wanted, watch) {
+            Err(Error::Stopped) => return Ok((None, false)),
+            drawn => drawn?,
+        };
         let Some(scoring) = &mut self.scoring else { return Ok((None, false)) };
         let Some(score) = scoring.score(&samples)? else { return Ok((None, false)) };
         let progress = self.trainer.progress_mut();
