@@ -313,7 +313,9 @@ impl Run {
         let left = kept.as_ref().is_some_and(|kept| !scoring::on_course(&kept.progress, progress, &recipe));
         progress.best = kept.filter(|_| !left).and_then(|kept| kept.progress.best);
         let step = progress.step;
-        let trainer = Trainer::resume(Objective::new(recipe)?, dataset.clone(), executor, seed, checkpoint)?;
+        let objective = Objective::new(recipe)?;
+        notes.extend(objective.remarks());
+        let trainer = Trainer::resume(objective, dataset.clone(), executor, seed, checkpoint)?;
         let mut run = Self::assemble(folder, trainer, dataset, seed, notes, lock)?;
         run.saved = Some((step, Instant::now(), Duration::ZERO));
         for path in [run.folder.samples(), run.folder.checkpoints()] {

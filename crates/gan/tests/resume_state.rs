@@ -184,3 +184,16 @@ fn epochs_are_passes_of_the_loader_whatever_the_loss() {
         assert_eq!(images, (2.0 * items as f64 * share).round() as u64, "{name} {set:?}");
     }
 }
+
+#[test]
+fn what_a_run_says_when_it_begins_it_says_when_it_goes_on() {
+    let (_dir, root) = folder();
+    let mut run = begin(&root, &[], 80).unwrap();
+    assert!(train(&mut run).1.is_empty());
+    drop(run);
+    // A key that is set now means something for another.
+    let mut run =
+        resume(&root, &["train.accumulate=2", "loss.name=relativistic-average"], data("synthetic:ring8"), Some(160)).unwrap();
+    let notes = train(&mut run).1;
+    assert!(notes.iter().any(|note| note.contains("parts of 4 samples")), "{notes:?}");
+}
