@@ -450,6 +450,11 @@ impl Run {
 
     /// Trains to the end, to `stop`, or to divergence.
     pub fn train(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Finished, Error> {
+        self.tell_notes(observer);
+        let to_do = self.trainer.progress().images < self.trainer.progress().total_images;
+        if let Some(scoring) = self.scoring.as_mut().filter(|_| to_do) {
+            scoring.prepare(&mut Watching { observer: &mut *observer, stop })?;
+        }
         let began = Instant::now();
         let before = self.trainer.progress().seconds;
         let first_step = self.trainer.progress().step;
@@ -462,7 +467,6 @@ impl Run {
         }
         let mut samples = None;
         let mut interrupted = false;
-        self.tell_notes(observer);
         while self.trainer.progress().images < self.trainer.progress().total_images {
             if stop.load(Ordering::Relaxed) {
                 interrupted = true;

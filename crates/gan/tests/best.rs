@@ -252,3 +252,109 @@ fn metrics_that_cannot_judge_are_refused_by_name() {
     assert!(error.contains("`quality`") && error.contains("glyphs"), "{error}");
     assert!(!root.exists());
 }
+
+/// Hears of work beside the steps.
+#[derive(Default)]
+struct Hears {
+    notes: Vec<String>,
+    works: Vec<&'static str>,
+    stop: Arc<AtomicBool>,
+    stop_at: Option<&'static str>,
+    scores: Vec<Option<f64>>,
+}
+
+impl Observer for Hears {
+    fn note(&mut self, message: &str) {
+        self.notes.push(message.into());
+    }
+    fn moved(&mut self, what: &'static str, done: u64, _: u64) {
+        assert!(self.stop_at != Some(what) || done < 2_000, "{what} does not hold a stop up");
+        if self.works.last() != Some(&what) {
+            self.works.push(what);
+        }
+        if self.stop_at == Some(what) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+    fn tick(&mut self, tick: &Tick, _: &Path) {
+        self.scores.push(tick.score);
+    }
+}
+
+/// Grey squares of 8x8 without labels, whose place depends on the index.
+fn squares(count: u64) -> Arc<Dataset> {
+    struct Squares(u64);
+    impl ganymede_data::Items for Squares {
+        fn count(&self) -> Option<u64> {
+            Some(self.0)
+        }
+        fn held_bytes(&self) -> u64 {
+            0
+        }
+        fn fill(&self, indices: &[u64], out: &mut [f32], _: Option<&mut [i32]>) {
+            for (index, image) in indices.iter().zip(out.chunks_exact_mut(64)) {
+                for (i, pixel) in image.iter_mut().enumerate() {
+                    let (x, y) = ((i as u64 + index) % 8, (i as u64 / 8 + 3 * index) % 8);
+                    *pixel = if x < 4 && y < 4 { 0.9 } else { -0.9 };
+                }
+            }
+        }
+    }
+    let hash = ganymede_data::ContentHash([0; 32]);
+    Arc::new(Dataset::new("squares", &[8, 8, 1], hash, Box::new(Squares(count))))
+}
+
+const IMAGES: &str = r#"
+name = "images"
+data = { shape = [8, 8, 1], default = "glyphs" }
+latent = { dim = 4 }
+train = { batch = 4, images = 400 }
+loss = { name = "non-saturating" }
+best = { metric = "frechet" }
+
+[generator]
+layers = ["dense 64 tanh", "reshape 8 8 1"]
+optimizer = { lr = 1e-3 }
+
+[discriminator]
+layers = ["flatten", "dense 8 relu", "dense 1"]
+optimizer = { lr = 1e-3 }
+"#;
+
+#[test]
+fn frechet_prepares_aloud_scores_all_its_samples_and_warns_of_few() {
+    let (_dir, root) = folder();
+    let recipe = Recipe::parse("test", IMAGES, &[]).unwrap();
+    // Five real samples, as many features as random convolutions give, and 2,000 generated ones.
+    let at = RunFolder::create(&root).unwrap();
+    let mut run = Run::begin(at, recipe.clone(), squares(5), executor(), 1, Length::Steps(2)).unwrap();
+    let mut hears = Hears::default();
+    run.train(&hears.stop.clone(), &mut hears).unwrap();
+    assert_eq!(hears.works[..2], ["looking at real samples", "looking at generated samples"]);
+    assert!(hears.notes.iter().any(|n| n.contains("with 5 real samples, too few")), "{:?}", hears.notes);
+    assert!(hears.scores.len() == 2 && hears.scores.iter().all(|s| s.is_some_and(f64::is_finite)));
+    let log = std::fs::read_to_string(root.join("log.jsonl")).unwrap();
+    assert_eq!(log.matches("\"score\":").count(), 2, "{log}");
+    // A stop while it prepares is heeded; nothing is lost.
+    drop(run);
+    let (_dir, root) = folder();
+    let at = RunFolder::create(&root).unwrap();
+    let mut run = Run::begin(at, recipe, squares(50_000), executor(), 1, Length::Steps(2)).unwrap();
+    let mut hears = Hears { stop_at: Some("looking at real samples"), ..Hears::default() };
+    let finished = run.train(&hears.stop.clone(), &mut hears).unwrap();
+    assert!(finished.interrupted && finished.step == 0 && hears.scores.is_empty());
+}
+
+#[test]
+fn what_scores_is_part_of_the_memory_that_is_foretold() {
+    let foretold = |set: &str| {
+        let recipe = Recipe::parse("test", &IMAGES.replace("best = { metric = \"frechet\" }", set), &[]).unwrap();
+        let objective = ganymede::Objective::new(recipe).unwrap();
+        let cost = ganymede::cost::of_run(&objective, executor().target()).unwrap();
+        ganymede::memory::Memory::of_run(&cost, &objective, &squares(50_000), 1).total()
+    };
+    let more = foretold("best = { metric = \"frechet\" }") - foretold("");
+    // The features alone: two sides of 2,000 rows of f64.
+    let needs = ganymede::extractors::needs(&squares(5), 1).unwrap();
+    assert!(needs.dimensions > 100 && more > (2 * 2_000 * needs.dimensions * 8) as u64 + needs.bytes, "{more} {needs:?}");
+}

@@ -52,8 +52,19 @@ impl Scoring {
         self.judge.samples()
     }
 
-    pub(super) fn score(&mut self, samples: &[f32]) -> Result<Option<f64>, Error> {
-        self.judge.score(samples)
+    pub(super) fn prepare(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
+        match self.judge.prepare(watch) {
+            // The run looks at its flag next, and ends.
+            Err(Error::Stopped) => Ok(()),
+            prepared => prepared,
+        }
+    }
+
+    pub(super) fn score(&mut self, samples: &[f32], watch: &mut dyn Watch) -> Result<Option<f64>, Error> {
+        match self.judge.score(samples, watch) {
+            Err(Error::Stopped) => Ok(None),
+            scored => scored,
+        }
     }
 
     pub(super) fn improves(&self, score: f64, best: Option<Best>) -> bool {
@@ -122,7 +133,7 @@ impl Run {
             drawn => drawn?,
         };
         let Some(scoring) = &mut self.scoring else { return Ok((None, false)) };
-        let Some(score) = scoring.score(&samples)? else { return Ok((None, false)) };
+        let Some(score) = scoring.score(&samples, watch)? else { return Ok((None, false)) };
         let progress = self.trainer.progress_mut();
         let best = scoring.improves(score, progress.best);
         if best {
