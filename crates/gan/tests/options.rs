@@ -47,6 +47,20 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
 }
 
 #[test]
+fn classes_are_set_as_the_message_about_them_says() {
+    let text = LINEAR.replace("\"dense 1\"", "\"dense 4 relu\", \"classify\", \"dense 1\"")
+        .replace("layers = [\"dense 2\"]", "layers = [\"concat_label\", \"dense 2\"]");
+    let text = ["discriminator", "generator"].iter().fold(text, |text, side| {
+        format!("{text}\n[[regularizers]]\nname = \"auxiliary-classifier\"\nnetwork = \"{side}\"\n")
+    });
+    let message = error(&text, &[]);
+    assert!(message.contains("set data.classes, e.g. to 10"), "{message}");
+    for key in ["data.classes", "classes"] {
+        assert_eq!(objective(&text, &[&format!("{key}=8")]).recipe.data.classes, Some(8));
+    }
+}
+
+#[test]
 fn a_discriminator_of_packs_has_wider_inputs_and_judges_packs() {
     let objective = objective(LINEAR, &["train.pack=2"]);
     let weight = objective.params(Side::Discriminator);
