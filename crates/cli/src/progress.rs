@@ -162,7 +162,10 @@ impl Observer for Progress {
         }
         self.shown = Instant::now();
         let seconds = began.elapsed().as_secs_f64();
-        bar.set_message(format!("{what}: {done} of {total}  {}", left(done, total, done as f64 / seconds.max(1e-9))));
+        bar.set_message(format!(
+            "{what}: {done} of {total}  {}",
+            left(done, total, done as f64 / seconds.max(1e-9))
+        ));
     }
 
     fn note(&mut self, message: &str) {

@@ -271,7 +271,16 @@ impl Trainer {
             phases.push(Phase::new(side, work, due, id, function));
         }
         let key = fold_in(key_of(seed), DRAW);
-        Ok(Self { objective, session, phases, loader, labels: Vec::new(), key, progress, outcomes: Vec::new() })
+        Ok(Self {
+            objective,
+            session,
+            phases,
+            loader,
+            labels: Vec::new(),
+            key,
+            progress,
+            outcomes: Vec::new(),
+        })
     }
 
     /// The phase for a network, compiled if its set of regularizers falls due for the first time.

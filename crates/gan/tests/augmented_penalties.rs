@@ -70,7 +70,12 @@ const PIXELS: usize = 48;
 
 /// R1 with a discriminator sum tanh(w o T(x)), its gradient by w, and the logit, at the given pixels and weights; `twin`
 /// differentiates by T(x).
-fn values(augmentation: &dyn Augmentation, pixels: &[f64], weight: &[f64], twin: bool) -> HashMap<String, Array> {
+fn values(
+    augmentation: &dyn Augmentation,
+    pixels: &[f64],
+    weight: &[f64],
+    twin: bool,
+) -> HashMap<String, Array> {
     let graph = Graph::new();
     let x = graph.feed("x", TensorType::f32(SHAPE));
     let w = graph.feed("w", TensorType::f32(SHAPE));
@@ -141,10 +146,16 @@ fn the_penalty_is_that_of_the_whole_function_to_order_two() {
             let penalty = |by: f64| at(&pixels, &moved(&weight, k, by), "penalty");
             let difference = (penalty(step) - penalty(-step)) / (2.0 * step);
             let got = here["slope"].floats()[k];
-            assert!((got - difference).abs() < 2e-6 * (1.0 + difference.abs()), "{name}, weight {k}: {got} against {difference}");
+            assert!(
+                (got - difference).abs() < 2e-6 * (1.0 + difference.abs()),
+                "{name}, weight {k}: {got} against {difference}"
+            );
         }
         // A flip moves pixels and changes none: there both are the same.
         let twin = values(*augmentation, &pixels, &weight, true)["penalty"].floats()[0];
-        assert!(name == "flip" || (twin - expected).abs() > 1e-3 * expected, "{name}: by what is seen {twin}");
+        assert!(
+            name == "flip" || (twin - expected).abs() > 1e-3 * expected,
+            "{name}: by what is seen {twin}"
+        );
     }
 }

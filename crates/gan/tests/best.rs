@@ -348,7 +348,8 @@ fn frechet_prepares_aloud_scores_all_its_samples_and_warns_of_few() {
 #[test]
 fn what_scores_is_part_of_the_memory_that_is_foretold() {
     let foretold = |set: &str| {
-        let recipe = Recipe::parse("test", &IMAGES.replace("best = { metric = \"frechet\" }", set), &[]).unwrap();
+        let recipe =
+            Recipe::parse("test", &IMAGES.replace("best = { metric = \"frechet\" }", set), &[]).unwrap();
         let objective = ganymede::Objective::new(recipe).unwrap();
         let cost = ganymede::cost::of_run(&objective, executor().target()).unwrap();
         ganymede::memory::Memory::of_run(&cost, &objective, &squares(50_000), 1).total()
@@ -356,5 +357,8 @@ fn what_scores_is_part_of_the_memory_that_is_foretold() {
     let more = foretold("best = { metric = \"frechet\" }") - foretold("");
     // The features alone: two sides of 2,000 rows of f64.
     let needs = ganymede::extractors::needs(&squares(5), 1).unwrap();
-    assert!(needs.dimensions > 100 && more > (2 * 2_000 * needs.dimensions * 8) as u64 + needs.bytes, "{more} {needs:?}");
+    assert!(
+        needs.dimensions > 100 && more > (2 * 2_000 * needs.dimensions * 8) as u64 + needs.bytes,
+        "{more} {needs:?}"
+    );
 }

@@ -256,7 +256,10 @@ fn a_phase_that_fails_each_time_is_not_forgiven_for_the_others() {
     let (ended, notes) = train(&mut run, u64::MAX);
     assert!(matches!(ended, Err(Error::Diverged { rollbacks: 3, .. })), "{ended:?}");
     let first = notes.iter().find(|note| note.contains("rolled back")).unwrap();
-    assert!(first.contains("5 steps of discriminator+r1 in a row") && first.contains("from step 9"), "{first}");
+    assert!(
+        first.contains("5 steps of discriminator+r1 in a row") && first.contains("from step 9"),
+        "{first}"
+    );
 }
 
 #[test]
@@ -275,7 +278,10 @@ fn what_to_try_keeps_schedules_and_rates_apart_and_names_a_penalty() {
     let expected = ["generator.optimizer.lr=cosine 0.0025 -> 0.0005", "discriminator.optimizer.lr=0.01"];
     assert_eq!(remedies, expected);
     let (error, remedies) = diverged("penalty", overflowing(1), points(circle));
-    assert!(error.ends_with("What ran away is the discriminator's penalty (r1): try a smaller strength"), "{error}");
+    assert!(
+        error.ends_with("What ran away is the discriminator's penalty (r1): try a smaller strength"),
+        "{error}"
+    );
     assert_eq!(remedies, ["regularizers.0.strength=1"]);
     // What is proposed can be set.
     for sets in [&expected[..], &["regularizers.0.strength=1"]] {
@@ -292,7 +298,8 @@ fn what_was_dropped_in_a_short_run_is_told() {
     let at = RunFolder::create(&root).unwrap();
     let mut run = Run::begin(at, overflowing(1), points(circle), executor(), 1, Length::Steps(3)).unwrap();
     let stop = AtomicBool::new(false);
-    let finished = run.train(&stop, &mut Notes { stop: &stop, stop_after: u64::MAX, notes: Vec::new() }).unwrap();
+    let finished =
+        run.train(&stop, &mut Notes { stop: &stop, stop_after: u64::MAX, notes: Vec::new() }).unwrap();
     assert_eq!((finished.step, finished.skipped), (3, 3));
     assert_eq!(finished.failing, [("discriminator+r1".to_string(), 3)]);
     let log = std::fs::read_to_string(root.join("log.jsonl")).unwrap();

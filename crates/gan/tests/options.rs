@@ -48,7 +48,8 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
 
 #[test]
 fn classes_are_set_as_the_message_about_them_says() {
-    let text = LINEAR.replace("\"dense 1\"", "\"dense 4 relu\", \"classify\", \"dense 1\"")
+    let text = LINEAR
+        .replace("\"dense 1\"", "\"dense 4 relu\", \"classify\", \"dense 1\"")
         .replace("layers = [\"dense 2\"]", "layers = [\"concat_label\", \"dense 2\"]");
     let text = ["discriminator", "generator"].iter().fold(text, |text, side| {
         format!("{text}\n[[regularizers]]\nname = \"auxiliary-classifier\"\nnetwork = \"{side}\"\n")

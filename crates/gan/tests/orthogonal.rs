@@ -29,7 +29,8 @@ fn expected(session: &Session, weights: &[(&str, usize)]) -> f64 {
     let of = |(name, filters): &(&str, usize)| {
         let w: Vec<f64> = session.store().f32s(name).unwrap().iter().map(|&x| f64::from(x)).collect();
         let rows = w.len() / filters;
-        let product = |i: usize, j: usize| (0..rows).map(|r| w[r * filters + i] * w[r * filters + j]).sum::<f64>();
+        let product =
+            |i: usize, j: usize| (0..rows).map(|r| w[r * filters + i] * w[r * filters + j]).sum::<f64>();
         let pairs = (0..*filters).flat_map(|i| (0..*filters).map(move |j| (i, j))).filter(|(i, j)| i != j);
         pairs.map(|(i, j)| product(i, j).powi(2)).sum::<f64>()
     };
@@ -51,7 +52,8 @@ fn penalty(objective: &Objective, side: Side) -> (f64, Session) {
 #[test]
 fn tables_of_classes_are_no_weights() {
     let with = |network: &str| {
-        let table = format!("[[regularizers]]\nname = \"orthogonal\"\nstrength = 1.0\nnetwork = \"{network}\"");
+        let table =
+            format!("[[regularizers]]\nname = \"orthogonal\"\nstrength = 1.0\nnetwork = \"{network}\"");
         objective(&format!("{CONDITIONAL}\n{table}"), &[])
     };
     for (side, weights) in [

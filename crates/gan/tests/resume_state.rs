@@ -192,8 +192,13 @@ fn what_a_run_says_when_it_begins_it_says_when_it_goes_on() {
     assert!(train(&mut run).1.is_empty());
     drop(run);
     // A key that is set now means something for another.
-    let mut run =
-        resume(&root, &["train.accumulate=2", "loss.name=relativistic-average"], data("synthetic:ring8"), Some(160)).unwrap();
+    let mut run = resume(
+        &root,
+        &["train.accumulate=2", "loss.name=relativistic-average"],
+        data("synthetic:ring8"),
+        Some(160),
+    )
+    .unwrap();
     let notes = train(&mut run).1;
     assert!(notes.iter().any(|note| note.contains("parts of 4 samples")), "{notes:?}");
 }

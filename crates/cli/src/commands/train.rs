@@ -342,11 +342,10 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
 
 /// What was left out of a run because a value was not finite.
 fn dropped(skipped: u64, failing: &[(String, u32)]) -> String {
-    let last = failing.iter().map(|(name, count)| format!("; the last {count} of {name}, which has not happened since"));
-    format!(
-        "Updates dropped because a value was not finite: {skipped}{}.",
-        last.collect::<Vec<_>>().concat()
-    )
+    let last = failing
+        .iter()
+        .map(|(name, count)| format!("; the last {count} of {name}, which has not happened since"));
+    format!("Updates dropped because a value was not finite: {skipped}{}.", last.collect::<Vec<_>>().concat())
 }
 
 fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {

@@ -97,11 +97,8 @@ impl RunMetric for Frechet {
                 dataset.shape()
             )));
         }
-        let options = Options {
-            metrics: Some(vec!["frechet".into()]),
-            n: Some(SAMPLES),
-            ..Options::default()
-        };
+        let options =
+            Options { metrics: Some(vec!["frechet".into()]), n: Some(SAMPLES), ..Options::default() };
         let evaluator = Evaluator::new(dataset.clone(), None, options, executor.clone(), cache_folder())?;
         Ok(Box::new(Reference { evaluator, shape: dataset.shape().to_vec() }))
     }

@@ -115,7 +115,8 @@ impl Run {
             return blamed.into_iter().map(weaker).collect();
         }
         let recipe = &self.trainer.objective().recipe;
-        let slower = |(side, lr): (Side, &Scheduled)| format!("{}.optimizer.lr={}", side.name(), lr.scaled(0.25));
+        let slower =
+            |(side, lr): (Side, &Scheduled)| format!("{}.optimizer.lr={}", side.name(), lr.scaled(0.25));
         let rates = [
             (Side::Generator, &recipe.generator.optimizer.lr),
             (Side::Discriminator, &recipe.discriminator.optimizer.lr),

@@ -1,9 +1,9 @@
 //! The samples of a run as it goes, and the metric that its best checkpoint is told by.
 
+use super::Observer;
 use super::Run;
 use crate::best::{self, Best, RunMetric, Score};
 use crate::checkpoint::{self, Progress};
-use super::Observer;
 use crate::error::Error;
 use crate::extractors::Watch;
 use crate::recipe::Recipe;
@@ -116,7 +116,8 @@ impl Run {
     pub(super) fn samples_to_show(&mut self, count: usize, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
         match self.samples(count, watch) {
             Err(Error::Stopped) => {
-                watch.note("stopped: these samples are drawn with running statistics, not with standing ones");
+                watch
+                    .note("stopped: these samples are drawn with running statistics, not with standing ones");
                 let (objective, session) = self.trainer.parts_mut();
                 self.sampler.draw(objective, session, 0, count)
             }
