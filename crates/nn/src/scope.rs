@@ -186,6 +186,8 @@ struct Record {
     weights: HashSet<String>,
     asked_for_labels: bool,
     features: Option<Tensor>,
+    /// Parameters and buffers that were declared when features were first exposed.
+    before_head: Option<usize>,
     class_logits: Option<Tensor>,
     styles: Option<Tensor>,
     reconstruction: Option<Tensor>,
@@ -428,7 +430,16 @@ impl Scope {
 
     /// Names the input of a network's last layer, which feature matching compares.
     pub fn expose_features(&self, features: &Tensor) {
-        self.record.borrow_mut().features = Some(features.clone());
+        let mut record = self.record.borrow_mut();
+        let declared = record.params.len();
+        record.before_head.get_or_insert(declared);
+        record.features = Some(features.clone());
+    }
+
+    /// How many of [`Scope::params`] were declared before features were first exposed: the layers that make them. The others
+    /// belong to the last layer.
+    pub fn before_head(&self) -> Option<usize> {
+        self.record.borrow().before_head
     }
 
     /// What the last application of the network exposed.
