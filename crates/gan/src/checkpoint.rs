@@ -76,6 +76,8 @@ pub struct Progress {
     pub cursor: u64,
     /// Discriminator steps done (lazy regularization counts them).
     pub critic_steps: u64,
+    /// Samples of the generator's own steps so far: at which of its latents the next step begins.
+    pub generated: u64,
     /// Length of the run in images; schedules depend on it.
     pub total_images: u64,
     /// Factor on the learning rates, lowered after a rollback.
@@ -191,6 +193,7 @@ impl Progress {
             ("images", self.images.to_string()),
             ("cursor", self.cursor.to_string()),
             ("critic_steps", self.critic_steps.to_string()),
+            ("generated", self.generated.to_string()),
             ("total_images", self.total_images.to_string()),
             // Bits, so that resuming multiplies by the same number.
             ("lr_scale", format!("{:016x}", self.lr_scale.to_bits())),
@@ -246,9 +249,17 @@ impl Progress {
             };
             text.split(',').map(of).collect::<Option<_>>().ok_or(format!("`failing` is `{text}`"))
         })?;
+        let (step, recipe): (u64, String) = (get(metadata, "step")?, get(metadata, "recipe")?);
+        // Those without had one batch throughout, as far as it can be known.
+        let batch = || {
+            let table = recipe.parse::<toml::Table>().ok()?;
+            u64::try_from(table.get("train")?.get("batch")?.as_integer()?).ok()
+        };
+        let generated = optional("generated")?.unwrap_or_else(|| step.saturating_mul(batch().unwrap_or(0)));
         let scale = bits("lr_scale", &get::<String>(metadata, "lr_scale")?)?;
         Ok(Self {
-            step: get(metadata, "step")?,
+            step,
+            generated,
             images: get(metadata, "images")?,
             cursor: get(metadata, "cursor")?,
             critic_steps: get(metadata, "critic_steps")?,
@@ -264,7 +275,7 @@ impl Progress {
             failing,
             rolled_back_to: optional("rolled_back_to")?,
             seconds: get(metadata, "seconds")?,
-            recipe: get(metadata, "recipe")?,
+            recipe,
         })
     }
 }

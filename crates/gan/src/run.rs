@@ -7,7 +7,7 @@ mod scoring;
 mod window;
 
 pub use folder::RunFolder;
-pub use length::{Length, planned_images};
+pub use length::{Length, lengthened_images, planned_images};
 use length::{next_measurement, steps_left};
 use scoring::{Scoring, Watching};
 

@@ -185,6 +185,7 @@ impl Trainer {
             images: 0,
             cursor: 0,
             critic_steps: 0,
+            generated: 0,
             total_images,
             lr_scale: 1.0,
             rollbacks: 0,
@@ -387,8 +388,9 @@ impl Trainer {
     }
 
     fn generator_step(&mut self, report: &mut StepReport) -> Result<(), Error> {
-        let (n, batch) = (self.progress.step, self.objective.recipe.train.batch as u64);
-        let (committed, means) = self.advance(Side::Generator, n, n * batch, ["g_loss", "g_penalty"])?;
+        let (n, first) = (self.progress.step, self.progress.generated);
+        let (committed, means) = self.advance(Side::Generator, n, first, ["g_loss", "g_penalty"])?;
+        self.progress.generated += self.objective.recipe.train.batch as u64;
         report.skipped += u32::from(!committed);
         [report.g_loss, report.g_penalty] = means;
         Ok(())
@@ -476,13 +478,14 @@ impl Trainer {
                 self.session.store_mut().set_words(&name, words)?;
             }
         }
-        let Progress { step, images, cursor, critic_steps, usual_norms, .. } = checkpoint.progress;
+        let Progress { step, images, cursor, critic_steps, generated, usual_norms, .. } = checkpoint.progress;
         let kept = self.progress.clone();
         self.progress = Progress {
             step,
             images,
             cursor,
             critic_steps,
+            generated,
             usual_norms,
             skipped_in_a_row: 0,
             failing: BTreeMap::new(),

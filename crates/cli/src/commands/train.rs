@@ -10,7 +10,7 @@ use ganymede::cost::Cost;
 use ganymede::memory::{Memory, peak_of_this_process};
 use ganymede::networks::Side;
 use ganymede::recipe::{self, Choice, Facts, reaches};
-use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
+use ganymede::run::{Finished, Length, Run, RunFolder, lengthened_images, planned_images};
 use ganymede::transfer::Origin;
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::{Executor, Target};
@@ -388,7 +388,7 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
         Some(Length::Minutes(_)) => {
             bail!("--minutes cannot lengthen a run: give --images, --steps or --epochs")
         }
-        Some(length) => planned_images(length, &recipe, &dataset)?,
+        Some(length) => lengthened_images(length, &recipe, &dataset, &checkpoint.progress)?,
     };
     recipe.run = Some(ganymede::recipe::RunSpec {
         data: spec,
