@@ -47,6 +47,23 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
 }
 
 #[test]
+fn a_critic_without_bounds_and_one_held_at_zero_are_remarked_upon() {
+    let remarks = |tables: &str, sets: &[&str]| {
+        let sets = [&["loss.name=wasserstein"], sets].concat();
+        objective(&format!("{LINEAR}\n{tables}"), &sets).remarks().join("; ")
+    };
+    assert!(remarks("", &[]).contains("kept from growing steep"));
+    assert!(remarks("", &["loss.name=hinge"]).is_empty());
+    assert!(remarks("", &["discriminator.spectral_norm=1"]).is_empty());
+    for name in ["weight-clipping", "gradient-penalty", "r1"] {
+        assert!(remarks(&format!("[[regularizers]]\nname = \"{name}\""), &[]).is_empty(), "{name}");
+    }
+    assert!(remarks("[[regularizers]]\nname = \"lecam\"", &[]).contains("kept from growing steep"));
+    let zero = remarks("[[regularizers]]\nname = \"weight-clipping\"\nstrength = 0", &[]);
+    assert!(zero.contains("holds every weight of the discriminator at 0"), "{zero}");
+}
+
+#[test]
 fn classes_are_set_as_the_message_about_them_says() {
     let text = LINEAR
         .replace("\"dense 1\"", "\"dense 4 relu\", \"classify\", \"dense 1\"")

@@ -54,6 +54,10 @@ pub trait Loss: Sync {
     fn sums_over_samples(&self) -> bool {
         true
     }
+    /// Whether the discriminator must be kept from growing steep for the loss to mean anything.
+    fn needs_lipschitz(&self) -> bool {
+        false
+    }
     /// Whether a number added to every logit changes neither network's gradient. The logits then have no zero of their own: it
     /// drifts freely, and their sign says nothing.
     fn shift_invariant(&self) -> bool {

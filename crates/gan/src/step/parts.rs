@@ -1,6 +1,6 @@
 //! Which parts of the networks learn, what is kept while a batch is taken in parts, and what to say about both.
 
-use super::{ACCUMULATED, Objective};
+use super::{ACCUMULATED, Applied, Objective};
 use crate::networks::Side;
 use ganymede_graph::{Tensor, TensorType};
 use ganymede_nn::Scope;
@@ -20,6 +20,26 @@ impl Objective {
             remarks.push(format!(
                 "gradients are added up over parts of {part} samples; what compares samples sees a part: {}",
                 seen.join("; ")
+            ));
+        }
+        let of_discriminator = || self.regularizers.iter().filter(|r| r.side == Side::Discriminator);
+        for clipping in of_discriminator().filter(|r| r.regularizer.constrains()) {
+            if clipping.strength.range().1 == 0.0 {
+                let name = clipping.regularizer.name();
+                remarks.push(format!(
+                    "`{name}` with a strength of 0 holds every weight of the discriminator at 0"
+                ));
+            }
+        }
+        let steep = |r: &Applied| !(r.regularizer.constrains() || r.regularizer.per_sample_gradients());
+        if self.loss.needs_lipschitz()
+            && self.recipe.discriminator.spectral_norm == 0
+            && of_discriminator().all(steep)
+        {
+            remarks.push(format!(
+                "`{}` estimates a distance only while the discriminator is kept from growing steep, and nothing does that \
+                 here: add `gradient-penalty` (or `weight-clipping`), or set discriminator.spectral_norm = 1",
+                self.loss.name()
             ));
         }
         if !self.frozen.is_empty() {
