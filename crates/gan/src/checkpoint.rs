@@ -94,6 +94,8 @@ pub struct Progress {
     pub rolled_back_to: Option<u64>,
     /// Norms of the gradients of discriminator and generator that nine of ten steps stayed below; 0 before the first.
     pub usual_norms: [f64; 2],
+    /// The smallest that these have been since the run began or was rolled back; 0 before the first.
+    pub calm_norms: [f64; 2],
     /// Bounds on these norms that rollbacks have set; 0 for none.
     pub norm_bounds: [f64; 2],
     /// The best score so far, where the recipe names a metric.
@@ -210,8 +212,12 @@ impl Progress {
             ("failing", each.collect::<Vec<_>>().join(","))
         });
         let pairs = pairs.into_iter().chain(rolled_back).chain(best).chain(failing);
-        let norms = [("usual_norms", self.usual_norms), ("norm_bounds", self.norm_bounds)]
-            .map(|(key, values)| (key, values.map(|v| format!("{:016x}", v.to_bits())).join(" ")));
+        let norms = [
+            ("usual_norms", self.usual_norms),
+            ("calm_norms", self.calm_norms),
+            ("norm_bounds", self.norm_bounds),
+        ]
+        .map(|(key, values)| (key, values.map(|v| format!("{:016x}", v.to_bits())).join(" ")));
         pairs.chain(norms).map(|(k, v)| (k.to_string(), v)).collect()
     }
 
@@ -266,6 +272,7 @@ impl Progress {
             total_images: get(metadata, "total_images")?,
             lr_scale: scale,
             usual_norms: pair("usual_norms")?,
+            calm_norms: pair("calm_norms")?,
             norm_bounds: pair("norm_bounds")?,
             best,
             rollbacks: get(metadata, "rollbacks")?,

@@ -194,6 +194,7 @@ impl Trainer {
             failing: BTreeMap::new(),
             rolled_back_to: None,
             usual_norms: [0.0; 2],
+            calm_norms: [0.0; 2],
             norm_bounds: [0.0; 2],
             best: None,
             seconds: 0.0,
@@ -345,6 +346,8 @@ impl Trainer {
             let norm = self.session.output(id, "norm").map_or(0.0, |v| v[0]);
             let usual = &mut self.progress.usual_norms[place(side)];
             *usual = usual_norm(*usual, f64::from(norm));
+            let calm = &mut self.progress.calm_norms[place(side)];
+            *calm = if *calm > 0.0 { calm.min(*usual) } else { *usual };
         } else {
             for (name, words) in before {
                 self.session.store_mut().set_words(&name, &words)?;
@@ -478,7 +481,8 @@ impl Trainer {
                 self.session.store_mut().set_words(&name, words)?;
             }
         }
-        let Progress { step, images, cursor, critic_steps, generated, usual_norms, .. } = checkpoint.progress;
+        let Progress { step, images, cursor, critic_steps, generated, usual_norms, calm_norms, .. } =
+            checkpoint.progress;
         let kept = self.progress.clone();
         self.progress = Progress {
             step,
@@ -487,6 +491,7 @@ impl Trainer {
             critic_steps,
             generated,
             usual_norms,
+            calm_norms,
             skipped_in_a_row: 0,
             failing: BTreeMap::new(),
             ..kept

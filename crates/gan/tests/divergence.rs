@@ -234,6 +234,28 @@ fn a_few_skipped_steps_are_forgiven() {
     assert_eq!((progress.skipped, progress.rollbacks, progress.lr_scale), (4, 0, 1.0));
 }
 
+#[test]
+fn a_rollback_to_the_beginning_bounds_by_the_calm_of_the_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("run");
+    let at = RunFolder::create(&root).unwrap();
+    // Twice as large at every batch of four, and nothing from the eleventh on.
+    let data =
+        points(|i| if i >= 40 { [f32::NAN; 2] } else { circle(i).map(|x| x * 2f32.powi(i as i32 / 4)) });
+    let recipe = Recipe::parse("test", LINEAR, &["lr=0".into()]).unwrap();
+    let mut first = Trainer::new(objective(LINEAR, &["lr=0"]), data.clone(), executor(), 1, 400).unwrap();
+    first.step().unwrap();
+    let calm = first.progress().usual_norms[0];
+    (0..8).for_each(|_| assert_eq!(first.step().unwrap().skipped, 0));
+    assert!(first.progress().usual_norms[0] > 1.5 * calm, "norms grow: {:?} from {calm}", first.progress());
+    let mut run = Run::begin(at, recipe, data, executor(), 1, Length::Steps(100)).unwrap();
+    let (_, notes) = train(&mut run, u64::MAX);
+    assert!(
+        notes[1].contains(&format!("at a norm of {calm:.3e} (discriminator)")),
+        "{notes:?} lacks {calm:.3e}"
+    );
+}
+
 /// Linear networks with a penalty that no step can hold, at every so many steps.
 fn overflowing(every: usize) -> Recipe {
     Recipe::parse("test", &with(LINEAR, "r1", 1e38, every), &[]).unwrap()

@@ -145,11 +145,12 @@ impl Run {
         let to = checkpoint.progress.step;
         self.set_aside(to)?;
         self.tell_notes(observer);
-        let usual = self.trainer.progress().usual_norms;
+        let calm = self.trainer.progress().calm_norms;
         self.trainer.restore(checkpoint, self.dataset.clone(), self.seed)?;
         let progress = self.trainer.progress_mut();
-        // A checkpoint from before the first step knows no norms: those of the attempt that failed say more than nothing.
-        for (kept, was) in progress.usual_norms.iter_mut().zip(usual) {
+        // A checkpoint from before the first step knows no norms. Those of the attempt that failed say more than nothing, as
+        // they were when it was calm: in its end they grew with what ran away, and would bound nothing.
+        for (kept, was) in progress.usual_norms.iter_mut().zip(calm) {
             *kept = if *kept > 0.0 { *kept } else { was };
         }
         progress.rolled_back_to = Some(to);
