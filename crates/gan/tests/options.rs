@@ -18,6 +18,8 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
     for (sets, words) in [
         (&["loss.name=hinge", "loss.real_label=0.9"][..], "`hinge` has no targets"),
         (&["loss.real_label=1.5"][..], "from 0 to 1"),
+        (&["loss.generator_label=0"][..], "choose least-squares"),
+        (&["loss.name=least-squares", "loss.fake_label=-101"][..], "from -100 to 100"),
         (&["loss.real_label=0.2", "loss.fake_label=0.3"][..], "must lie above"),
         (&["loss.top_k=0"][..], "above 0 and at most 1"),
         (&["loss.top_k=linear 1 -> 1.5"][..], "above 0 and at most 1"),
@@ -44,6 +46,29 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
     assert!(mixed.contains("the generator has batch norm"), "{mixed}");
     let mixed = error(&format!("{POINTS}\n[[regularizers]]\nname = \"dragan\""), &[]);
     assert!(mixed.contains("batch norm"), "{mixed}");
+}
+
+/// LSGAN's coding that minimises the Pearson divergence, a = -1, b = 1, c = 0: equation 8 of Mao et al. 2017.
+#[test]
+fn least_squares_takes_the_coding_of_minus_one_one_zero() {
+    let sets = ["loss.name=least-squares", "loss.fake_label=-1", "loss.generator_label=0"];
+    let objective = objective(LINEAR, &sets);
+    let mut session = ganymede_cpu::Session::new(common::executor(), objective.initial_state(1).unwrap());
+    let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+    let g = session.add_phase("g", &objective.generator_phase(&[]).unwrap()).unwrap();
+    // Generated samples are (.5, -.25), whose logit is 2; all real ones (1, 1), whose logit is .25.
+    common::put(session.store_mut(), "G/dense1/weight", &[0.0, 0.0]);
+    common::put(session.store_mut(), "G/dense1/bias", &[0.5, -0.25]);
+    common::put(session.store_mut(), "D/dense1/weight", &[1.5, -2.0]);
+    common::put(session.store_mut(), "D/dense1/bias", &[0.75]);
+    session.feed_mut(d, "real").unwrap().fill(1.0);
+    // (.25 - 1)^2 / 2 + (2 + 1)^2 / 2, and 2^2 / 2.
+    for (phase, output, expected) in [(d, "d_loss", 0.28125 + 4.5), (g, "g_loss", 2.0)] {
+        common::feed(&mut session, phase, 0.0);
+        session.run(phase).unwrap();
+        let got = session.output(phase, output).unwrap()[0];
+        assert!((got - expected).abs() < 1e-5, "{output}: {got} against {expected}");
+    }
 }
 
 #[test]

@@ -42,6 +42,11 @@ pub trait Loss: Sync {
     /// Each generated sample's part of the generator's loss, `[batch]`, whose mean is the loss; from logits of
     /// generated samples and, where [`Loss::pairs`], of as many real ones.
     fn generator_each(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor;
+    /// The same with another target of the generator's than real samples', for losses that
+    /// [`Loss::takes_generator_label`].
+    fn generator_each_toward(&self, real: Option<&Tensor>, fake: &Tensor, _target: f64) -> Tensor {
+        self.generator_each(real, fake)
+    }
     /// The generator's loss; a scalar.
     fn generator(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor {
         self.generator_each(real, fake).mean_all()
@@ -53,6 +58,14 @@ pub trait Loss: Sync {
     /// Whether each part of [`Loss::generator_each`] depends on its own generated sample alone.
     fn sums_over_samples(&self) -> bool {
         true
+    }
+    /// Whether the generator's loss measures the distance from a target too.
+    fn takes_generator_label(&self) -> bool {
+        false
+    }
+    /// Least and largest target: of cross-entropies probabilities.
+    fn labels_within(&self) -> [f64; 2] {
+        [0.0, 1.0]
     }
     /// Whether the discriminator must be kept from growing steep for the loss to mean anything.
     fn needs_lipschitz(&self) -> bool {

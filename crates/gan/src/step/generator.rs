@@ -38,12 +38,13 @@ impl Objective {
         let (fake_logits, fake_features) = judge(&fake);
         let class_logits = d.class_logits().filter(|_| self.compares_classes(Side::Generator, due));
         let real_logits = real.as_ref().map(|(logits, _)| logits).filter(|_| self.loss.pairs());
+        let each = match self.recipe.loss.generator_label {
+            Some(target) => self.loss.generator_each_toward(real_logits, &fake_logits, target),
+            None => self.loss.generator_each(real_logits, &fake_logits),
+        };
         let mut loss = match self.recipe.loss.top_k {
-            Some(_) => {
-                let each = self.loss.generator_each(real_logits, &fake_logits);
-                mean_of_largest(&graph, &each, &fake_logits)
-            }
-            None => self.loss.generator(real_logits, &fake_logits),
+            Some(_) => mean_of_largest(&graph, &each, &fake_logits),
+            None => each.mean_all(),
         };
         graph.output("g_loss", &loss);
 
