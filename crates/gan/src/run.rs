@@ -408,8 +408,8 @@ impl Run {
         Ok(path)
     }
 
-    /// Draws samples, unless `drawn` names them, and writes a line of the log, scored or not. Neither is worth the work done since
-    /// the last checkpoint: where they fail, the state is saved before the error is returned.
+    /// Draws samples, unless `drawn` names them, and writes a line of the log, scored or not. Neither is worth the work done
+    /// since the last checkpoint: where they fail, the state is saved before the error is returned.
     fn tick(
         &mut self,
         drawn: Option<PathBuf>,
@@ -421,7 +421,10 @@ impl Run {
         let drawn = drawn.map_or_else(|| self.draw(&mut Watching { observer: &mut *observer, stop }), Ok);
         let told = drawn.and_then(|path| {
             if window.steps > 0 {
-                let (score, best) = if scored { self.score(&mut Watching { observer: &mut *observer, stop })? } else { (None, false) };
+                let (score, best) = match scored {
+                    true => self.score(&mut Watching { observer: &mut *observer, stop })?,
+                    false => (None, false),
+                };
                 let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);

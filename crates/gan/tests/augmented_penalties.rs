@@ -151,11 +151,10 @@ fn the_penalty_is_that_of_the_whole_function_to_order_two() {
                 "{name}, weight {k}: {got} against {difference}"
             );
         }
-        // A flip moves pixels and changes none: there both are the same.
-        let twin = values(*augmentation, &pixels, &weight, true)["penalty"].floats()[0];
-        assert!(
-            name == "flip" || (twin - expected).abs() > 1e-3 * expected,
-            "{name}: by what is seen {twin}"
-        );
+        // What moves pixels and changes none gives the same either way.
+        if ["color", "jitter", "cutout", "geometry"].contains(&name) {
+            let twin = values(*augmentation, &pixels, &weight, true)["penalty"].floats()[0];
+            assert!((twin - expected).abs() > 1e-3 * expected, "{name}: by what is seen {twin}");
+        }
     }
 }

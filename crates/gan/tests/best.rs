@@ -150,12 +150,12 @@ fn the_best_is_the_same_after_a_stop_and_scoring_changes_no_training() {
     // Just before and after the tick whose state is kept, and elsewhere.
     let at = best.0;
     let mut stops = vec![at - 3, at + 4, 387];
-    stops.retain(|stop| (1..400).contains(stop) && stop % 10 != 0);
+    stops.retain(|stop| (1..400).contains(stop) && !stop.is_multiple_of(10));
     stops.sort_unstable();
     stops.dedup();
     let (_e, stopped) = folder();
     let (seen, kept) = long(&stopped, &stops);
-    let (ticks, between): (Vec<_>, Vec<_>) = seen.into_iter().partition(|tick| tick.0 % 10 == 0);
+    let (ticks, between): (Vec<_>, Vec<_>) = seen.into_iter().partition(|tick| tick.0.is_multiple_of(10));
     assert_eq!(ticks, expected_long);
     assert_eq!(between, stops.iter().map(|stop| (*stop, None, false)).collect::<Vec<_>>());
     assert_eq!(kept, best);
@@ -202,7 +202,7 @@ fn the_best_of_a_course_that_is_left_is_set_aside() {
     };
     // Another recipe from before the best: what it kept is the best of its own steps.
     let own = go_on("step-0.safetensors", &["lr=1e-12"], 6);
-    assert!(own.is_none_or(|(_, best)| best.step <= 6), "{own:?} after {left:?}");
+    assert!(own.as_ref().is_none_or(|(_, best)| best.step <= 6), "{own:?} after {left:?}");
     let aside = root.join("checkpoints/best.safetensors.set-aside");
     assert_eq!(std::fs::read(&aside).unwrap(), bytes, "nothing is thrown away");
     // Beyond its best, whatever changes, a run is still on the course that led there.

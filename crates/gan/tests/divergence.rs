@@ -244,10 +244,12 @@ fn a_rollback_to_the_beginning_bounds_by_the_calm_of_the_attempt() {
         points(|i| if i >= 40 { [f32::NAN; 2] } else { circle(i).map(|x| x * 2f32.powi(i as i32 / 4)) });
     let recipe = Recipe::parse("test", LINEAR, &["lr=0".into()]).unwrap();
     let mut first = Trainer::new(objective(LINEAR, &["lr=0"]), data.clone(), executor(), 1, 400).unwrap();
-    first.step().unwrap();
-    let calm = first.progress().usual_norms[0];
-    (0..8).for_each(|_| assert_eq!(first.step().unwrap().skipped, 0));
-    assert!(first.progress().usual_norms[0] > 1.5 * calm, "norms grow: {:?} from {calm}", first.progress());
+    let mut calm = f64::INFINITY;
+    for _ in 0..10 {
+        assert_eq!(first.step().unwrap().skipped, 0);
+        calm = calm.min(first.progress().usual_norms[0]);
+    }
+    assert!(first.progress().usual_norms[0] > 1.1 * calm, "norms grow: {:?} from {calm}", first.progress());
     let mut run = Run::begin(at, recipe, data, executor(), 1, Length::Steps(100)).unwrap();
     let (_, notes) = train(&mut run, u64::MAX);
     assert!(
@@ -274,7 +276,8 @@ fn a_phase_that_fails_each_time_is_not_forgiven_for_the_others() {
     drop(run);
     let (found, _) = checkpoint::open(&root).unwrap();
     assert_eq!((found.progress.skipped, found.progress.skipped_in_a_row), (4, 0));
-    let mut run = Run::resume(at, overflowing(2), found, points(circle), executor(), 1, None).unwrap();
+    let stored = Recipe::parse("test", &found.progress.recipe, &[]).unwrap();
+    let mut run = Run::resume(at, stored, found, points(circle), executor(), 1, None).unwrap();
     let (ended, notes) = train(&mut run, u64::MAX);
     assert!(matches!(ended, Err(Error::Diverged { rollbacks: 3, .. })), "{ended:?}");
     let first = notes.iter().find(|note| note.contains("rolled back")).unwrap();

@@ -74,7 +74,7 @@ fn least_squares_takes_the_coding_of_minus_one_one_zero() {
 #[test]
 fn a_critic_without_bounds_and_one_held_at_zero_are_remarked_upon() {
     let remarks = |tables: &str, sets: &[&str]| {
-        let sets = [&["loss.name=wasserstein"], sets].concat();
+        let sets = [&["loss.name=wasserstein"][..], sets].concat();
         objective(&format!("{LINEAR}\n{tables}"), &sets).remarks().join("; ")
     };
     assert!(remarks("", &[]).contains("kept from growing steep"));
@@ -90,14 +90,17 @@ fn a_critic_without_bounds_and_one_held_at_zero_are_remarked_upon() {
 
 #[test]
 fn classes_are_set_as_the_message_about_them_says() {
-    let text = LINEAR
+    let trained = |text: String| {
+        ["discriminator", "generator"].iter().fold(text, |text, side| {
+            format!("{text}\n[[regularizers]]\nname = \"auxiliary-classifier\"\nnetwork = \"{side}\"\n")
+        })
+    };
+    let message = error(&trained(LINEAR.into()), &[]);
+    assert!(message.contains("set data.classes, e.g. to 10"), "{message}");
+    let told = LINEAR
         .replace("\"dense 1\"", "\"dense 4 relu\", \"classify\", \"dense 1\"")
         .replace("layers = [\"dense 2\"]", "layers = [\"concat_label\", \"dense 2\"]");
-    let text = ["discriminator", "generator"].iter().fold(text, |text, side| {
-        format!("{text}\n[[regularizers]]\nname = \"auxiliary-classifier\"\nnetwork = \"{side}\"\n")
-    });
-    let message = error(&text, &[]);
-    assert!(message.contains("set data.classes, e.g. to 10"), "{message}");
+    let text = trained(told);
     for key in ["data.classes", "classes"] {
         assert_eq!(objective(&text, &[&format!("{key}=8")]).recipe.data.classes, Some(8));
     }

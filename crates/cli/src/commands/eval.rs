@@ -1,7 +1,7 @@
 use super::{executor, load};
 use crate::args::Eval;
 use crate::progress::Follow;
-use crate::say::{complain, say};
+use crate::say::say;
 use anyhow::{anyhow, bail};
 use ganymede::checkpoint;
 use ganymede::eval::metrics::METRICS;
