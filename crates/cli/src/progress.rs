@@ -2,6 +2,7 @@
 
 use crate::human;
 use crate::say::{complain, tell};
+use ganymede::extractors::Watch;
 use ganymede::run::{Observer, Tick};
 use ganymede::trainer::{StepReport, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -21,11 +22,48 @@ pub fn counter(total: u64, what: &'static str) -> Option<ProgressBar> {
     })
 }
 
+/// Shows how far a piece of work is, one after the other.
+#[derive(Default)]
+pub struct Follow {
+    bar: Option<(&'static str, ProgressBar)>,
+}
+
+impl Follow {
+    /// Clears the live line.
+    pub fn clear(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Watch for Follow {
+    fn note(&mut self, message: &str) {
+        self.clear();
+        complain!("{message}");
+    }
+
+    fn moved(&mut self, what: &'static str, done: u64, total: u64) {
+        if self.bar.as_ref().is_none_or(|(of, _)| *of != what) {
+            self.clear();
+            self.bar = counter(total, what).map(|bar| (what, bar));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(done);
+        }
+        if done >= total {
+            self.clear();
+        }
+    }
+}
+
 /// A live line on a terminal, a line a tick elsewhere, or JSON.
 pub struct Progress {
     json: bool,
     bar: Option<ProgressBar>,
     shown: Instant,
+    /// Work beside the steps, and when it began.
+    beside: Option<(&'static str, Instant)>,
 }
 
 impl Progress {
@@ -38,7 +76,7 @@ impl Progress {
             }
             bar
         });
-        Self { json, bar, shown: Instant::now() - Duration::from_secs(1) }
+        Self { json, bar, shown: Instant::now() - Duration::from_secs(1), beside: None }
     }
 
     fn say(&self, line: &str) {
@@ -109,6 +147,24 @@ impl Observer for Progress {
             score(tick),
             left(tick.images, tick.total_images, tick.images_per_second),
             samples.display()
+        ));
+    }
+
+    fn moved(&mut self, what: &'static str, done: u64, total: u64) {
+        let began = match self.beside {
+            Some((of, began)) if of == what && done > 1 => began,
+            _ => Instant::now(),
+        };
+        self.beside = (done < total).then_some((what, began));
+        let Some(bar) = &self.bar else { return };
+        if self.shown.elapsed() < Duration::from_millis(200) {
+            return;
+        }
+        self.shown = Instant::now();
+        let seconds = began.elapsed().as_secs_f64();
+        bar.set_message(format!(
+            "{what}: {done} of {total}  {}",
+            left(done, total, done as f64 / seconds.max(1e-9))
         ));
     }
 

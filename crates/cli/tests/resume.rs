@@ -198,7 +198,8 @@ fn divergence_skips_rolls_back_lowers_the_rate_and_gives_up() {
             "training diverged",
             "3 rollbacks",
             "last good checkpoint is run/checkpoints/step-0.safetensors",
-            "lower lr",
+            "the discriminator's penalty (r1): try a smaller strength",
+            "train --resume run --set regularizers.0.strength=1",
         ],
     );
     for n in 1..=3 {
@@ -213,6 +214,29 @@ fn divergence_skips_rolls_back_lowers_the_rate_and_gives_up() {
     assert_eq!(tensors(&first("run")), tensors(&first("sane")));
     run(folder.path(), &["sample", "run", "--n", "4", "--out", "a.png"]).fine();
     run(folder.path(), &["train", "--resume", "run", "--set", "gamma=1", "--steps", "10"]).fine();
+}
+
+#[test]
+fn a_run_tells_at_its_end_what_it_dropped() {
+    let folder = prepared();
+    let arguments = [&train("3", "run", "2")[..], &["--set", "gamma=1e38", "--set", "every=1"]].concat();
+    let out = run(folder.path(), &arguments).fine();
+    let told = "Updates dropped because a value was not finite: 3; the last 3 of discriminator+r1";
+    assert!(out.contains(told), "{out}");
+    let arguments = [&train("3", "sound", "2")[..], &["--json"]].concat();
+    let out = run(folder.path(), &arguments).fine();
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!(last["skipped"], 0, "{last}");
+}
+
+#[test]
+fn steps_of_a_resumed_run_are_steps_whatever_its_batch() {
+    let folder = prepared();
+    run(folder.path(), &train("4", "run", "2")).fine();
+    let resume = ["train", "--resume", "run", "--set", "batch=4", "--steps"];
+    run(folder.path(), &[&resume[..], &["4"]].concat()).fails(1, &["has taken 4 steps already"]);
+    let out = run(folder.path(), &[&resume[..], &["8"]].concat()).fine();
+    assert!(out.contains("Done after 48 images (8 steps)"), "{out}");
 }
 
 #[test]

@@ -76,6 +76,8 @@ pub struct Progress {
     pub cursor: u64,
     /// Discriminator steps done (lazy regularization counts them).
     pub critic_steps: u64,
+    /// Samples of the generator's own steps so far: at which of its latents the next step begins.
+    pub generated: u64,
     /// Length of the run in images; schedules depend on it.
     pub total_images: u64,
     /// Factor on the learning rates, lowered after a rollback.
@@ -86,10 +88,14 @@ pub struct Progress {
     pub skipped: u64,
     /// Steps with a dropped update, one after the other up to this one; a rollback follows when they are too many.
     pub skipped_in_a_row: u32,
+    /// Phases whose last steps dropped an update, with how many of them in a row; a rollback follows here too.
+    pub failing: BTreeMap<String, u32>,
     /// Step of the checkpoint that the last rollback went to.
     pub rolled_back_to: Option<u64>,
     /// Norms of the gradients of discriminator and generator that nine of ten steps stayed below; 0 before the first.
     pub usual_norms: [f64; 2],
+    /// The smallest that these have been since the run began or was rolled back; 0 before the first.
+    pub calm_norms: [f64; 2],
     /// Bounds on these norms that rollbacks have set; 0 for none.
     pub norm_bounds: [f64; 2],
     /// The best score so far, where the recipe names a metric.
@@ -189,6 +195,7 @@ impl Progress {
             ("images", self.images.to_string()),
             ("cursor", self.cursor.to_string()),
             ("critic_steps", self.critic_steps.to_string()),
+            ("generated", self.generated.to_string()),
             ("total_images", self.total_images.to_string()),
             // Bits, so that resuming multiplies by the same number.
             ("lr_scale", format!("{:016x}", self.lr_scale.to_bits())),
@@ -200,9 +207,17 @@ impl Progress {
         ];
         let rolled_back = self.rolled_back_to.map(|step| ("rolled_back_to", step.to_string()));
         let best = self.best.map(|best| ("best", format!("{} {:016x}", best.step, best.score.to_bits())));
-        let pairs = pairs.into_iter().chain(rolled_back).chain(best);
-        let norms = [("usual_norms", self.usual_norms), ("norm_bounds", self.norm_bounds)]
-            .map(|(key, values)| (key, values.map(|v| format!("{:016x}", v.to_bits())).join(" ")));
+        let failing = (!self.failing.is_empty()).then(|| {
+            let each = self.failing.iter().map(|(name, count)| format!("{name} {count}"));
+            ("failing", each.collect::<Vec<_>>().join(","))
+        });
+        let pairs = pairs.into_iter().chain(rolled_back).chain(best).chain(failing);
+        let norms = [
+            ("usual_norms", self.usual_norms),
+            ("calm_norms", self.calm_norms),
+            ("norm_bounds", self.norm_bounds),
+        ]
+        .map(|(key, values)| (key, values.map(|v| format!("{:016x}", v.to_bits())).join(" ")));
         pairs.chain(norms).map(|(k, v)| (k.to_string(), v)).collect()
     }
 
@@ -233,24 +248,41 @@ impl Progress {
             }),
             Some((text, None)) => return Err(format!("`best` is `{text}`")),
         };
+        let failing = metadata.get("failing").map_or(Ok(BTreeMap::new()), |text| {
+            let of = |entry: &str| {
+                let (name, count) = entry.rsplit_once(' ')?;
+                Some((name.to_string(), count.parse::<u32>().ok()?))
+            };
+            text.split(',').map(of).collect::<Option<_>>().ok_or(format!("`failing` is `{text}`"))
+        })?;
+        let (step, recipe): (u64, String) = (get(metadata, "step")?, get(metadata, "recipe")?);
+        // Those without had one batch throughout, as far as it can be known.
+        let batch = || {
+            let table = recipe.parse::<toml::Table>().ok()?;
+            u64::try_from(table.get("train")?.get("batch")?.as_integer()?).ok()
+        };
+        let generated = optional("generated")?.unwrap_or_else(|| step.saturating_mul(batch().unwrap_or(0)));
         let scale = bits("lr_scale", &get::<String>(metadata, "lr_scale")?)?;
         Ok(Self {
-            step: get(metadata, "step")?,
+            step,
+            generated,
             images: get(metadata, "images")?,
             cursor: get(metadata, "cursor")?,
             critic_steps: get(metadata, "critic_steps")?,
             total_images: get(metadata, "total_images")?,
             lr_scale: scale,
             usual_norms: pair("usual_norms")?,
+            calm_norms: pair("calm_norms")?,
             norm_bounds: pair("norm_bounds")?,
             best,
             rollbacks: get(metadata, "rollbacks")?,
             skipped: get(metadata, "skipped")?,
             skipped_in_a_row: u32::try_from(in_a_row)
                 .map_err(|_| format!("`skipped_in_a_row` is `{in_a_row}`"))?,
+            failing,
             rolled_back_to: optional("rolled_back_to")?,
             seconds: get(metadata, "seconds")?,
-            recipe: get(metadata, "recipe")?,
+            recipe,
         })
     }
 }

@@ -43,11 +43,13 @@ pub enum Error {
     /// A request that cannot be met, in one sentence with what to do.
     #[error("{0}")]
     Refused(String),
+    /// Work that was left because who follows it wished so.
+    #[error("stopped")]
+    Stopped,
     /// Training kept producing values that are not finite.
     #[error(
         "training diverged: after {rollbacks} rollbacks with lower learning rates, steps still give values that are \
-         not finite (at step {step}); the last good checkpoint is {checkpoint}. Try a lower lr, a stronger gamma or \
-         clip_norm"
+         not finite (at step {step}); the last good checkpoint is {checkpoint}. {advice}"
     )]
     Diverged {
         /// Rollbacks done.
@@ -56,6 +58,8 @@ pub enum Error {
         step: u64,
         /// The last good checkpoint.
         checkpoint: String,
+        /// What to try, in a sentence without its stop.
+        advice: String,
     },
 }
 

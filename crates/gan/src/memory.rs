@@ -5,7 +5,7 @@
 
 use crate::cost::Cost;
 use crate::step::Objective;
-use crate::{picture, run};
+use crate::{best, picture, run};
 use ganymede_data::{Dataset, Loader};
 use ganymede_kernels::buffer::held_bytes;
 use ganymede_kernels::kernel::WORD;
@@ -41,7 +41,7 @@ pub struct Memory {
     pub threads: u64,
     /// The data set and the batches prepared ahead.
     pub data: u64,
-    /// The samples of a tick as numbers and as a picture.
+    /// The samples of a tick as numbers and as a picture, and what scores them.
     pub samples: u64,
 }
 
@@ -73,6 +73,9 @@ impl Memory {
 
     /// Of a training run with the phases of [`cost::of_run`](crate::cost::of_run).
     pub fn of_run(cost: &Cost, objective: &Objective, dataset: &Dataset, threads: usize) -> Memory {
+        let metric = objective.recipe.best.as_ref().and_then(|best| best::find(&best.metric));
+        // Data that it cannot judge are refused elsewhere.
+        let scoring = metric.map_or(0, |metric| metric.memory(dataset, threads).unwrap_or(0));
         let shape = &objective.recipe.data.shape;
         let (drawn, columns) = run::samples_drawn(shape, objective.recipe.data.classes);
         let numbers = drawn * shape.iter().product::<usize>() * WORD;
@@ -87,7 +90,7 @@ impl Memory {
         let picture = 3 * copies * width * height;
         Memory {
             data: dataset.held_bytes() + Loader::held_bytes(dataset, objective.recipe.train.batch),
-            samples: (numbers + picture) as u64,
+            samples: (numbers + picture) as u64 + scoring,
             ..Memory::of_steps(cost, threads)
         }
     }

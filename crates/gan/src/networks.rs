@@ -215,6 +215,13 @@ impl Net {
         scope.reconstruction().is_some()
     }
 
+    /// How many of its parameters and buffers a network that fits its shapes declares before its last layer, where it says
+    /// which that is.
+    pub(crate) fn before_head(&self, input: &[usize], sample: &[usize], side: Side) -> Option<usize> {
+        let (_, scope, _) = self.probe(PROBE, input, sample, side);
+        scope.before_head()
+    }
+
     /// Parameters and layer table of a network that fits its shapes.
     pub fn describe(&self, input: &[usize], sample: &[usize], side: Side) -> (Params, Vec<LayerRow>) {
         let (_, scope, _) = self.probe(PROBE, input, sample, side);

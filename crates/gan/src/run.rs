@@ -12,15 +12,15 @@ mod start;
 mod window;
 
 pub use folder::RunFolder;
-use guard::MAX_SKIPS;
 use length::next_measurement;
-pub use length::{Length, planned_images};
+pub use length::{Length, lengthened_images, planned_images};
 pub use pictures::{GRID, original_points, samples_drawn, write_picture};
 pub use report::{Finished, Observer, Tick};
-use scoring::Scoring;
 pub use scoring::{SCORED, known_mixture};
+use scoring::{Scoring, Watching};
 
 use crate::error::Error;
+use crate::networks::Side;
 use crate::sampler::Sampler;
 use crate::standing::Standing;
 use crate::step::Objective;
@@ -48,6 +48,8 @@ pub struct Run {
     scoring: Option<Scoring>,
     minutes: Option<f64>,
     saved: Option<(u64, Instant, Duration)>,
+    /// The network whose penalty was what ran away, at the last step that dropped an update.
+    blamed: Option<Side>,
     /// What is worth a sentence and happened before anyone listened.
     notes: Vec<String>,
     /// Held as long as the run is: no other process trains in the folder.
@@ -65,20 +67,33 @@ impl Run {
         &self.trainer
     }
 
-    /// Draws samples, unless `drawn` names them, and writes a line of the log. Neither is worth the work done since
-    /// the last checkpoint: where they fail, the state is saved before the error is returned.
+    /// Draws samples, unless `drawn` names them, and writes a line of the log, scored or not. Neither is worth the work done
+    /// since the last checkpoint: where they fail, the state is saved before the error is returned.
     fn tick(
         &mut self,
         drawn: Option<PathBuf>,
+        scored: bool,
         window: &mut Window,
+        stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<PathBuf, Error> {
-        let told = drawn.map_or_else(|| self.draw(), Ok).and_then(|path| {
+        let drawn = drawn.map_or_else(|| self.draw(&mut Watching { observer: &mut *observer, stop }), Ok);
+        let told = drawn.and_then(|path| {
             if window.steps > 0 {
-                let (score, best) = self.score()?;
+                let (score, best) = match scored {
+                    true => self.score(&mut Watching { observer: &mut *observer, stop })?,
+                    false => (None, false),
+                };
                 let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);
+            } else if window.dropped > 0 {
+                // No means: not one step since the last line went well.
+                let progress = self.trainer.progress();
+                self.append_log(&serde_json::json!({
+                    "event": "dropped", "step": progress.step, "steps": window.dropped, "skipped": progress.skipped,
+                }))?;
+                *window = Window::new(&self.trainer);
             }
             Ok(path)
         });
@@ -97,6 +112,11 @@ impl Run {
 
     /// Trains to the end, to `stop`, or to divergence.
     pub fn train(&mut self, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Finished, Error> {
+        self.tell_notes(observer);
+        let to_do = self.trainer.progress().images < self.trainer.progress().total_images;
+        if let Some(scoring) = self.scoring.as_mut().filter(|_| to_do) {
+            scoring.prepare(&mut Watching { observer: &mut *observer, stop })?;
+        }
         let began = Instant::now();
         let before = self.trainer.progress().seconds;
         let first_step = self.trainer.progress().step;
@@ -109,7 +129,6 @@ impl Run {
         }
         let mut samples = None;
         let mut interrupted = false;
-        self.tell_notes(observer);
         while self.trainer.progress().images < self.trainer.progress().total_images {
             if stop.load(Ordering::Relaxed) {
                 interrupted = true;
@@ -120,10 +139,13 @@ impl Run {
             let speed = rate.update(self.trainer.progress().images, elapsed);
             self.trainer.progress_mut().seconds = before + elapsed.as_secs_f64();
             window.add(&report);
+            if report.skipped > 0 {
+                self.blamed = guard::penalty_to_blame(&report);
+            }
             observer.step(&self.trainer, &report, speed);
 
-            if self.trainer.progress().skipped_in_a_row >= MAX_SKIPS {
-                self.roll_back(observer)?;
+            if let Some(stuck) = guard::stuck(self.trainer.progress()) {
+                self.roll_back(&stuck, observer)?;
                 tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
                 rate = Rate::default();
                 window = Window::new(&self.trainer);
@@ -144,7 +166,7 @@ impl Run {
 
             if self.trainer.progress().images >= tick_at {
                 tick_at = next_tick(self.trainer.progress().images, self.trainer.progress().total_images);
-                samples = Some(self.tick(None, &mut window, observer)?);
+                samples = Some(self.tick(None, true, &mut window, stop, observer)?);
             }
             if self.checkpoint_due() && self.trainer.progress().skipped_in_a_row == 0 {
                 self.save()?;
@@ -154,15 +176,18 @@ impl Run {
         let last = format!("step-{:06}.png", self.trainer.progress().step);
         let drawn = samples.filter(|path| !interrupted && path.ends_with(&last));
         let best = self.trainer.progress().best;
-        let path = self.tick(drawn, &mut window, observer)?;
+        // Where a stop falls is chance: a score there would make the best another than that of a run left alone.
+        let path = self.tick(drawn, !interrupted, &mut window, stop, observer)?;
         if self.trainer.progress().best != best {
             // The last checkpoint shall know of it.
             self.save()?;
         }
-        let mixture = self.score_mixture()?;
+        let mixture = self.score_mixture(&mut Watching { observer, stop })?;
         let progress = self.trainer.progress();
         Ok(Finished {
             best: progress.best.map(|best| (self.folder.best(), best)),
+            skipped: progress.skipped,
+            failing: progress.failing.clone().into_iter().collect(),
             mixture,
             root: self.folder.root.clone(),
             samples: path,

@@ -3,6 +3,8 @@
 //! of weights only by chance.
 
 use crate::error::Error;
+use crate::extractors::Watch;
+use crate::networks::Side;
 use crate::sampler::Asked;
 use crate::step::{Objective, feed};
 use crate::trainer::key_of;
@@ -36,17 +38,18 @@ impl Standing {
         seed: u64,
         batches: usize,
     ) -> Result<Self, Error> {
-        let batch = objective.recipe.part();
-        let function = objective.standing_phase(batch)?;
-        let slots: Vec<String> =
-            function.updates.iter().map(|(input, _)| function.inputs[*input].name.clone()).collect();
-        if slots.is_empty() {
+        // Others may move something too, as mapping networks do the mean of their styles: no statistics of batches.
+        if !objective.generator.normalizes_batch(Side::Generator) {
             return Err(Error::Refused(format!(
                 "the generator of recipe `{}` has no batch norm, so there are no statistics to take anew: leave \
                  standing statistics out",
                 objective.recipe.name
             )));
         }
+        let batch = objective.recipe.part();
+        let function = objective.standing_phase(batch)?;
+        let slots: Vec<String> =
+            function.updates.iter().map(|(input, _)| function.inputs[*input].name.clone()).collect();
         let phase = session.add_phase("standing", &function)?;
         let (key, classes) = (fold_in(key_of(seed), STANDING), objective.recipe.data.classes);
         Ok(Self { phase, slots, key, batches, batch, classes })
@@ -58,11 +61,23 @@ impl Standing {
     /// # Errors
     /// The executor's.
     pub fn take(&self, session: &mut Session) -> Result<Replaced, Error> {
+        self.take_watched(session, &mut ())
+    }
+
+    /// The same, followed pass by pass. Where it is stopped, the session is as it was.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], or the executor's.
+    pub fn take_watched(&self, session: &mut Session, watch: &mut dyn Watch) -> Result<Replaced, Error> {
         let store = session.store();
         let before: Replaced =
             self.slots.iter().filter_map(|name| Some((name.clone(), store.words(name)?.to_vec()))).collect();
         session.feed_words_mut(self.phase, feed::KEY)?.copy_from_slice(&self.key);
         for pass in 0..self.batches {
+            if watch.stopped() {
+                Self::put_back(session, &before)?;
+                return Err(Error::Stopped);
+            }
             let first = (pass * self.batch) as u64;
             session
                 .feed_words_mut(self.phase, feed::FIRST)?
@@ -76,6 +91,7 @@ impl Standing {
             // The mean over passes: at the first nothing of the old ones stays.
             session.feed_mut(self.phase, feed::KEEP)?[0] = (pass as f64 / (pass + 1) as f64) as f32;
             session.run(self.phase)?;
+            watch.moved("taking standing statistics", pass as u64 + 1, self.batches as u64);
         }
         Ok(before)
     }

@@ -1,5 +1,6 @@
 //! A run in memory: compiled phases, state, the stream of real samples and the counters; advances step by step.
 
+mod failures;
 mod feeding;
 mod usual;
 
@@ -14,6 +15,7 @@ use ganymede_cpu::{Executor, PhaseId, Session, StateStore};
 use ganymede_data::{Batch, Dataset, Loader};
 use ganymede_graph::Function;
 use ganymede_kernels::random::fold_in;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a step reports.
@@ -71,6 +73,8 @@ pub struct Trainer {
     labels: Vec<i32>,
     key: [u32; 2],
     progress: Progress,
+    /// What the phases of the step under way came to, by their names.
+    outcomes: Vec<(String, bool)>,
 }
 
 /// The two halves of a random key from a seed.
@@ -112,13 +116,16 @@ impl Trainer {
             images: 0,
             cursor: 0,
             critic_steps: 0,
+            generated: 0,
             total_images,
             lr_scale: 1.0,
             rollbacks: 0,
             skipped: 0,
             skipped_in_a_row: 0,
+            failing: BTreeMap::new(),
             rolled_back_to: None,
             usual_norms: [0.0; 2],
+            calm_norms: [0.0; 2],
             norm_bounds: [0.0; 2],
             best: None,
             seconds: 0.0,
@@ -197,7 +204,16 @@ impl Trainer {
             phases.push(Phase::new(side, work, due, id, function));
         }
         let key = fold_in(key_of(seed), DRAW);
-        Ok(Self { objective, session, phases, loader, labels: Vec::new(), key, progress })
+        Ok(Self {
+            objective,
+            session,
+            phases,
+            loader,
+            labels: Vec::new(),
+            key,
+            progress,
+            outcomes: Vec::new(),
+        })
     }
 
     /// The phase for a network, compiled if its set of regularizers falls due for the first time.
@@ -261,11 +277,14 @@ impl Trainer {
             let norm = self.session.output(id, "norm").map_or(0.0, |v| v[0]);
             let usual = &mut self.progress.usual_norms[place(side)];
             *usual = usual_norm(*usual, f64::from(norm));
+            let calm = &mut self.progress.calm_norms[place(side)];
+            *calm = if *calm > 0.0 { calm.min(*usual) } else { *usual };
         } else {
             for (name, words) in before {
                 self.session.store_mut().set_words(&name, &words)?;
             }
         }
+        self.note_outcome(side, &due, committed);
         Ok((committed, means))
     }
 
@@ -285,6 +304,7 @@ impl Trainer {
         self.generator_step(&mut report)?;
         self.progress.step += 1;
         self.progress.skipped += u64::from(report.skipped);
+        self.count_failures();
         self.progress.skipped_in_a_row =
             if report.skipped == 0 { 0 } else { self.progress.skipped_in_a_row.saturating_add(1) };
         Ok(report)
@@ -302,8 +322,9 @@ impl Trainer {
     }
 
     fn generator_step(&mut self, report: &mut StepReport) -> Result<(), Error> {
-        let (n, batch) = (self.progress.step, self.objective.recipe.train.batch as u64);
-        let (committed, means) = self.advance(Side::Generator, n, n * batch, ["g_loss", "g_penalty"])?;
+        let (n, first) = (self.progress.step, self.progress.generated);
+        let (committed, means) = self.advance(Side::Generator, n, first, ["g_loss", "g_penalty"])?;
+        self.progress.generated += self.objective.recipe.train.batch as u64;
         report.skipped += u32::from(!committed);
         [report.g_loss, report.g_penalty] = means;
         Ok(())
@@ -328,10 +349,21 @@ impl Trainer {
                 self.session.store_mut().set_words(&name, words)?;
             }
         }
-        let Progress { step, images, cursor, critic_steps, usual_norms, .. } = checkpoint.progress;
+        let Progress { step, images, cursor, critic_steps, generated, usual_norms, calm_norms, .. } =
+            checkpoint.progress;
         let kept = self.progress.clone();
-        self.progress =
-            Progress { step, images, cursor, critic_steps, usual_norms, skipped_in_a_row: 0, ..kept };
+        self.progress = Progress {
+            step,
+            images,
+            cursor,
+            critic_steps,
+            generated,
+            usual_norms,
+            calm_norms,
+            skipped_in_a_row: 0,
+            failing: BTreeMap::new(),
+            ..kept
+        };
         let train = &self.objective.recipe.train;
         self.loader =
             Loader::with_sampling(dataset, train.batch, seed, self.progress.cursor, train.sampling())?;

@@ -103,6 +103,28 @@ fn grey_images_and_rectangles_are_changed_too() {
     }
 }
 
+/// Of pictures with an alpha channel the colors change as those of pictures without, and what is see-through stays so.
+#[test]
+fn colors_change_beside_an_alpha_channel_and_leave_it_alone() {
+    let pixel = |sample: usize, place: usize, channel: usize| {
+        ((sample * 64 + place) as f64 * 0.7 + channel as f64).sin()
+    };
+    let images = |channels: usize| {
+        let values: Vec<f64> = (0..2 * 64 * channels)
+            .map(|i| pixel(i / (64 * channels), i / channels % 64, i % channels))
+            .collect();
+        Array::f32(&[2, 8, 8, channels], values)
+    };
+    for name in ["color", "jitter"] {
+        let of = |channels: usize| result(find(name).unwrap(), &images(channels), None);
+        let (without, with) = (of(3), of(4));
+        let colors: Vec<f64> = with.chunks(4).flat_map(|p| p[..3].to_vec()).collect();
+        assert!(distance(&colors, &without) < 1e-12, "{name}");
+        let alpha = |v: &[f64]| v.chunks(4).map(|p| p[3]).collect::<Vec<f64>>();
+        assert_eq!(alpha(&with), alpha(images(4).floats()), "{name}");
+    }
+}
+
 /// Every element of the gradient of sum(c tanh(augmented)) and of the gradient of its product with constants, against
 /// central differences, at a sample of the pixels.
 #[test]
@@ -160,6 +182,10 @@ fn recipes_name_augmentations_and_refuse_what_means_nothing() {
         (&["augment.policy=[\"flip\"]", "augment.probability=1.5"][..], "from 0 to 1"),
         (&["augment.policy=[\"flip\"]", "augment.target=-0.1"][..], "from 0 to 1"),
         (&["augment.policy=[\"flip\"]", "augment.ramp=100"][..], "follows a target"),
+        (
+            &["augment.policy=[\"flip\"]", "augment.target=0.6", "loss.name=relativistic-average"][..],
+            "`relativistic-average` leaves the logits without a zero",
+        ),
     ] {
         let message = recipe(sets).err().unwrap();
         assert!(message.contains(words), "{sets:?}: {message}");

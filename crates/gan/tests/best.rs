@@ -36,9 +36,16 @@ struct Ticks {
     seen: Vec<(u64, Option<f64>, bool)>,
     stop: Arc<AtomicBool>,
     stop_after: Option<usize>,
+    /// Stops after this step.
+    stop_at: Option<u64>,
 }
 
 impl Observer for Ticks {
+    fn step(&mut self, trainer: &ganymede::Trainer, _: &ganymede::trainer::StepReport, _: f64) {
+        if self.stop_at == Some(trainer.progress().step) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
     fn tick(&mut self, tick: &Tick, _: &Path) {
         self.seen.push((tick.step, tick.score, tick.best));
         if self.stop_after.is_some_and(|n| self.seen.len() >= n) {
@@ -123,6 +130,36 @@ fn the_best_is_the_same_after_a_stop_and_scoring_changes_no_training() {
         let best = checkpoint::load(&root.join("checkpoints/best.safetensors")).unwrap();
         (best.progress.step, best.progress.best, slots(&best.store))
     };
+    // Between two ticks: of 400 steps every tenth is one. The scores and the best are those of the ticks alone.
+    let long = |root: &Path, stops: &[u64]| {
+        let mut seen = Vec::new();
+        let mut run = begin(root, &set, RING, 400).unwrap();
+        for stop in stops.iter().map(Some).chain([None]) {
+            let mut ticks = Ticks { stop_at: stop.copied(), ..Ticks::default() };
+            run.train(&ticks.stop.clone(), &mut ticks).unwrap();
+            seen.extend(ticks.seen);
+            if stop.is_some() {
+                drop(run);
+                run = resume(root, root);
+            }
+        }
+        (seen, whole(root))
+    };
+    let (_d, left_alone) = folder();
+    let (expected_long, best) = long(&left_alone, &[]);
+    // Just before and after the tick whose state is kept, and elsewhere.
+    let at = best.0;
+    let mut stops = vec![at - 3, at + 4, 387];
+    stops.retain(|stop| (1..400).contains(stop) && !stop.is_multiple_of(10));
+    stops.sort_unstable();
+    stops.dedup();
+    let (_e, stopped) = folder();
+    let (seen, kept) = long(&stopped, &stops);
+    let (ticks, between): (Vec<_>, Vec<_>) = seen.into_iter().partition(|tick| tick.0.is_multiple_of(10));
+    assert_eq!(ticks, expected_long);
+    assert_eq!(between, stops.iter().map(|stop| (*stop, None, false)).collect::<Vec<_>>());
+    assert_eq!(kept, best);
+
     for stop_after in [1, 5, 9] {
         let (_c, root) = folder();
         let mut run = begin(&root, &set, RING, STEPS).unwrap();
@@ -144,6 +181,38 @@ fn the_best_is_the_same_after_a_stop_and_scoring_changes_no_training() {
         train(&mut run, None);
         assert_eq!(whole(&root), whole(&straight));
     }
+}
+
+#[test]
+fn the_best_of_a_course_that_is_left_is_set_aside() {
+    let (_dir, root) = folder();
+    let mut run = begin(&root, &["best.metric=quality"], RING, STEPS).unwrap();
+    let left = train(&mut run, None).0.best.unwrap();
+    drop(run);
+    assert!(left.1.step > 6, "a best that the shorter course does not reach: {left:?}");
+    let file = root.join("checkpoints/best.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let go_on = |from: &str, set: &[&str], steps: u64| {
+        let found = checkpoint::load(&root.join("checkpoints").join(from)).unwrap();
+        let set: Vec<String> = set.iter().map(|s| s.to_string()).collect();
+        let recipe = Recipe::parse("run", &found.progress.recipe, &set).unwrap();
+        let at = RunFolder { root: root.clone() };
+        let mut run = Run::resume(at, recipe, found, data(RING), executor(), 1, Some(steps * 32)).unwrap();
+        train(&mut run, None).0.best
+    };
+    // Another recipe from before the best: what it kept is the best of its own steps.
+    let own = go_on("step-0.safetensors", &["lr=1e-12"], 6);
+    assert!(own.as_ref().is_none_or(|(_, best)| best.step <= 6), "{own:?} after {left:?}");
+    let aside = root.join("checkpoints/best.safetensors.set-aside");
+    assert_eq!(std::fs::read(&aside).unwrap(), bytes, "nothing is thrown away");
+    // Beyond its best, whatever changes, a run is still on the course that led there.
+    std::fs::rename(&aside, &file).unwrap();
+    let newest = format!("step-{STEPS}.safetensors.set-aside");
+    let plain = root.join("checkpoints").join(format!("step-{STEPS}.safetensors"));
+    std::fs::rename(root.join("checkpoints").join(newest), &plain).unwrap();
+    let (_, best) = go_on(&format!("step-{STEPS}.safetensors"), &["lr=1e-12"], STEPS + 1).unwrap();
+    assert!(best.score >= left.1.score && best.step >= left.1.step, "{best:?} after {left:?}");
+    assert!(!aside.exists());
 }
 
 #[test]
@@ -182,4 +251,114 @@ fn metrics_that_cannot_judge_are_refused_by_name() {
     let error = begun.err().unwrap().to_string();
     assert!(error.contains("`quality`") && error.contains("glyphs"), "{error}");
     assert!(!root.exists());
+}
+
+/// Hears of work beside the steps.
+#[derive(Default)]
+struct Hears {
+    notes: Vec<String>,
+    works: Vec<&'static str>,
+    stop: Arc<AtomicBool>,
+    stop_at: Option<&'static str>,
+    scores: Vec<Option<f64>>,
+}
+
+impl Observer for Hears {
+    fn note(&mut self, message: &str) {
+        self.notes.push(message.into());
+    }
+    fn moved(&mut self, what: &'static str, done: u64, _: u64) {
+        assert!(self.stop_at != Some(what) || done < 2_000, "{what} does not hold a stop up");
+        if self.works.last() != Some(&what) {
+            self.works.push(what);
+        }
+        if self.stop_at == Some(what) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+    fn tick(&mut self, tick: &Tick, _: &Path) {
+        self.scores.push(tick.score);
+    }
+}
+
+/// Grey squares of 8x8 without labels, whose place depends on the index.
+fn squares(count: u64) -> Arc<Dataset> {
+    struct Squares(u64);
+    impl ganymede_data::Items for Squares {
+        fn count(&self) -> Option<u64> {
+            Some(self.0)
+        }
+        fn held_bytes(&self) -> u64 {
+            0
+        }
+        fn fill(&self, indices: &[u64], out: &mut [f32], _: Option<&mut [i32]>) {
+            for (index, image) in indices.iter().zip(out.chunks_exact_mut(64)) {
+                for (i, pixel) in image.iter_mut().enumerate() {
+                    let (x, y) = ((i as u64 + index) % 8, (i as u64 / 8 + 3 * index) % 8);
+                    *pixel = if x < 4 && y < 4 { 0.9 } else { -0.9 };
+                }
+            }
+        }
+    }
+    let hash = ganymede_data::ContentHash([0; 32]);
+    Arc::new(Dataset::new("squares", &[8, 8, 1], hash, Box::new(Squares(count))))
+}
+
+const IMAGES: &str = r#"
+name = "images"
+data = { shape = [8, 8, 1], default = "glyphs" }
+latent = { dim = 4 }
+train = { batch = 4, images = 400 }
+loss = { name = "non-saturating" }
+best = { metric = "frechet" }
+
+[generator]
+layers = ["dense 64 tanh", "reshape 8 8 1"]
+optimizer = { lr = 1e-3 }
+
+[discriminator]
+layers = ["flatten", "dense 8 relu", "dense 1"]
+optimizer = { lr = 1e-3 }
+"#;
+
+#[test]
+fn frechet_prepares_aloud_scores_all_its_samples_and_warns_of_few() {
+    let (_dir, root) = folder();
+    let recipe = Recipe::parse("test", IMAGES, &[]).unwrap();
+    // Five real samples, as many features as random convolutions give, and 2,000 generated ones.
+    let at = RunFolder::create(&root).unwrap();
+    let mut run = Run::begin(at, recipe.clone(), squares(5), executor(), 1, Length::Steps(2)).unwrap();
+    let mut hears = Hears::default();
+    run.train(&hears.stop.clone(), &mut hears).unwrap();
+    assert_eq!(hears.works[..2], ["looking at real samples", "looking at generated samples"]);
+    assert!(hears.notes.iter().any(|n| n.contains("with 5 real samples, too few")), "{:?}", hears.notes);
+    assert!(hears.scores.len() == 2 && hears.scores.iter().all(|s| s.is_some_and(f64::is_finite)));
+    let log = std::fs::read_to_string(root.join("log.jsonl")).unwrap();
+    assert_eq!(log.matches("\"score\":").count(), 2, "{log}");
+    // A stop while it prepares is heeded; nothing is lost.
+    drop(run);
+    let (_dir, root) = folder();
+    let at = RunFolder::create(&root).unwrap();
+    let mut run = Run::begin(at, recipe, squares(50_000), executor(), 1, Length::Steps(2)).unwrap();
+    let mut hears = Hears { stop_at: Some("looking at real samples"), ..Hears::default() };
+    let finished = run.train(&hears.stop.clone(), &mut hears).unwrap();
+    assert!(finished.interrupted && finished.step == 0 && hears.scores.is_empty());
+}
+
+#[test]
+fn what_scores_is_part_of_the_memory_that_is_foretold() {
+    let foretold = |set: &str| {
+        let recipe =
+            Recipe::parse("test", &IMAGES.replace("best = { metric = \"frechet\" }", set), &[]).unwrap();
+        let objective = ganymede::Objective::new(recipe).unwrap();
+        let cost = ganymede::cost::of_run(&objective, executor().target()).unwrap();
+        ganymede::memory::Memory::of_run(&cost, &objective, &squares(50_000), 1).total()
+    };
+    let more = foretold("best = { metric = \"frechet\" }") - foretold("");
+    // The features alone: two sides of 2,000 rows of f64.
+    let needs = ganymede::extractors::needs(&squares(5), 1).unwrap();
+    assert!(
+        needs.dimensions > 100 && more > (2 * 2_000 * needs.dimensions * 8) as u64 + needs.bytes,
+        "{more} {needs:?}"
+    );
 }

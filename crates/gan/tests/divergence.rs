@@ -48,7 +48,7 @@ fn train(run: &mut Run, stop_after: u64) -> (Result<u64, Error>, Vec<String>) {
 #[track_caller]
 fn assert_gave_up(ended: Result<u64, Error>, step: u64, newest: &Path) {
     match ended {
-        Err(Error::Diverged { rollbacks: 3, step: at, checkpoint: path }) => {
+        Err(Error::Diverged { rollbacks: 3, step: at, checkpoint: path, .. }) => {
             assert_eq!((at, Path::new(&path)), (step, newest));
             checkpoint::load(newest).unwrap();
         }
@@ -232,6 +232,112 @@ fn a_few_skipped_steps_are_forgiven() {
     assert!(notes.is_empty(), "{notes:?}");
     let progress = run.trainer().progress();
     assert_eq!((progress.skipped, progress.rollbacks, progress.lr_scale), (4, 0, 1.0));
+}
+
+#[test]
+fn a_rollback_to_the_beginning_bounds_by_the_calm_of_the_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("run");
+    let at = RunFolder::create(&root).unwrap();
+    // Twice as large at every batch of four, and nothing from the eleventh on.
+    let data =
+        points(|i| if i >= 40 { [f32::NAN; 2] } else { circle(i).map(|x| x * 2f32.powi(i as i32 / 4)) });
+    let recipe = Recipe::parse("test", LINEAR, &["lr=0".into()]).unwrap();
+    let mut first = Trainer::new(objective(LINEAR, &["lr=0"]), data.clone(), executor(), 1, 400).unwrap();
+    let mut calm = f64::INFINITY;
+    for _ in 0..10 {
+        assert_eq!(first.step().unwrap().skipped, 0);
+        calm = calm.min(first.progress().usual_norms[0]);
+    }
+    assert!(first.progress().usual_norms[0] > 1.1 * calm, "norms grow: {:?} from {calm}", first.progress());
+    let mut run = Run::begin(at, recipe, data, executor(), 1, Length::Steps(100)).unwrap();
+    let (_, notes) = train(&mut run, u64::MAX);
+    assert!(
+        notes[1].contains(&format!("at a norm of {calm:.3e} (discriminator)")),
+        "{notes:?} lacks {calm:.3e}"
+    );
+}
+
+/// Linear networks with a penalty that no step can hold, at every so many steps.
+fn overflowing(every: usize) -> Recipe {
+    Recipe::parse("test", &with(LINEAR, "r1", 1e38, every), &[]).unwrap()
+}
+
+#[test]
+fn a_phase_that_fails_each_time_is_not_forgiven_for_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("run");
+    let at = RunFolder::create(&root).unwrap();
+    let begun = || Run::begin(at.clone(), overflowing(2), points(circle), executor(), 1, Length::Steps(100));
+    let mut run = begun().unwrap();
+    // Steps 1, 3, 5, 7 and 9 drop the discriminator's update; stopped after the fourth and gone on with.
+    assert_eq!(train(&mut run, 8).0.unwrap(), 8);
+    assert_eq!(run.trainer().progress().failing.get("discriminator+r1"), Some(&4));
+    drop(run);
+    let (found, _) = checkpoint::open(&root).unwrap();
+    assert_eq!((found.progress.skipped, found.progress.skipped_in_a_row), (4, 0));
+    let stored = Recipe::parse("test", &found.progress.recipe, &[]).unwrap();
+    let mut run = Run::resume(at, stored, found, points(circle), executor(), 1, None).unwrap();
+    let (ended, notes) = train(&mut run, u64::MAX);
+    assert!(matches!(ended, Err(Error::Diverged { rollbacks: 3, .. })), "{ended:?}");
+    let first = notes.iter().find(|note| note.contains("rolled back")).unwrap();
+    assert!(
+        first.contains("5 steps of discriminator+r1 in a row") && first.contains("from step 9"),
+        "{first}"
+    );
+}
+
+#[test]
+fn what_to_try_keeps_schedules_and_rates_apart_and_names_a_penalty() {
+    let folder = tempfile::tempdir().unwrap();
+    let diverged = |name: &str, recipe: Recipe, data: Arc<Dataset>| {
+        let at = RunFolder::create(&folder.path().join(name)).unwrap();
+        let mut run = Run::begin(at, recipe, data, executor(), 1, Length::Steps(100)).unwrap();
+        let error = train(&mut run, u64::MAX).0.unwrap_err().to_string();
+        (error, run.remedies())
+    };
+    let rates = ["generator.optimizer.lr=cosine 0.01 -> 0.002", "discriminator.optimizer.lr=0.04"];
+    let recipe = Recipe::parse("test", POINTS, &rates.map(String::from)).unwrap();
+    let (error, remedies) = diverged("data", recipe, poisoned());
+    assert!(error.ends_with("Try a lower lr, a stronger gamma or clip_norm"), "{error}");
+    let expected = ["generator.optimizer.lr=cosine 0.0025 -> 0.0005", "discriminator.optimizer.lr=0.01"];
+    assert_eq!(remedies, expected);
+    let (error, remedies) = diverged("penalty", overflowing(1), points(circle));
+    assert!(
+        error.ends_with("What ran away is the discriminator's penalty (r1): try a smaller strength"),
+        "{error}"
+    );
+    assert_eq!(remedies, ["regularizers.0.strength=1"]);
+    // What is proposed can be set.
+    for sets in [&expected[..], &["regularizers.0.strength=1"]] {
+        let text = with(POINTS, "lecam", 1e30, 1);
+        let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+        Recipe::parse("test", &text, &sets).unwrap();
+    }
+}
+
+#[test]
+fn what_was_dropped_in_a_short_run_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("run");
+    let at = RunFolder::create(&root).unwrap();
+    let mut run = Run::begin(at, overflowing(1), points(circle), executor(), 1, Length::Steps(3)).unwrap();
+    let stop = AtomicBool::new(false);
+    let finished =
+        run.train(&stop, &mut Notes { stop: &stop, stop_after: u64::MAX, notes: Vec::new() }).unwrap();
+    assert_eq!((finished.step, finished.skipped), (3, 3));
+    assert_eq!(finished.failing, [("discriminator+r1".to_string(), 3)]);
+    let log = std::fs::read_to_string(root.join("log.jsonl")).unwrap();
+    assert_eq!(log.matches("\"event\":\"dropped\"").count(), 3, "{log}");
+    // One that succeeds is forgiven all.
+    let mut trainer = trainer(objective(&with(LINEAR, "r1", 1e38, 1), &[]));
+    trainer.step().unwrap();
+    assert_eq!(trainer.progress().failing.get("discriminator+r1"), Some(&1));
+    for name in ["D/dense1/weight", "G/dense1/weight"] {
+        put(trainer.parts_mut().1.store_mut(), name, &[0.0, 0.0]);
+    }
+    trainer.step().unwrap();
+    assert!(trainer.progress().failing.is_empty(), "{:?}", trainer.progress());
 }
 
 #[test]

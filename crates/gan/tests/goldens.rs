@@ -84,6 +84,7 @@ impl Networks {
             regularizer.penalty(&Context {
                 real: &real,
                 fake: &fake,
+                sources: [&real, &fake],
                 real_logits: &self.judge(&real),
                 fake_logits: &self.judge(&fake),
                 reconstruction: Some(&self.distances(&real)),

@@ -18,11 +18,15 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
     for (sets, words) in [
         (&["loss.name=hinge", "loss.real_label=0.9"][..], "`hinge` has no targets"),
         (&["loss.real_label=1.5"][..], "from 0 to 1"),
+        (&["loss.generator_label=0"][..], "choose least-squares"),
+        (&["loss.name=least-squares", "loss.fake_label=-101"][..], "from -100 to 100"),
         (&["loss.real_label=0.2", "loss.fake_label=0.3"][..], "must lie above"),
         (&["loss.top_k=0"][..], "above 0 and at most 1"),
         (&["loss.top_k=linear 1 -> 1.5"][..], "above 0 and at most 1"),
         (&["loss.instance_noise=-1"][..], "from 0 to 100"),
         (&["loss.name=relativistic-average", "loss.top_k=0.5"][..], "none can be left out"),
+        (&["regularizers=[{name=\"r1\",strength=1e39}]"][..], "must be at most 3.40e38 at every = 1"),
+        (&["regularizers=[{name=\"r1\",strength=1e38,every=8}]"][..], "must be at most 4.25e37 at every = 8"),
         (&["train.pack=3"][..], "does not divide into packs of 3"),
         (&["train.pack=0"][..], "must be from 1 to"),
         (&["discriminator.spectral_norm=100"][..], "from 0 (off) to 64"),
@@ -42,6 +46,64 @@ fn options_that_mean_nothing_or_too_much_are_refused() {
     assert!(mixed.contains("the generator has batch norm"), "{mixed}");
     let mixed = error(&format!("{POINTS}\n[[regularizers]]\nname = \"dragan\""), &[]);
     assert!(mixed.contains("batch norm"), "{mixed}");
+}
+
+/// LSGAN's coding that minimises the Pearson divergence, a = -1, b = 1, c = 0: equation 8 of Mao et al. 2017.
+#[test]
+fn least_squares_takes_the_coding_of_minus_one_one_zero() {
+    let sets = ["loss.name=least-squares", "loss.fake_label=-1", "loss.generator_label=0"];
+    let objective = objective(LINEAR, &sets);
+    let mut session = ganymede_cpu::Session::new(common::executor(), objective.initial_state(1).unwrap());
+    let d = session.add_phase("d", &objective.discriminator_phase(&[]).unwrap()).unwrap();
+    let g = session.add_phase("g", &objective.generator_phase(&[]).unwrap()).unwrap();
+    // Generated samples are (.5, -.25), whose logit is 2; all real ones (1, 1), whose logit is .25.
+    common::put(session.store_mut(), "G/dense1/weight", &[0.0, 0.0]);
+    common::put(session.store_mut(), "G/dense1/bias", &[0.5, -0.25]);
+    common::put(session.store_mut(), "D/dense1/weight", &[1.5, -2.0]);
+    common::put(session.store_mut(), "D/dense1/bias", &[0.75]);
+    session.feed_mut(d, "real").unwrap().fill(1.0);
+    // (.25 - 1)^2 / 2 + (2 + 1)^2 / 2, and 2^2 / 2.
+    for (phase, output, expected) in [(d, "d_loss", 0.28125 + 4.5), (g, "g_loss", 2.0)] {
+        common::feed(&mut session, phase, 0.0);
+        session.run(phase).unwrap();
+        let got = session.output(phase, output).unwrap()[0];
+        assert!((got - expected).abs() < 1e-5, "{output}: {got} against {expected}");
+    }
+}
+
+#[test]
+fn a_critic_without_bounds_and_one_held_at_zero_are_remarked_upon() {
+    let remarks = |tables: &str, sets: &[&str]| {
+        let sets = [&["loss.name=wasserstein"][..], sets].concat();
+        objective(&format!("{LINEAR}\n{tables}"), &sets).remarks().join("; ")
+    };
+    assert!(remarks("", &[]).contains("kept from growing steep"));
+    assert!(remarks("", &["loss.name=hinge"]).is_empty());
+    assert!(remarks("", &["discriminator.spectral_norm=1"]).is_empty());
+    for name in ["weight-clipping", "gradient-penalty", "r1"] {
+        assert!(remarks(&format!("[[regularizers]]\nname = \"{name}\""), &[]).is_empty(), "{name}");
+    }
+    assert!(remarks("[[regularizers]]\nname = \"lecam\"", &[]).contains("kept from growing steep"));
+    let zero = remarks("[[regularizers]]\nname = \"weight-clipping\"\nstrength = 0", &[]);
+    assert!(zero.contains("holds every weight of the discriminator at 0"), "{zero}");
+}
+
+#[test]
+fn classes_are_set_as_the_message_about_them_says() {
+    let trained = |text: String| {
+        ["discriminator", "generator"].iter().fold(text, |text, side| {
+            format!("{text}\n[[regularizers]]\nname = \"auxiliary-classifier\"\nnetwork = \"{side}\"\n")
+        })
+    };
+    let message = error(&trained(LINEAR.into()), &[]);
+    assert!(message.contains("set data.classes, e.g. to 10"), "{message}");
+    let told = LINEAR
+        .replace("\"dense 1\"", "\"dense 4 relu\", \"classify\", \"dense 1\"")
+        .replace("layers = [\"dense 2\"]", "layers = [\"concat_label\", \"dense 2\"]");
+    let text = trained(told);
+    for key in ["data.classes", "classes"] {
+        assert_eq!(objective(&text, &[&format!("{key}=8")]).recipe.data.classes, Some(8));
+    }
 }
 
 #[test]

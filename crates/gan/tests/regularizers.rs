@@ -34,6 +34,7 @@ fn evaluate(
     let context = Context {
         real: &real,
         fake: &fake,
+        sources: [&real, &fake],
         real_logits: &judge(&weight, &real),
         fake_logits: &judge(&weight, &fake),
         reconstruction: None,

@@ -1,6 +1,6 @@
 //! What a stopped, rolled back or failed run keeps on disk.
 
-use ganymede::run::{Length, Observer, Run, RunFolder, planned_images};
+use ganymede::run::{Length, Observer, Run, RunFolder, lengthened_images, planned_images};
 use ganymede::{Error, Recipe, checkpoint};
 use ganymede_cpu::{Executor, ExecutorOptions};
 use ganymede_data::{ContentHash, Dataset, Items, OpenOptions, open};
@@ -183,4 +183,44 @@ fn epochs_are_passes_of_the_loader_whatever_the_loss() {
         let images = planned_images(Length::Epochs(2.0), &recipe, &blank).unwrap().unwrap();
         assert_eq!(images, (2.0 * items as f64 * share).round() as u64, "{name} {set:?}");
     }
+}
+
+#[test]
+fn what_a_run_says_when_it_begins_it_says_when_it_goes_on() {
+    let (_dir, root) = folder();
+    let mut run = begin(&root, &[], 80).unwrap();
+    assert!(train(&mut run).1.is_empty());
+    drop(run);
+    // A key that is set now means something for another.
+    let mut run = resume(
+        &root,
+        &["train.accumulate=2", "loss.name=relativistic-average"],
+        data("synthetic:ring8"),
+        Some(160),
+    )
+    .unwrap();
+    let notes = train(&mut run).1;
+    assert!(notes.iter().any(|note| note.contains("parts of 4 samples")), "{notes:?}");
+}
+
+#[test]
+fn another_batch_goes_on_with_latents_where_the_old_one_stopped_and_steps_are_steps() {
+    let (_dir, root) = folder();
+    let mut run = begin(&root, &[], 4 * 8).unwrap();
+    train(&mut run).0.unwrap();
+    assert_eq!((run.trainer().progress().step, run.trainer().progress().generated), (4, 32));
+    drop(run);
+    let done = checkpoint::open(&root).unwrap().0.progress;
+    let smaller = Recipe::parse("run", &done.recipe, &["batch=2".into()]).unwrap();
+    let length = |steps| lengthened_images(Length::Steps(steps), &smaller, &data("synthetic:ring8"), &done);
+    // Four steps of eight, and three of two.
+    assert_eq!(length(7).unwrap(), Some(32 + 6));
+    assert!(length(4).unwrap_err().to_string().contains("has taken 4 steps already"));
+    let mut run = resume(&root, &["batch=2"], data("synthetic:ring8"), length(7).unwrap()).unwrap();
+    let finished = train(&mut run).0.unwrap();
+    assert_eq!((finished.step, run.trainer().progress().generated), (7, 38));
+    // The last step began behind all latents before it.
+    let session = run.parts_mut().1;
+    let phase = session.phase("generator").unwrap();
+    assert_eq!(session.feed_words_mut(phase, "first").unwrap().to_vec(), [36, 0]);
 }

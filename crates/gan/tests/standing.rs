@@ -3,13 +3,14 @@
 mod common;
 
 use common::*;
+use ganymede::extractors::Watch;
 use ganymede::run::{Length, Observer, Run, RunFolder};
 use ganymede::sampler::Sampler;
 use ganymede::standing::Standing;
 use ganymede::step::feed;
-use ganymede::{Objective, Recipe};
+use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Session;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Quiet;
 impl Observer for Quiet {}
@@ -101,8 +102,67 @@ fn ticks_draw_with_them_and_train_as_without() {
     assert_ne!(states[0].1, states[1].1, "the pictures differ");
 }
 
+/// Stops after so many passes.
+struct Stops(u64, u64);
+
+impl Watch for Stops {
+    fn moved(&mut self, what: &'static str, done: u64, total: u64) {
+        assert_eq!((what, total), ("taking standing statistics", 10));
+        self.1 = done;
+    }
+    fn stopped(&self) -> bool {
+        self.1 >= self.0
+    }
+}
+
+#[test]
+fn a_stop_leaves_the_session_as_it_was() {
+    let objective = objective(POINTS, &["batch=16"]);
+    let mut session = session(&objective);
+    let before = slots(session.store());
+    let standing = Standing::new(&objective, &mut session, 5, 10).unwrap();
+    let mut watch = Stops(3, 0);
+    let stopped = standing.take_watched(&mut session, &mut watch);
+    assert!(matches!(stopped, Err(Error::Stopped)) && watch.1 == 3, "{} passes", watch.1);
+    assert_eq!(slots(session.store()), before);
+    assert!(standing.take_watched(&mut session, &mut Stops(11, 0)).is_ok());
+}
+
+/// Stops a run at its first sign of standing statistics.
+struct Impatient<'a>(&'a AtomicBool, Vec<String>);
+
+impl Observer for Impatient<'_> {
+    fn moved(&mut self, _: &'static str, done: u64, _: u64) {
+        assert!(done < 100, "a million passes do not hold a stop up");
+        self.0.store(true, Ordering::Relaxed);
+    }
+    fn note(&mut self, message: &str) {
+        self.1.push(message.to_string());
+    }
+}
+
+#[test]
+fn a_run_stops_while_they_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Recipe::parse("test", POINTS, &["train.standing_statistics=1048576".into()]).unwrap();
+    let at = RunFolder::create(&folder.path().join("run")).unwrap();
+    let mut run = Run::begin(at, recipe, points(circle), executor(), 1, Length::Steps(400)).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut observer = Impatient(&stop, Vec::new());
+    let finished = run.train(&stop, &mut observer).unwrap();
+    assert!(finished.interrupted && finished.samples.exists());
+    assert!(observer.1.iter().any(|note| note.contains("running statistics")), "{:?}", observer.1);
+}
+
 #[test]
 fn a_generator_without_statistics_is_refused() {
+    // A mapping network moves the mean of its styles, and is no batch norm.
+    let sets = ["batch=4".to_string()];
+    let styled = Objective::new(Recipe::load("sg2-64-ada", &sets).unwrap()).unwrap();
+    let mut session = Session::new(executor(), styled.initial_state(1).unwrap());
+    let error = Standing::new(&styled, &mut session, 5, 10).err().unwrap().to_string();
+    assert!(error.contains("no batch norm"), "{error}");
+
     let objective = objective(LINEAR, &[]);
     let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
     let error = Standing::new(&objective, &mut session, 5, 10).err().unwrap().to_string();

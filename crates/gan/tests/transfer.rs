@@ -169,7 +169,7 @@ fn frozen_layers_have_no_gradient_and_no_moments_and_keep_their_bits() {
 }
 
 #[test]
-fn models_freeze_by_stage_and_what_leaves_nothing_is_refused() {
+fn models_freeze_by_stage_and_their_last_layers_learn() {
     let load = |sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
         Recipe::load("residual28", &sets).and_then(Objective::new)
@@ -180,7 +180,22 @@ fn models_freeze_by_stage_and_what_leaves_nothing_is_refused() {
     assert!(!frozen.learns(&format!("{}/weight", frozen.frozen()[0])));
     assert!(frozen.learns("D/logit/weight") && frozen.learns("G/basis/weight"));
     let error = load(&["freeze=100"]).err().unwrap().to_string();
-    assert!(error.contains("discriminator.freeze") && error.contains("leaves nothing to learn"), "{error}");
+    assert!(
+        error.contains("discriminator.freeze") && error.contains("what follows them must learn"),
+        "{error}"
+    );
+    assert!(!error.contains("D/logit"), "{error}");
+    // FastGAN declares logits, a second network and decoders behind the stages that make its features.
+    let fastgan = |freeze: usize| {
+        let sets = [format!("freeze={freeze}"), "train.batch=4".into()];
+        Recipe::load("fewshot-64", &sets).and_then(Objective::new)
+    };
+    let stages = ["D/image", "D/stage1", "D/stage2", "D/stage3", "D/stage4"];
+    let known = (1..=stages.len()).rev().find_map(|n| fastgan(n).ok()).unwrap();
+    let frozen = known.frozen();
+    assert!(frozen.len() >= 3 && frozen == &stages[..frozen.len()], "{frozen:?}");
+    let error = fastgan(frozen.len() + 1).err().unwrap().to_string();
+    assert!(error.contains(&format!("at most {} can be", frozen.len())), "{error}");
     let error =
         load(&["generator={model=\"residual\",freeze=1,optimizer={lr=1e-3}}"]).err().unwrap().to_string();
     assert!(error.contains("generator.freeze"), "{error}");

@@ -135,6 +135,16 @@ impl Schedule {
         self
     }
 
+    /// The same course at `factor` times its values.
+    pub fn scaled(mut self, factor: f64) -> Self {
+        self.course = match self.course {
+            Course::Constant(value) => Course::Constant(factor * value),
+            Course::Linear { from, to } => Course::Linear { from: factor * from, to: factor * to },
+            Course::Cosine { from, to } => Course::Cosine { from: factor * from, to: factor * to },
+        };
+        self
+    }
+
     /// The value at `progress`.
     pub fn at(&self, progress: Progress) -> f64 {
         let images = progress.images as f64;
@@ -222,7 +232,7 @@ fn number(text: &str) -> Result<f64, String> {
         None => text.strip_suffix('M').map_or((text, 1.0), |digits| (digits, 1e6)),
     };
     match digits.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value * unit),
+        Ok(value) if (value * unit).is_finite() => Ok(value * unit),
         _ => Err(format!("`{text}` is not a finite number")),
     }
 }
@@ -280,6 +290,17 @@ mod tests {
     }
 
     #[test]
+    fn a_scaled_schedule_is_scaled_everywhere() {
+        let texts = ["2", "linear 1 -> 0.1", "cosine 1 -> 0.5 over 50% warmup 100"];
+        for schedule in texts.map(|text| Schedule::parse(text).unwrap()) {
+            let scaled = schedule.scaled(0.25);
+            for images in [0, 50, 250, 900] {
+                assert_eq!(at(&scaled, images), 0.25 * at(&schedule, images), "{schedule} at {images}");
+            }
+        }
+    }
+
+    #[test]
     fn texts_are_read_and_written_back() {
         for (text, expected) in [
             ("0.0002", Schedule::constant(2e-4)),
@@ -321,6 +342,7 @@ mod tests {
             ("linear 1 -> x", "`x` is not a finite number"),
             ("nan", "is no course"),
             ("1e999", "not a finite number"),
+            ("linear 1 -> 1e308M", "`1e308M` is not a finite number"),
             ("linear 1 -> 2 over", "`over` has no number after it"),
             ("linear 1 -> 2 over 0", "above 0"),
             ("linear 1 -> 2 over 150%", "more than 100%"),

@@ -8,7 +8,7 @@ use crate::rules::WeightRule;
 use crate::summary::LayerRow;
 use ganymede_graph::{DType, Graph, Tensor};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Random words for dropout and noise layers.
@@ -182,8 +182,12 @@ struct Record {
     slots: HashMap<String, Tensor>,
     /// Weights by slot name as the network uses them, where a rule sets them apart from their parameter.
     ruled: HashMap<String, Tensor>,
+    /// Names of the parameters that multiply a layer's input.
+    weights: HashSet<String>,
     asked_for_labels: bool,
     features: Option<Tensor>,
+    /// Parameters and buffers that were declared when features were first exposed.
+    before_head: Option<usize>,
     class_logits: Option<Tensor>,
     styles: Option<Tensor>,
     reconstruction: Option<Tensor>,
@@ -281,6 +285,25 @@ impl Scope {
     /// see it. `fans` is how its axes are read. The rule is applied once a phase, however often the network is.
     #[track_caller]
     pub fn weight(&self, name: &str, shape: &[usize], init: Init, fans: FanRule) -> Tensor {
+        self.record.borrow_mut().weights.insert(join(&self.path, name));
+        self.ruled(name, shape, init, fans)
+    }
+
+    /// A table `[count, width]` of which each sample takes the row of its class. The scope's [`WeightRule`] holds for it too:
+    /// a row is the product with a one-hot vector. Its columns are no filters, though, so that [`Scope::is_weight`] does
+    /// not count it.
+    #[track_caller]
+    pub fn table(&self, name: &str, [count, width]: [usize; 2], init: Init) -> Tensor {
+        self.ruled(name, &[count, width], init, FanRule::Forward)
+    }
+
+    /// Whether the parameter of that full name was declared as a [weight](Scope::weight).
+    pub fn is_weight(&self, name: &str) -> bool {
+        self.record.borrow().weights.contains(name)
+    }
+
+    #[track_caller]
+    fn ruled(&self, name: &str, shape: &[usize], init: Init, fans: FanRule) -> Tensor {
         let spec = ParamSpec { fans, ..ParamSpec::new(join(&self.path, name), shape, init, true) };
         let weight = self.declare(spec);
         if weight.is_poisoned() || self.rule == WeightRule::Plain {
@@ -407,7 +430,16 @@ impl Scope {
 
     /// Names the input of a network's last layer, which feature matching compares.
     pub fn expose_features(&self, features: &Tensor) {
-        self.record.borrow_mut().features = Some(features.clone());
+        let mut record = self.record.borrow_mut();
+        let declared = record.params.len();
+        record.before_head.get_or_insert(declared);
+        record.features = Some(features.clone());
+    }
+
+    /// How many of [`Scope::params`] were declared before features were first exposed: the layers that make them. The others
+    /// belong to the last layer.
+    pub fn before_head(&self) -> Option<usize> {
+        self.record.borrow().before_head
     }
 
     /// What the last application of the network exposed.

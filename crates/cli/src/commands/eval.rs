@@ -1,49 +1,14 @@
 use super::{executor, load};
 use crate::args::Eval;
-use crate::progress::counter;
-use crate::say::{complain, say};
+use crate::progress::Follow;
+use crate::say::say;
 use anyhow::{anyhow, bail};
 use ganymede::checkpoint;
 use ganymede::eval::metrics::METRICS;
 use ganymede::eval::{Before, Better, Drawn, Evaluator, Images, Options, Report, SourceInfo};
-use ganymede::extractors::{EXTRACTORS, Watch};
-use indicatif::ProgressBar;
+use ganymede::extractors::EXTRACTORS;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Shows how far a piece of work is, one after the other.
-#[derive(Default)]
-struct Follow {
-    bar: Option<(&'static str, ProgressBar)>,
-}
-
-impl Follow {
-    fn clear(&mut self) {
-        if let Some((_, bar)) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Watch for Follow {
-    fn note(&mut self, message: &str) {
-        self.clear();
-        complain!("{message}");
-    }
-
-    fn moved(&mut self, what: &'static str, done: u64, total: u64) {
-        if self.bar.as_ref().is_none_or(|(of, _)| *of != what) {
-            self.clear();
-            self.bar = counter(total, what).map(|bar| (what, bar));
-        }
-        if let Some((_, bar)) = &self.bar {
-            bar.set_position(done);
-        }
-        if done >= total {
-            self.clear();
-        }
-    }
-}
 
 /// Whether a path is a trained run, or a part of one.
 fn is_run(path: &Path) -> bool {

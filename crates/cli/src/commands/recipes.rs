@@ -105,6 +105,11 @@ const LOSS_KEYS: &[(&str, &str, &str)] = &[
     ),
     ("fake_label", "fake_label = 0", "target of generated samples, likewise"),
     (
+        "generator_label",
+        "generator_label = 1",
+        "target of the generator, for least-squares: its coding -1, 1, 0 has fake_label = -1 and generator_label = 0",
+    ),
+    (
         "top_k",
         "top_k = SCHEDULE",
         "share of the generated samples, those with the largest logits, that the generator learns from",
@@ -398,7 +403,12 @@ mod tests {
             keys.sort();
             keys
         };
-        assert_eq!(of("loss", &["name"]), sorted(LOSS_KEYS));
+        // Only one loss has a target of the generator's.
+        let squares = ["loss.name=least-squares".to_string(), "loss.generator_label=0".into()];
+        let squares = toml::Table::try_from(Recipe::load("dcgan28", &squares).unwrap()).unwrap();
+        assert_eq!(squares["loss"]["generator_label"].as_float(), Some(0.0));
+        let loss: Vec<_> = LOSS_KEYS.iter().copied().filter(|k| k.0 != "generator_label").collect();
+        assert_eq!(of("loss", &["name"]), sorted(&loss));
         // top_k cannot be told part by part, so parts stand in a recipe of their own.
         let parts = Recipe::load("dcgan28", &["train.accumulate=2".into()]).unwrap();
         let parts = toml::Table::try_from(parts).unwrap();

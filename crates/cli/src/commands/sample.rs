@@ -2,7 +2,7 @@ mod tools;
 
 use super::{Loaded, load, usage};
 use crate::args::{Sample, Tool};
-use crate::progress::counter;
+use crate::progress::{Follow, counter};
 use crate::say::say;
 use anyhow::{Context, bail};
 use ganymede::Recipe;
@@ -109,7 +109,8 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
     if batches > 0 {
         // The run's own seed, as at its ticks: which samples are drawn shall not change what they are normalized by.
         let seed = recipe.run.as_ref().map_or(0, |run| run.seed);
-        Standing::new(&loaded.objective, &mut loaded.session, seed, batches)?.take(&mut loaded.session)?;
+        let standing = Standing::new(&loaded.objective, &mut loaded.session, seed, batches)?;
+        standing.take_watched(&mut loaded.session, &mut Follow::default())?;
     }
     let shape = loaded.objective.recipe.data.shape.clone();
     let recipe = &loaded.objective.recipe;

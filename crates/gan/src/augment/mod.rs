@@ -59,6 +59,15 @@ fn one_each(images: &Tensor) -> [usize; 4] {
     [images.shape().first().copied().unwrap_or(1), 1, 1, 1]
 }
 
+/// `change` of the colors of images. A fourth channel is how opaque a pixel is, which no change of colors moves.
+fn of_colors(images: &Tensor, change: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+    if images.shape().get(3) != Some(&4) {
+        return change(images);
+    }
+    let changed = change(&images.slice(3, 0, 3));
+    Tensor::concat(&[&changed, &images.slice(3, 3, 4)], 3)
+}
+
 /// A change of images that leaves what they show.
 pub trait Augmentation: Sync {
     /// Name in recipes.

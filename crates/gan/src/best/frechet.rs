@@ -1,7 +1,7 @@
 use super::{RunMetric, Score};
 use crate::error::Error;
 use crate::eval::{Evaluator, Options, SampleSource, SourceInfo};
-use crate::extractors::cache_folder;
+use crate::extractors::{self, Watch, cache_folder};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use std::sync::Arc;
@@ -46,12 +46,22 @@ impl Score for Reference {
     fn samples(&self) -> usize {
         SAMPLES
     }
-    fn score(&mut self, samples: &[f32]) -> Result<Option<f64>, Error> {
+    fn prepare(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
+        let (real, dimensions) = self.evaluator.prepare(watch)?;
+        if real <= dimensions {
+            watch.note(&format!(
+                "best.metric frechet compares with {real} real samples, too few for a Gaussian of {dimensions} features: the \
+                 scores tell checkpoints of this run apart, and nothing more"
+            ));
+        }
+        Ok(())
+    }
+    fn score(&mut self, samples: &[f32], watch: &mut dyn Watch) -> Result<Option<f64>, Error> {
         if samples.iter().any(|value| !value.is_finite()) {
             return Ok(None);
         }
         let mut given = Given { samples, shape: &self.shape };
-        self.evaluator.score("frechet", &mut given, &mut ()).map(Some)
+        self.evaluator.frechet(&mut given, watch).map(Some)
     }
 }
 
@@ -69,6 +79,15 @@ impl RunMetric for Frechet {
     fn higher_is_better(&self) -> bool {
         false
     }
+    /// The extractor, the drawn samples, and of either side its features, its covariance and a factor of that, with as much
+    /// again for their product.
+    fn memory(&self, dataset: &Dataset, threads: usize) -> Result<u64, Error> {
+        let extractor = extractors::needs(dataset, threads)?;
+        let dimensions = extractor.dimensions as u64;
+        let drawn = (SAMPLES * dataset.elements() * size_of::<f32>()) as u64;
+        let side = (SAMPLES as u64 * dimensions + 4 * dimensions * dimensions) * size_of::<f64>() as u64;
+        Ok(extractor.bytes + drawn + 2 * side)
+    }
     fn judge(&self, dataset: &Arc<Dataset>, executor: &Arc<Executor>) -> Result<Box<dyn Score>, Error> {
         if dataset.shape().len() != 3 {
             return Err(Error::Refused(format!(
@@ -78,11 +97,8 @@ impl RunMetric for Frechet {
                 dataset.shape()
             )));
         }
-        let options = Options {
-            metrics: Some(vec!["frechet".into()]),
-            n: Some(dataset.len().map_or(SAMPLES, |items| SAMPLES.min(items as usize))),
-            ..Options::default()
-        };
+        let options =
+            Options { metrics: Some(vec!["frechet".into()]), n: Some(SAMPLES), ..Options::default() };
         let evaluator = Evaluator::new(dataset.clone(), None, options, executor.clone(), cache_folder())?;
         Ok(Box::new(Reference { evaluator, shape: dataset.shape().to_vec() }))
     }

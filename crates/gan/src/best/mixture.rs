@@ -1,5 +1,6 @@
 use super::{RunMetric, Score};
 use crate::error::Error;
+use crate::extractors::Watch;
 use crate::run::{SCORED, known_mixture, original_points};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
@@ -40,7 +41,7 @@ impl Score for Mixture {
     fn samples(&self) -> usize {
         SCORED
     }
-    fn score(&mut self, samples: &[f32]) -> Result<Option<f64>, Error> {
+    fn score(&mut self, samples: &[f32], _: &mut dyn Watch) -> Result<Option<f64>, Error> {
         Ok((self.of)(&self.mixture.score(&original_points(samples, &self.dataset))?))
     }
 }

@@ -4,6 +4,7 @@ mod frechet;
 mod mixture;
 
 use crate::error::Error;
+use crate::extractors::Watch;
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use std::sync::Arc;
@@ -27,8 +28,15 @@ pub trait RunMetric: Sync {
     fn paper(&self) -> &'static str;
     /// Whether more is better.
     fn higher_is_better(&self) -> bool;
-    /// Makes ready to score the samples of a run on `dataset`: what takes long is done here once. What has networks of its
-    /// own runs them on `executor`.
+    /// Bytes that it takes beside what training does, on so many threads.
+    ///
+    /// # Errors
+    /// The data are not such as the metric can judge.
+    fn memory(&self, _dataset: &Dataset, _threads: usize) -> Result<u64, Error> {
+        Ok(0)
+    }
+    /// Makes ready to score the samples of a run on `dataset`; what takes long is left to [`Score::prepare`]. What has
+    /// networks of its own runs them on `executor`.
     ///
     /// # Errors
     /// The data are not such as the metric can judge; with the reason.
@@ -37,6 +45,14 @@ pub trait RunMetric: Sync {
 
 /// A metric made ready for one set of data.
 pub trait Score {
+    /// Does what takes long and is done once, such as training a classifier. A run calls it before its first step; where it
+    /// is left out, the first score does it.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], or the metric's own.
+    fn prepare(&mut self, _watch: &mut dyn Watch) -> Result<(), Error> {
+        Ok(())
+    }
     /// Samples that it wants.
     fn samples(&self) -> usize;
     /// The score of so many samples, one after the other as the generator makes them. `None` where they are so bad that
@@ -44,7 +60,7 @@ pub trait Score {
     ///
     /// # Errors
     /// The metric's own.
-    fn score(&mut self, samples: &[f32]) -> Result<Option<f64>, Error>;
+    fn score(&mut self, samples: &[f32], watch: &mut dyn Watch) -> Result<Option<f64>, Error>;
 }
 
 /// Every metric that a recipe can name under `best.metric`.

@@ -87,6 +87,9 @@ pub fn collect(
     let (mut probabilities, mut labels): (Option<Vec<f64>>, Option<Vec<i32>>) = (None, None);
     let mut first = 0;
     while first < count {
+        if watch.stopped() {
+            return Err(Error::Stopped);
+        }
         let chunk = CHUNK.min(count - first);
         let (samples, of_classes) = take(source, first, chunk)?;
         let seen = extractor.extract(&samples)?;

@@ -181,6 +181,55 @@ impl Evaluator {
         first.ok_or_else(|| Error::Refused(format!("metric {} gave no figure", metric.name())))
     }
 
+    /// Opens the extractor and looks at the real samples, unless that is done; returns how many these are and how many
+    /// features each has.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], or what data, extractor and executor say.
+    pub fn prepare(&mut self, watch: &mut dyn Watch) -> Result<(usize, usize), Error> {
+        self.open_extractor(watch)?;
+        let real = self.look_at_real(watch)?;
+        Ok((real.count, real.features.dimensions()))
+    }
+
+    /// The Frechet distance alone, without the interval that a report has beside it.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], or what data, extractor and executor say.
+    pub fn frechet(&mut self, source: &mut dyn SampleSource, watch: &mut dyn Watch) -> Result<f64, Error> {
+        self.prepare(watch)?;
+        let n = self.options.n.unwrap_or(SAMPLES);
+        let extractor = looked_through(&mut self.extractor)?;
+        let generated = collect(source, extractor, n, "looking at generated samples", watch)?;
+        Ok(generated.gaussian.distance(&self.look_at_real(watch)?.gaussian)?)
+    }
+
+    fn open_extractor(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
+        if self.extractor.is_none() {
+            let (train, executor) = (self.train.clone(), self.executor.clone());
+            let test = self.test.clone().filter(|_| self.unasked.is_none());
+            let cache = self.cache.clone();
+            let mut wanted = Wanted { train, test, executor, cache, watch };
+            self.extractor = Some(extractors::open(self.options.extractor.as_deref(), &mut wanted)?);
+        }
+        Ok(())
+    }
+
+    fn look_at_real(&mut self, watch: &mut dyn Watch) -> Result<&Collected, Error> {
+        let seen = match self.real.take() {
+            Some(seen) => seen,
+            None => {
+                let n = self.options.n.unwrap_or(SAMPLES);
+                let reference = self.reference().clone();
+                let count = reference.len().map_or(n, |items| n.min(items as usize));
+                let mut real = source::Real::new(reference, self.options.seed)?;
+                let extractor = looked_through(&mut self.extractor)?;
+                collect(&mut real, extractor, count, "looking at real samples", watch)?
+            }
+        };
+        Ok(self.real.insert(seen))
+    }
+
     fn evaluate_by(
         &mut self,
         wanted: &[&'static dyn Metric],
@@ -222,20 +271,12 @@ impl Evaluator {
                 Err(reason) => skipped.push(Skipped { metric: metric.name(), reason }),
             }
         }
-        if chosen.iter().any(|metric| metric.looks()) && self.extractor.is_none() {
-            let (train, executor) = (self.train.clone(), self.executor.clone());
-            let test = self.test.clone().filter(|_| self.unasked.is_none());
-            let cache = self.cache.clone();
-            let mut wanted = Wanted { train, test, executor, cache, watch: &mut *watch };
-            self.extractor = Some(extractors::open(self.options.extractor.as_deref(), &mut wanted)?);
+        if chosen.iter().any(|metric| metric.looks()) {
+            self.open_extractor(watch)?;
         }
         let n = self.options.n.unwrap_or(SAMPLES);
-        if chosen.iter().any(|metric| metric.compares()) && self.real.is_none() {
-            let reference = self.reference().clone();
-            let count = reference.len().map_or(n, |items| n.min(items as usize));
-            let mut real = source::Real::new(reference, self.options.seed)?;
-            let extractor = looked_through(&mut self.extractor)?;
-            self.real = Some(collect(&mut real, extractor, count, "looking at real samples", watch)?);
+        if chosen.iter().any(|metric| metric.compares()) {
+            self.look_at_real(watch)?;
         }
         let generated = if chosen.iter().any(|metric| metric.compares()) {
             let extractor = looked_through(&mut self.extractor)?;

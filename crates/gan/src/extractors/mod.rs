@@ -16,8 +16,9 @@ pub mod training;
 use crate::error::Error;
 use crate::recipe::unknown;
 use channels::{PerChannel, Stack};
-use ganymede_cpu::Executor;
+use ganymede_cpu::{Executor, Isa, plan};
 use ganymede_data::Dataset;
+use ganymede_graph::Function;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,6 +101,10 @@ pub trait Watch {
     fn note(&mut self, _message: &str) {}
     /// `done` of `total` of `what` is done.
     fn moved(&mut self, _what: &'static str, _done: u64, _total: u64) {}
+    /// Whether the work shall be left, which then ends with [`Error::Stopped`].
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody watches.
@@ -180,6 +185,44 @@ pub fn open(choice: Option<&str>, wanted: &mut Wanted<'_>) -> Result<Box<dyn Ext
         )));
     }
     Ok(extractor)
+}
+
+/// What the extractor that suits a set needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// At the most, while it is trained or while it looks.
+    pub bytes: u64,
+    /// Length of a feature vector.
+    pub dimensions: usize,
+}
+
+/// What the extractor needs that [`open`] chooses for a set of images, on so many threads of this machine.
+///
+/// # Errors
+/// Samples that are no images, or too small for it.
+pub fn needs(set: &Dataset, threads: usize) -> Result<Needs, Error> {
+    let [h, w, c] = set.shape()[..] else {
+        return Err(Error::Refused(format!(
+            "{} has samples of shape {:?}, which are no images to look at",
+            set.spec(),
+            set.shape()
+        )));
+    };
+    let (looking, training) = match set.classes() {
+        Some(classes) => {
+            let layout = layout::Layout::trained([h, w, c], classes.len());
+            (layout.function(BATCH)?, Some(training::usual_step(&layout)?))
+        }
+        None => (random_conv::function([h, w, c], BATCH)?.0, None),
+    };
+    let bytes = |function: &Function| -> Result<u64, Error> {
+        let stats = plan(function, Isa::best().into())?;
+        let all = [stats.state_bytes_bound, stats.scratch_bytes, stats.constant_bytes, stats.feed_bytes];
+        Ok((all.iter().sum::<usize>() + stats.output_bytes + threads * stats.thread_bytes) as u64)
+    };
+    let dimensions = looking.outputs.first().map_or(0, |(_, features)| looking.ty(*features).shape[1]);
+    let trained = training.as_ref().map_or(Ok(0), bytes)?;
+    Ok(Needs { bytes: bytes(&looking)?.max(trained), dimensions })
 }
 
 /// The same for the channels of stacked digits.

@@ -47,7 +47,7 @@ impl Kind for RandomConv {
     }
 }
 
-fn function(shape: [usize; 3], count: usize) -> Result<(Function, Params), GraphError> {
+pub(super) fn function(shape: [usize; 3], count: usize) -> Result<(Function, Params), GraphError> {
     let graph = Graph::new();
     let images = graph.feed("samples", TensorType::f32([&[count], &shape[..]].concat()));
     let scope = Scope::root(&graph, "R", Mode::eval());

@@ -57,6 +57,11 @@ pub fn cross_entropy(logits: &Tensor, labels: &ClassLabels) -> Tensor {
     (total - own).mean_all()
 }
 
+/// The step that training takes again and again.
+pub(super) fn usual_step(layout: &Layout) -> Result<Function, GraphError> {
+    step(layout, BATCH)
+}
+
 /// One step: `samples`, `labels` and `lr` in, `loss` out.
 fn step(layout: &Layout, batch: usize) -> Result<Function, GraphError> {
     let graph = Graph::new();
@@ -113,6 +118,9 @@ pub fn train(
     let mut loader = Loader::new(set.clone(), batch, seed, 0)?;
     let mut random = Random::new(seed ^ 0x7368_6966);
     for step in 0..steps {
+        if watch.stopped() {
+            return Err(Error::Stopped);
+        }
         let taken = loader.next_batch()?;
         let labels = taken.labels.as_deref().unwrap_or(&[]);
         let known = |label: i32| usize::try_from(label).is_ok_and(|label| label < layout.classes);

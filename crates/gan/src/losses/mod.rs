@@ -42,6 +42,11 @@ pub trait Loss: Sync {
     /// Each generated sample's part of the generator's loss, `[batch]`, whose mean is the loss; from logits of
     /// generated samples and, where [`Loss::pairs`], of as many real ones.
     fn generator_each(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor;
+    /// The same with another target of the generator's than real samples', for losses that
+    /// [`Loss::takes_generator_label`].
+    fn generator_each_toward(&self, real: Option<&Tensor>, fake: &Tensor, _target: f64) -> Tensor {
+        self.generator_each(real, fake)
+    }
     /// The generator's loss; a scalar.
     fn generator(&self, real: Option<&Tensor>, fake: &Tensor) -> Tensor {
         self.generator_each(real, fake).mean_all()
@@ -53,6 +58,23 @@ pub trait Loss: Sync {
     /// Whether each part of [`Loss::generator_each`] depends on its own generated sample alone.
     fn sums_over_samples(&self) -> bool {
         true
+    }
+    /// Whether the generator's loss measures the distance from a target too.
+    fn takes_generator_label(&self) -> bool {
+        false
+    }
+    /// Least and largest target: of cross-entropies probabilities.
+    fn labels_within(&self) -> [f64; 2] {
+        [0.0, 1.0]
+    }
+    /// Whether the discriminator must be kept from growing steep for the loss to mean anything.
+    fn needs_lipschitz(&self) -> bool {
+        false
+    }
+    /// Whether a number added to every logit changes neither network's gradient. The logits then have no zero of their own: it
+    /// drifts freely, and their sign says nothing.
+    fn shift_invariant(&self) -> bool {
+        false
     }
     /// Whether the discriminator's loss measures the distance from targets, which can then be others than 1 and 0.
     fn takes_labels(&self) -> bool {
@@ -89,6 +111,8 @@ fn cross_entropy(logits: &Tensor, target: f64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ganymede_graph::{Array, Graph, Precision, TensorType, grad, interpret};
+    use std::collections::HashMap;
 
     #[test]
     fn the_registry_is_sound() {
@@ -97,6 +121,31 @@ mod tests {
             assert!(names.insert(loss.name()), "two losses are named {}", loss.name());
             assert!(loss.about().len() > 20 && loss.paper().contains("20"), "{} lacks docs", loss.name());
             assert!(find(loss.name()).is_some());
+        }
+    }
+
+    #[test]
+    fn a_shift_of_all_logits_changes_no_gradient_exactly_where_a_loss_says_so() {
+        let gradients = |loss: &dyn Loss, shift: f64| -> Vec<f64> {
+            let graph = Graph::new();
+            let [real, fake] = ["real", "fake"].map(|name| graph.feed(name, TensorType::f32([3])));
+            let (x, y) = (&real + shift, &fake + shift);
+            let of_d = grad(&loss.discriminator(&x, &y, Labels::default()), &[&real, &fake]);
+            let of_g = grad(&loss.generator(Some(&x), &y), &[&fake]);
+            for (i, gradient) in of_d.iter().chain(&of_g).enumerate() {
+                graph.output(&i.to_string(), gradient);
+            }
+            let inputs = HashMap::from([
+                ("real".to_string(), Array::f32(&[3], [0.7, -0.2, 1.4])),
+                ("fake".to_string(), Array::f32(&[3], [-0.9, 0.3, -1.6])),
+            ]);
+            let outcome = interpret(&graph.finish().unwrap(), &inputs, Precision::F64).unwrap();
+            (0..3).flat_map(|i| outcome.outputs[&i.to_string()].floats().to_vec()).collect()
+        };
+        for loss in LOSSES {
+            let (here, there) = (gradients(*loss, 0.0), gradients(*loss, 0.75));
+            let same = here.iter().zip(&there).all(|(a, b)| (a - b).abs() < 1e-9);
+            assert_eq!(same, loss.shift_invariant(), "{}: {here:?} {there:?}", loss.name());
         }
     }
 }

@@ -26,6 +26,9 @@ impl Loss for RelativisticPairing {
             }
         }
     }
+    fn shift_invariant(&self) -> bool {
+        true
+    }
     fn pairs(&self) -> bool {
         true
     }

@@ -32,6 +32,9 @@ impl Loss for RelativisticAverage {
             }
         }
     }
+    fn shift_invariant(&self) -> bool {
+        true
+    }
     fn pairs(&self) -> bool {
         true
     }

@@ -20,4 +20,10 @@ impl Loss for Wasserstein {
     fn generator_each(&self, _real: Option<&Tensor>, fake: &Tensor) -> Tensor {
         -fake
     }
+    fn needs_lipschitz(&self) -> bool {
+        true
+    }
+    fn shift_invariant(&self) -> bool {
+        true
+    }
 }

@@ -167,6 +167,10 @@ pub struct LossSpec {
     /// The same of generated samples, 0 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fake_label: Option<f64>,
+    /// What the generator wants generated samples to be taken for, 1 unless given, for losses that measure its distance too
+    /// (Mao et al. 2017, LSGAN: c).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator_label: Option<f64>,
     /// Share of the generated samples, those with the largest logits, that count in the generator's loss; may be
     /// scheduled, e.g. from 1 to 0.5 (Sinha et al. 2020, top-k training).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -209,7 +209,15 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     for i in 0..count {
         paths.extend(["network", "augment"].map(|key| format!("regularizers.{i}.{key}")));
     }
-    let open = ["ema.half_life", "ema.buffers", "train.pack", "loss.real_label", "loss.fake_label"];
+    let open = [
+        "data.classes",
+        "ema.half_life",
+        "ema.buffers",
+        "train.pack",
+        "loss.real_label",
+        "loss.fake_label",
+        "loss.generator_label",
+    ];
     let more = [
         "loss.top_k",
         "loss.instance_noise",

@@ -28,6 +28,12 @@ impl Scheduled {
         self.schedule.at(Progress { images, total })
     }
 
+    /// The same course at `factor` times its values.
+    pub fn scaled(&self, factor: f64) -> Self {
+        let schedule = self.schedule.scaled(factor);
+        Self { text: schedule.to_string(), schedule }
+    }
+
     /// Bounds of the values it takes: the ends of its course, and 0 where a warm-up begins there. A run too short for
     /// its course, or a warm-up longer than that, may stay inside.
     pub fn range(&self) -> (f64, f64) {

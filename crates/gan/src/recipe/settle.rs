@@ -37,18 +37,21 @@ impl Recipe {
         }
     }
 
-    /// The parts of the discriminator that do not learn, by the paths of their parameters.
+    /// The parts of the discriminator that do not learn, by the paths of their parameters: the first of those that make the
+    /// features of its last layer. What makes logits of features must learn (Mo, Cho, Shin 2020, FreezeD, section 3).
     ///
     /// # Errors
-    /// All of them are named, or more than there are.
+    /// More are named than there are.
     pub(crate) fn frozen(&self, discriminator: &Net) -> Result<Vec<String>, RecipeError> {
         let count = self.discriminator.freeze;
         if count == 0 {
             return Ok(Vec::new());
         }
         let (params, _) = discriminator.describe(&self.judged_shape(), &self.data.shape, Side::Discriminator);
+        let declared = discriminator.before_head(&self.judged_shape(), &self.data.shape, Side::Discriminator);
         let mut parts: Vec<String> = Vec::new();
-        for param in params.trainable() {
+        let of_features = params.iter().take(declared.unwrap_or(params.len()));
+        for param in of_features.filter(|param| param.trainable) {
             // The root and what follows it: `D/conv1` of a list, `D/stage1` of a model.
             let part: Vec<&str> = param.name.split('/').take(2).collect();
             let part = part.join("/");
@@ -56,14 +59,18 @@ impl Recipe {
                 parts.push(part);
             }
         }
-        if count >= parts.len() {
+        if declared.is_none() {
+            parts.pop();
+        }
+        if count > parts.len() {
             return Err(RecipeError {
                 at: format!("recipe `{}`, key `discriminator.freeze`", self.name),
                 message: format!(
-                    "freezes {count} of the {} parts with parameters ({}), which leaves nothing to learn: at most {} can be",
+                    "freezes {count} parts, and the discriminator makes its features in {} ({}): what follows them must learn, so \
+                     that at most {} can be",
                     parts.len(),
                     parts.join(", "),
-                    parts.len() - 1
+                    parts.len()
                 ),
             });
         }

@@ -23,6 +23,10 @@ pub struct Context<'a> {
     pub real: &'a Tensor,
     /// Generated samples `[batch, ...]`, not differentiated into the generator.
     pub fake: &'a Tensor,
+    /// Real and generated samples as they were before augmentation, noise and packing, `[samples, ...]`: the logits follow
+    /// from them in the graph. The published programs of ADA (Karras et al. 2020) and R3GAN (Huang et al. 2024)
+    /// differentiate by these, so that what an augmentation takes away costs nothing.
+    pub sources: [&'a Tensor; 2],
     /// Logits of the real samples `[batch]`.
     pub real_logits: &'a Tensor,
     /// Logits of the generated samples `[batch]`.
@@ -67,7 +71,8 @@ pub struct Common<'a> {
     pub augment: &'a dyn Fn(&Tensor) -> Tensor,
     /// The classes of the batch, real and generated samples alike, where the recipe has classes.
     pub labels: Option<&'a ClassLabels>,
-    /// Names and values of the parameters that the loss trains.
+    /// Names and values of the weights that the loss trains: what layers multiply their input by, with the filters along the
+    /// last axis. Neither biases, gains and learned constants, nor tables of which each class has a row.
     pub weights: &'a [(String, Tensor)],
     /// The regularizer's own numbers, kept from step to step.
     pub memory: Memory<'a>,
@@ -171,7 +176,7 @@ pub trait Regularizer: Sync {
     fn compares_reconstructions(&self) -> bool {
         false
     }
-    /// Whether the penalty differentiates [`Context::real_logits`] or [`Context::fake_logits`] by their samples. These
+    /// Whether the penalty differentiates [`Context::real_logits`] or [`Context::fake_logits`] by [`Context::sources`]. These
     /// are then computed in passes of their own: through a common one the gradient of either would pass all of it.
     fn differentiates_logits(&self) -> bool {
         false
@@ -218,6 +223,15 @@ fn squared_gradient_norms(logits: &Tensor, samples: &Tensor) -> Tensor {
     let gradient = &ganymede_graph::grad(&logits.sum_all(), &[samples])[0];
     let axes: Vec<usize> = (1..gradient.shape().len()).collect();
     gradient.square().sum(&axes)
+}
+
+/// Mean over the logits of the squared norm of each one's gradient by the samples that it follows from: one, or a pack of
+/// several, whose squared norms add up to that of the whole.
+fn mean_squared_gradient(logits: &Tensor, sources: &Tensor) -> Tensor {
+    let count = |x: &Tensor| x.shape().first().copied().unwrap_or(1).max(1) as f64;
+    let mean = squared_gradient_norms(logits, sources).mean_all();
+    let pack = count(sources) / count(logits);
+    if pack == 1.0 { mean } else { mean * pack }
 }
 
 /// Keeps the square root of a norm differentiable at 0.

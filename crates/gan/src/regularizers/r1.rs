@@ -1,7 +1,7 @@
-use super::{Context, Regularizer, gamma_of, squared_gradient_norms};
+use super::{Context, Regularizer, gamma_of, mean_squared_gradient};
 use ganymede_graph::Tensor;
 
-/// gamma/2 E |grad D(x)|^2 on real samples, of raw logits.
+/// gamma/2 E |grad D(x)|^2 on real samples, of raw logits by the samples before augmentation.
 pub struct R1;
 
 impl Regularizer for R1 {
@@ -18,8 +18,8 @@ impl Regularizer for R1 {
         1.0
     }
     fn penalty(&self, context: &Context<'_>) -> Option<Tensor> {
-        let norms = squared_gradient_norms(context.real_logits, context.real);
-        Some(norms.mean_all() * 0.5 * context.common.strength)
+        let mean = mean_squared_gradient(context.real_logits, context.sources[0]);
+        Some(mean * 0.5 * context.common.strength)
     }
     fn automatic_strength(&self, size: [usize; 2], batch: usize) -> Option<f64> {
         Some(gamma_of(size, batch))

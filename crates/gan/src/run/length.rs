@@ -1,6 +1,7 @@
 //! How long a run is.
 
 use super::{Observer, Run};
+use crate::checkpoint::Progress;
 use crate::error::Error;
 use crate::recipe::Recipe;
 use ganymede_data::Dataset;
@@ -55,6 +56,30 @@ pub fn planned_images(length: Length, recipe: &Recipe, dataset: &Dataset) -> Res
         return Err(Error::Refused("a run of no images: give a larger --images, --steps or --epochs".into()));
     }
     Ok(Some(images))
+}
+
+/// The same for a run that has come as far as `done` and goes on: its steps so far count as they were, also where their
+/// batches were others.
+///
+/// # Errors
+/// As [`planned_images`]; fewer steps than are done.
+pub fn lengthened_images(
+    length: Length,
+    recipe: &Recipe,
+    dataset: &Dataset,
+    done: &Progress,
+) -> Result<Option<u64>, Error> {
+    let Length::Steps(steps) = length else { return planned_images(length, recipe, dataset) };
+    match steps.checked_sub(done.step).filter(|&more| more > 0) {
+        Some(more) => {
+            let more = planned_images(Length::Steps(more), recipe, dataset)?;
+            Ok(more.map(|more| done.images.saturating_add(more)))
+        }
+        None => Err(Error::Refused(format!(
+            "the run has taken {} steps already: to train longer, ask for more than that",
+            done.step
+        ))),
+    }
 }
 
 /// When the speed of a run of length `limit` is measured next: after its first seconds, then at each quarter and

@@ -2,6 +2,7 @@
 
 use super::Run;
 use crate::error::Error;
+use crate::extractors::Watch;
 use crate::picture;
 use ganymede_data::Dataset;
 use std::path::{Path, PathBuf};
@@ -17,12 +18,12 @@ const POINTS: usize = 2000;
 
 impl Run {
     /// Writes the picture of this step.
-    pub(super) fn draw(&mut self) -> Result<PathBuf, Error> {
+    pub(super) fn draw(&mut self, watch: &mut dyn Watch) -> Result<PathBuf, Error> {
         let path = self.folder.sample(self.trainer.progress().step);
         let shape = self.trainer.objective().recipe.data.shape.clone();
         let classes = self.trainer.objective().recipe.data.classes;
         let (count, columns) = samples_drawn(&shape, classes);
-        let samples = self.samples(count)?;
+        let samples = self.samples_to_show(count, watch)?;
         write_picture(&path, &samples, &shape, &self.dataset, columns)?;
         Ok(path)
     }

@@ -57,6 +57,8 @@ pub trait Observer {
     fn tick(&mut self, _tick: &Tick, _samples: &Path) {}
     /// Something worth a sentence.
     fn note(&mut self, _message: &str) {}
+    /// `done` of `total` of `what` is done, beside the steps.
+    fn moved(&mut self, _what: &'static str, _done: u64, _total: u64) {}
 }
 
 /// How a run ended.
@@ -78,6 +80,10 @@ pub struct Finished {
     pub seconds: f64,
     /// For points of a known mixture: how [`SCORED`](super::SCORED) samples compare with it.
     pub mixture: Option<MixtureScore>,
+    /// Phases whose updates were dropped since the beginning because a value was not finite.
+    pub skipped: u64,
+    /// Those that were still failing at the end, with how many of their steps in a row.
+    pub failing: Vec<(String, u32)>,
     /// The best checkpoint of the run and its score, where the recipe names a metric.
     pub best: Option<(PathBuf, Best)>,
 }

@@ -1,16 +1,36 @@
 //! The samples of a run, and their scores: by the metric that its best checkpoint is told by, and at the end against a
 //! mixture that is known.
 
-use super::{Run, original_points};
+use super::{Observer, Run, original_points};
 use crate::best::{self, Best, RunMetric, Score};
-use crate::checkpoint;
+use crate::checkpoint::{self, Progress};
 use crate::error::Error;
+use crate::extractors::Watch;
 use crate::recipe::Recipe;
 use crate::standing::Standing;
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
 use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whoever follows a run, as the one who follows longer work within it.
+pub(super) struct Watching<'a> {
+    pub(super) observer: &'a mut dyn Observer,
+    pub(super) stop: &'a AtomicBool,
+}
+
+impl Watch for Watching<'_> {
+    fn note(&mut self, message: &str) {
+        self.observer.note(message);
+    }
+    fn moved(&mut self, what: &'static str, done: u64, total: u64) {
+        self.observer.moved(what, done, total);
+    }
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
 
 /// Samples that are scored against a known mixture at the end of a run.
 pub const SCORED: usize = 10_000;
@@ -36,8 +56,19 @@ impl Scoring {
         self.judge.samples()
     }
 
-    pub(super) fn score(&mut self, samples: &[f32]) -> Result<Option<f64>, Error> {
-        self.judge.score(samples)
+    pub(super) fn prepare(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
+        match self.judge.prepare(watch) {
+            // The run looks at its flag next, and ends.
+            Err(Error::Stopped) => Ok(()),
+            prepared => prepared,
+        }
+    }
+
+    pub(super) fn score(&mut self, samples: &[f32], watch: &mut dyn Watch) -> Result<Option<f64>, Error> {
+        match self.judge.score(samples, watch) {
+            Err(Error::Stopped) => Ok(None),
+            scored => scored,
+        }
     }
 
     pub(super) fn improves(&self, score: f64, best: Option<Best>) -> bool {
@@ -45,11 +76,39 @@ impl Scoring {
     }
 }
 
+/// Whether a state that was kept as the best is one of the course that a run takes from `from` on with a recipe: it lies
+/// before, or it is of a step yet to come, to which the same recipe over the same length leads again.
+pub(super) fn on_course(kept: &Progress, from: &Progress, recipe: &Recipe) -> bool {
+    let leads_there = || {
+        let was = Recipe::parse("the best checkpoint", &kept.recipe, &[]);
+        was.is_ok_and(|was| was.differences(&recipe.clone().resolved()).is_empty())
+    };
+    kept.step <= from.step || (kept.total_images == from.total_images && leads_there())
+}
+
 impl Run {
+    /// The best state of a course that is being left makes room for that of the new one.
+    pub(super) fn set_best_aside(&mut self) -> Result<(), Error> {
+        let path = self.folder.best();
+        let mut aside = path.clone().into_os_string();
+        aside.push(".set-aside");
+        let aside = std::path::PathBuf::from(aside);
+        std::fs::rename(&path, &aside).map_err(Error::io(&path, "set the best checkpoint aside"))?;
+        self.notes.push(format!(
+            "the best checkpoint is of a course that is being left, and is set aside: {}",
+            aside.display()
+        ));
+        Ok(())
+    }
+
     /// The first `count` samples, with standing statistics where the recipe has them; the state stays as it is.
-    pub(super) fn samples(&mut self, count: usize) -> Result<Vec<f32>, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] while these are taken, or what drawing says.
+    fn samples(&mut self, count: usize, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
         let (objective, session) = self.trainer.parts_mut();
-        let replaced = self.standing.as_ref().map(|standing| standing.take(session)).transpose()?;
+        let taken = self.standing.as_ref().map(|standing| standing.take_watched(session, watch));
+        let replaced = taken.transpose()?;
         let drawn = self.sampler.draw(objective, session, 0, count);
         if let Some(replaced) = &replaced {
             Standing::put_back(session, replaced)?;
@@ -57,12 +116,29 @@ impl Run {
         drawn
     }
 
-    /// Scores samples by the recipe's metric, and keeps the state if none was better; whether it did.
-    pub(super) fn score(&mut self) -> Result<(Option<f64>, bool), Error> {
+    /// The same for somebody to look at: after a stop with running statistics, which takes no time.
+    pub(super) fn samples_to_show(&mut self, count: usize, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
+        match self.samples(count, watch) {
+            Err(Error::Stopped) => {
+                watch
+                    .note("stopped: these samples are drawn with running statistics, not with standing ones");
+                let (objective, session) = self.trainer.parts_mut();
+                self.sampler.draw(objective, session, 0, count)
+            }
+            drawn => drawn,
+        }
+    }
+
+    /// Scores samples by the recipe's metric, and keeps the state if none was better; whether it did. No score where it is
+    /// stopped on the way.
+    pub(super) fn score(&mut self, watch: &mut dyn Watch) -> Result<(Option<f64>, bool), Error> {
         let Some(wanted) = self.scoring.as_ref().map(Scoring::samples) else { return Ok((None, false)) };
-        let samples = self.samples(wanted)?;
+        let samples = match self.samples(wanted, watch) {
+            Err(Error::Stopped) => return Ok((None, false)),
+            drawn => drawn?,
+        };
         let Some(scoring) = &mut self.scoring else { return Ok((None, false)) };
-        let Some(score) = scoring.score(&samples)? else { return Ok((None, false)) };
+        let Some(score) = scoring.score(&samples, watch)? else { return Ok((None, false)) };
         let progress = self.trainer.progress_mut();
         let best = scoring.improves(score, progress.best);
         if best {
@@ -73,9 +149,9 @@ impl Run {
     }
 
     /// Scores samples against the mixture that the data are drawn from, if they are.
-    pub(super) fn score_mixture(&mut self) -> Result<Option<MixtureScore>, Error> {
+    pub(super) fn score_mixture(&mut self, watch: &mut dyn Watch) -> Result<Option<MixtureScore>, Error> {
         let Some(mixture) = known_mixture(&self.dataset)? else { return Ok(None) };
-        let samples = self.samples(SCORED)?;
+        let samples = self.samples_to_show(SCORED, watch)?;
         Ok(Some(mixture.score(&original_points(&samples, &self.dataset))?))
     }
 }

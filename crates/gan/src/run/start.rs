@@ -1,6 +1,7 @@
 //! How a run starts: anew, with the weights of another, or from a checkpoint of its own.
 
-use super::{Length, Run, RunFolder, Scoring, guard, planned_images};
+use super::scoring::{Scoring, on_course};
+use super::{Length, Run, RunFolder, guard, planned_images};
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
 use crate::recipe::Recipe;
@@ -96,6 +97,7 @@ impl Run {
             scoring,
             minutes,
             saved,
+            blamed: None,
             notes,
             _lock: lock,
         })
@@ -146,7 +148,11 @@ impl Run {
             run.data_hash = hash;
         }
         let mut notes = Vec::new();
-        if progress.rollbacks > 0 && !before.differences(&recipe.clone().resolved()).is_empty() {
+        let same_recipe = before.differences(&recipe.clone().resolved()).is_empty();
+        if !same_recipe {
+            progress.failing.clear();
+        }
+        if progress.rollbacks > 0 && !same_recipe {
             notes.push(format!(
                 "the recipe has changed: rollbacks ({} so far) are counted anew, and the learning rates are the \
                  recipe's again, without bounds on gradients",
@@ -164,17 +170,22 @@ impl Run {
         }
         let metric = |recipe: &Recipe| recipe.best.as_ref().map(|best| best.metric.clone());
         let same = metric(&recipe).is_some() && metric(&before) == metric(&recipe);
-        // A kept state may be of a later step than the checkpoint: then it is the one that this step leads to.
         let kept = same.then(|| checkpoint::load(&folder.best()).ok()).flatten();
-        progress.best = kept.and_then(|kept| kept.progress.best);
+        let left = kept.as_ref().is_some_and(|kept| !on_course(&kept.progress, progress, &recipe));
+        progress.best = kept.filter(|_| !left).and_then(|kept| kept.progress.best);
         let step = progress.step;
-        let trainer = Trainer::resume(Objective::new(recipe)?, dataset.clone(), executor, seed, checkpoint)?;
+        let objective = Objective::new(recipe)?;
+        notes.extend(objective.remarks());
+        let trainer = Trainer::resume(objective, dataset.clone(), executor, seed, checkpoint)?;
         let mut run = Self::assemble(folder, trainer, dataset, seed, notes, lock)?;
         run.saved = Some((step, Instant::now(), Duration::ZERO));
         for path in [run.folder.samples(), run.folder.checkpoints()] {
             std::fs::create_dir_all(&path).map_err(Error::io(&path, "make the folder"))?;
         }
         run.set_aside(step)?;
+        if left {
+            run.set_best_aside()?;
+        }
         if let Some(logged) = run.last_logged_step().filter(|logged| *logged > step) {
             let again = logged - step;
             run.notes.push(format!(

@@ -26,6 +26,8 @@ impl Rate {
 /// Means since the last tick.
 pub(super) struct Window {
     pub(super) steps: u64,
+    /// Steps that dropped an update.
+    pub(super) dropped: u64,
     sums: [f64; 6],
     began: Instant,
     images: u64,
@@ -36,6 +38,7 @@ impl Window {
     pub(super) fn new(trainer: &Trainer) -> Self {
         Self {
             steps: 0,
+            dropped: 0,
             sums: [0.0; 6],
             began: Instant::now(),
             images: trainer.progress().images,
@@ -46,6 +49,7 @@ impl Window {
     pub(super) fn add(&mut self, report: &StepReport) {
         let StepReport { d_loss, d_penalty, d_real, d_fake, g_loss, g_penalty, .. } = *report;
         let values = [d_loss, d_penalty, d_real, d_fake, g_loss, g_penalty];
+        self.dropped += u64::from(report.skipped > 0);
         // A skipped step's losses say nothing; its count is logged instead.
         if report.skipped == 0 {
             self.steps += 1;

@@ -1,7 +1,7 @@
 //! The discriminator's step.
 
 use super::commit::Gradients;
-use super::{Objective, Random, Stream, feed};
+use super::{Objective, Random, Stream, feed, learning::weights_of};
 use crate::networks::Side;
 use crate::recipe::StatisticsPass;
 use crate::regularizers::Context;
@@ -25,14 +25,15 @@ impl Objective {
         let graph = Graph::new();
         let random = Random::new(&graph);
         let batch = self.recipe.part();
-        let real = self.feed_samples(&graph, feed::REAL, batch);
+        let real_source = self.feed_samples(&graph, feed::REAL, batch);
         let source = random.source();
         let latent = self.latent(&graph, &random, Stream::DiscriminatorLatent, batch);
         let labels = self.class_labels(&graph, batch);
         let g = Scope::root(&graph, Side::Generator.root(), self.mode(&source, None, false))
             .with_labels(labels.clone());
-        let fake = self.generate(&g, &latent).stop_gradient();
-        let [real, fake] = [&real, &fake].map(|samples| self.seen(&graph, &source, samples));
+        let fake_source = self.generate(&g, &latent).stop_gradient();
+        let sources = [&real_source, &fake_source];
+        let [real, fake] = sources.map(|samples| self.seen(&graph, &source, samples));
 
         let together = self.judges_together(due);
         let Judged { scope: d, logits: [real_logits, fake_logits], class_logits } =
@@ -43,17 +44,19 @@ impl Objective {
         graph.output("d_loss", &loss);
 
         let params = self.learning(d.trainable());
+        let weights = weights_of(&d, &params);
         let reconstruction = d.reconstruction();
         let penalties = self.penalties(
             &graph,
             &source,
             (Side::Discriminator, due),
             labels.as_ref(),
-            &params,
+            &weights,
             &|applied, common| {
                 applied.regularizer.penalty(&Context {
                     real: &real,
                     fake: &fake,
+                    sources,
                     real_logits: &real_logits,
                     fake_logits: &fake_logits,
                     reconstruction: reconstruction.as_ref(),

@@ -1,7 +1,7 @@
 //! The generator's step.
 
 use super::commit::Gradients;
-use super::{Objective, Random, Stream, feed};
+use super::{Objective, Random, Stream, feed, learning::weights_of};
 use crate::networks::Side;
 use crate::recipe::StatisticsPass;
 use crate::regularizers::GeneratorContext;
@@ -38,16 +38,18 @@ impl Objective {
         let (fake_logits, fake_features) = judge(&fake);
         let class_logits = d.class_logits().filter(|_| self.compares_classes(Side::Generator, due));
         let real_logits = real.as_ref().map(|(logits, _)| logits).filter(|_| self.loss.pairs());
+        let each = match self.recipe.loss.generator_label {
+            Some(target) => self.loss.generator_each_toward(real_logits, &fake_logits, target),
+            None => self.loss.generator_each(real_logits, &fake_logits),
+        };
         let mut loss = match self.recipe.loss.top_k {
-            Some(_) => {
-                let each = self.loss.generator_each(real_logits, &fake_logits);
-                mean_of_largest(&graph, &each, &fake_logits)
-            }
-            None => self.loss.generator(real_logits, &fake_logits),
+            Some(_) => mean_of_largest(&graph, &each, &fake_logits),
+            None => each.mean_all(),
         };
         graph.output("g_loss", &loss);
 
         let params = self.learning(g.trainable());
+        let weights = weights_of(&g, &params);
         let styles = g.styles().unwrap_or(latent);
         let real_features = real.and_then(|(_, features)| features);
         let features = real_features.as_ref().zip(fake_features.as_ref()).map(|(real, fake)| [real, fake]);
@@ -56,7 +58,7 @@ impl Objective {
             &source,
             (Side::Generator, due),
             labels.as_ref(),
-            &params,
+            &weights,
             &|applied, common| {
                 let class_logits = class_logits.as_ref();
                 let context =

@@ -1,7 +1,7 @@
 //! Telling a network the class of a sample beside the sample.
 
 use super::labels;
-use crate::init::{FanRule, Init};
+use crate::init::Init;
 use crate::scope::Scope;
 use ganymede_graph::Tensor;
 
@@ -24,7 +24,7 @@ pub fn concat_label(scope: &Scope, x: &Tensor, embedding: Option<(usize, Init)>)
     let (words, vectors) = match embedding {
         None => ("concat_label".to_string(), labels.one_hot()),
         Some((width, init)) => {
-            let table = scope.weight("weight", &[labels.classes, width], init, FanRule::Forward);
+            let table = scope.table("weight", [labels.classes, width], init);
             (format!("concat_label {width}"), table.gather(&labels.index, 0))
         }
     };

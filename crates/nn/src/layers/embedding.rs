@@ -1,6 +1,6 @@
 //! Class embeddings.
 
-use crate::init::{FanRule, Init};
+use crate::init::Init;
 use crate::scope::Scope;
 use ganymede_graph::{DType, Tensor};
 
@@ -15,7 +15,7 @@ pub fn embedding(scope: &Scope, index: &Tensor, count: usize, width: usize, init
     if index.dtype() != DType::I32 || index.shape().len() != 1 {
         return scope.graph().fail("embedding", format!("expected class numbers i32[N], got {}", index.ty()));
     }
-    let table = scope.weight("weight", &[count, width], init, FanRule::Forward);
+    let table = scope.table("weight", [count, width], init);
     let y = table.gather(index, 0);
     scope.record_layer(&format!("embedding {count} x {width}"), &y);
     y

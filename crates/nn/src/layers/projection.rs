@@ -27,7 +27,7 @@ pub fn projection(scope: &Scope, x: &Tensor, init: Init) -> Tensor {
     };
     let features = x.shape()[1];
     let weight = scope.weight("weight", &[features, 1], init, FanRule::Forward);
-    let table = scope.weight("classes", &[labels.classes, features], init, FanRule::Forward);
+    let table = scope.table("classes", [labels.classes, features], init);
     let of_class = (&x * table.gather(&labels.index, 0)).sum(&[1]).reshape(&[x.shape()[0], 1]);
     let y = x.matmul(&weight) + scope.param("bias", &[1], Init::Zeros) + of_class;
     scope.record_layer("projection", &y);

@@ -24,8 +24,12 @@ pub(super) fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Resu
         format!("ganymede train --resume {}{}", root.display(), if endless { " --images N" } else { "" });
     let ended = ended.map_err(|error| match error {
         Error::Diverged { .. } => {
-            let lr = run.trainer().objective().recipe.generator.optimizer.lr.range().1;
-            anyhow!("{error}: {again} --set lr={:e}", lr / 4.0)
+            // Schedules have spaces and an arrow, which a shell would take apart.
+            let sets = run.remedies().into_iter().map(|set| match set.contains(' ') {
+                true => format!(" --set '{set}'"),
+                false => format!(" --set {set}"),
+            });
+            anyhow!("{error}: {again}{}", sets.collect::<String>())
         }
         // Whatever else stopped it, what was saved is still there.
         other => {
@@ -33,11 +37,23 @@ pub(super) fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Resu
         }
     });
     let metric = run.trainer().objective().recipe.best.as_ref().map_or(String::new(), |b| b.metric.clone());
-    let Finished { root, samples, checkpoint, interrupted, step, images, seconds, mixture, best } = ended?;
+    let Finished {
+        root,
+        samples,
+        checkpoint,
+        interrupted,
+        step,
+        images,
+        seconds,
+        skipped,
+        failing,
+        mixture,
+        best,
+    } = ended?;
     if options.computing.json {
         let line = serde_json::json!({
             "event": if interrupted { "interrupted" } else { "finished" }, "run": root, "samples": samples,
-            "checkpoint": checkpoint, "step": step, "images": images, "seconds": seconds,
+            "checkpoint": checkpoint, "step": step, "images": images, "seconds": seconds, "skipped": skipped,
             "peak_rss_bytes": peak_of_this_process(),
             "best": best.as_ref().map(|(path, best)| serde_json::json!({
                 "metric": metric, "score": best.score, "step": best.step, "checkpoint": path,
@@ -52,6 +68,9 @@ pub(super) fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Resu
     } else {
         let what = if interrupted { "Stopped" } else { "Done" };
         tell!("{what} after {images} images ({step} steps) in {}.", human::duration(seconds));
+        if skipped > 0 {
+            tell!("{}", dropped(skipped, &failing));
+        }
         if let Some(m) = &mixture {
             let kl = m.reverse_kl.map_or("-".into(), |kl| format!("{kl:.4}"));
             let spread = m.spread_range().map_or("-".into(), |(low, high)| format!("{low:.2} to {high:.2}"));
@@ -82,4 +101,12 @@ pub(super) fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Resu
         tell!("Run folder: {}", root.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was left out of a run because a value was not finite.
+fn dropped(skipped: u64, failing: &[(String, u32)]) -> String {
+    let last = failing
+        .iter()
+        .map(|(name, count)| format!("; the last {count} of {name}, which has not happened since"));
+    format!("Updates dropped because a value was not finite: {skipped}{}.", last.collect::<Vec<_>>().concat())
 }

@@ -9,7 +9,7 @@ use crate::say::{complain, tell};
 use anyhow::bail;
 use ganymede::checkpoint;
 use ganymede::recipe::reaches;
-use ganymede::run::{Length, Run, RunFolder, planned_images};
+use ganymede::run::{Length, Run, RunFolder, lengthened_images};
 use ganymede::{Objective, Recipe};
 use ganymede_data::OpenOptions;
 use std::path::Path;
@@ -56,7 +56,7 @@ pub(super) fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
         Some(Length::Minutes(_)) => {
             bail!("--minutes cannot lengthen a run: give --images, --steps or --epochs")
         }
-        Some(length) => planned_images(length, &recipe, &dataset)?,
+        Some(length) => lengthened_images(length, &recipe, &dataset, &checkpoint.progress)?,
     };
     recipe.run = Some(ganymede::recipe::RunSpec {
         data: spec,

@@ -36,7 +36,7 @@ pub(super) fn embed(scope: &Scope, labels: &ganymede_nn::ClassLabels, width: usi
     let scope = scope.child("embedding");
     let _at = scope.enter();
     let init = WeightRule::equalized_init(1.0);
-    let table = scope.weight("weight", &[labels.classes, width], init, FanRule::Forward);
+    let table = scope.table("weight", [labels.classes, width], init);
     let embedded = table.gather(&labels.index, 0) + scope.param("bias", &[width], Init::Zeros);
     scope.record_layer(&format!("embedding {} x {width}", labels.classes), &embedded);
     normalize(&embedded)

@@ -41,7 +41,15 @@ pub(super) fn styles(scope: &Scope, latent: &Tensor, count: usize, options: &Opt
     let w = map(scope, latent, options);
     let mean = scope.buffer("w_mean", &[width], Init::Zeros);
     if scope.mode().training {
-        scope.update("w_mean", &(&mean * DECAY + w.mean(&[0]) * (1.0 - DECAY)).stop_gradient());
+        let now = w.mean(&[0]);
+        let moved = match &scope.mode().keep {
+            None => &mean * DECAY + now * (1.0 - DECAY),
+            Some(keep) => {
+                let keep = keep.broadcast_to(&[width]);
+                &mean * &keep + now * (1.0 - keep)
+            }
+        };
+        scope.update("w_mean", &moved.stop_gradient());
     }
     let styles = each(&w);
     let styles = match mixing(scope, &latent.shape(), count, options) {

@@ -23,6 +23,15 @@ impl Recipe {
         {
             return Err(self.error("augment.target", format!("must be from 0 to 1, got {target}")));
         }
+        if spec.target.is_some() && self.loss_function()?.shift_invariant() {
+            let message = format!(
+                "follows the sign of the logits of real samples, and `{}` leaves the logits without a zero, since only their \
+                 differences count: leave it out and schedule the probability, e.g. augment.probability = \"cosine 0 -> \
+                 0.3\" (R3GAN does so)",
+                self.loss.name
+            );
+            return Err(self.error("augment.target", message));
+        }
         if spec.target.is_none() && spec.ramp.is_some() {
             return Err(
                 self.error("augment.ramp", "is the pace of a probability that follows a target: give one")

@@ -30,9 +30,20 @@ impl Recipe {
                 );
                 return Err(self.error(key, message));
             }
-            if !(0.0..=1.0).contains(&label) {
-                return Err(self.error(key, format!("must be from 0 to 1, got {label}")));
+            self.check_label(loss, key, label)?;
+        }
+        if let Some(label) = spec.generator_label {
+            let key = "loss.generator_label";
+            if !loss.takes_generator_label() {
+                let takes = losses::LOSSES.iter().filter(|l| l.takes_generator_label()).map(|l| l.name());
+                let message = format!(
+                    "the generator's part of `{}` has no target that a label could replace: leave it out, or choose {}",
+                    loss.name(),
+                    takes.collect::<Vec<_>>().join(", ")
+                );
+                return Err(self.error(key, message));
             }
+            self.check_label(loss, key, label)?;
         }
         if spec.top_k.is_some() && !loss.sums_over_samples() {
             let message = format!(
@@ -59,5 +70,13 @@ impl Recipe {
             return Err(self.error("loss.instance_noise", message));
         }
         Ok(())
+    }
+
+    fn check_label(&self, loss: &dyn Loss, key: &str, label: f64) -> Result<(), RecipeError> {
+        let [least, most] = loss.labels_within();
+        match (least..=most).contains(&label) {
+            true => Ok(()),
+            false => Err(self.error(key, format!("must be from {least} to {most}, got {label}"))),
+        }
     }
 }

@@ -42,6 +42,12 @@ impl Recipe {
                     self.error("regularizers.strength", format!("must not be negative, got {strength}"))
                 );
             }
+            // Where it is due a penalty counts `every` times, in 32 bits.
+            let most = f64::from(f32::MAX) / spec.every.max(1) as f64;
+            if strength.range().1 > most {
+                let message = format!("must be at most {most:.2e} at every = {}, got {strength}", spec.every);
+                return Err(self.error("regularizers.strength", message));
+            }
             if !(1..=MAX_INTERVAL).contains(&spec.every) {
                 let message = format!("must be from 1 to {MAX_INTERVAL}, got {}", spec.every);
                 return Err(self.error("regularizers.every", message));
