@@ -241,7 +241,7 @@ fn what_a_run_cannot_show_is_refused_with_the_reason() {
     refused(&["--interpolate", "3", "--out", "a.gif"], &["a.gif", ".png"]);
     refused(&["--interpolate", "300", "--out", "a.png"], &["a.png", "pixels", "fewer"]);
     refused(&["--index", "0", "--out", "set/x/a.png"], &["set/x/a.png"]);
-    refused(&["--project", "absent.png", "--out", "a.png"], &["absent.png: cannot read"]);
+    refused(&["--project", "absent.png", "--out", "a.png"], &["absent.png: cannot be read"]);
     refused(&["--latent", "tiny.toml", "--out", "a.png"], &["tiny.toml: not a file of latents", "--project"]);
     refused(&["--latent", "absent", "--out", "a.png"], &["absent: cannot read the latents"]);
     let checkpoint = checkpoints(&at.join("run"))[0].display().to_string();

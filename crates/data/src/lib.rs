@@ -43,5 +43,6 @@ pub use error::DataError;
 pub use inspect::{Summary, inspect};
 pub use loader::{Batch, Loader, Sampling};
 pub use mixture::MixtureSpec;
+pub use pictures::one::read_picture;
 pub use source::{OpenOptions, SOURCES, Source, Split, open};
 pub use spec::{Spec, with_parameter};

@@ -161,7 +161,7 @@ fn target(wishes: &Wishes, options: &OpenOptions, listing: &Listing) -> Result<T
 }
 
 /// The bytes of a file.
-fn bytes_of(path: &Path) -> Outcome<Vec<u8>> {
+pub(crate) fn bytes_of(path: &Path) -> Outcome<Vec<u8>> {
     let failed = |error: io::Error| format!("cannot be read: {error}");
     let metadata = fs::metadata(path).map_err(failed)?;
     if !metadata.is_file() {
