@@ -1,6 +1,6 @@
 mod tools;
 
-use super::{Loaded, load, usage};
+use super::{Loaded, Use, executor, load, usage};
 use crate::args::{Sample, Tool};
 use crate::progress::counter;
 use crate::say::say;
@@ -9,7 +9,6 @@ use ganymede::Recipe;
 use ganymede::checkpoint::write_atomically;
 use ganymede::picture;
 use ganymede::sampler::{Asked, Sampler};
-use ganymede::standing::Standing;
 use ganymede_data::{OpenOptions, open};
 use indicatif::ProgressBar;
 use std::fmt::Write;
@@ -91,25 +90,14 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The run that the options name.
+fn loaded(options: &Sample) -> anyhow::Result<Loaded> {
+    let how = Use { best: options.best, standing: options.standing_statistics, precision: options.precision };
+    load(&options.run, how, executor(options.threads)?)
+}
+
 fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
-    let best = options.run.join("checkpoints/best.safetensors");
-    if options.best && !best.is_file() {
-        bail!(
-            "{}: there is no best checkpoint ({}): a run keeps one where its recipe names a metric, e.g. --set \
-             best.metric=reverse-kl (`ganymede recipes --words` lists them)",
-            options.run.display(),
-            best.display()
-        );
-    }
-    let path = if options.best { &best } else { &options.run };
-    let mut loaded = load(path, options.threads, options.precision)?;
-    let recipe = &loaded.objective.recipe;
-    let batches = options.standing_statistics.map_or(recipe.train.standing_statistics, |n| n as usize);
-    if batches > 0 {
-        // The run's own seed, as at its ticks: which samples are drawn shall not change what they are normalized by.
-        let seed = recipe.run.as_ref().map_or(0, |run| run.seed);
-        Standing::new(&loaded.objective, &mut loaded.session, seed, batches)?.take(&mut loaded.session)?;
-    }
+    let mut loaded = loaded(options)?;
     let shape = loaded.objective.recipe.data.shape.clone();
     let recipe = &loaded.objective.recipe;
     let asked = options.class.as_deref().map(|class| class_named(recipe, class)).transpose()?;
@@ -198,7 +186,7 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
         let line = serde_json::json!({
             "samples": count, "seed": options.seed, "truncation": options.truncation, "class": options.class, "out": options.out,
             "checkpoint": loaded.checkpoint, "step": loaded.step, "images": loaded.images,
-            "standing_statistics": batches,
+            "standing_statistics": loaded.standing,
         });
         say!("{line}")?;
     } else {
