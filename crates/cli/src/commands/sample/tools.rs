@@ -72,6 +72,8 @@ pub fn run(options: &Sample, tool: &Tool) -> anyhow::Result<ExitCode> {
             )
         }
         Tool::ByClass { columns } => {
+            let classes = job.synthesizer.objective().recipe.data.classes.unwrap_or(1);
+            job.fits(classes.saturating_mul(*columns), *columns)?;
             let sheet = class_sheet(&mut job.synthesizer, *columns)?;
             job.sheet(&sheet)?;
             let classes = sheet.codes.len() / columns;
