@@ -1,3 +1,4 @@
+mod files;
 mod tools;
 
 use super::{Loaded, Use, executor, load, usage};
@@ -5,6 +6,7 @@ use crate::args::{Sample, Tool};
 use crate::progress::counter;
 use crate::say::say;
 use anyhow::{Context, bail};
+use files::Files;
 use ganymede::Recipe;
 use ganymede::checkpoint::write_atomically;
 use ganymede::picture;
@@ -132,21 +134,18 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
             picture::write_grid(&options.out, &samples, &shape, columns)?;
         }
         (true, "") => {
+            let files = Files::new(&loaded.objective.recipe, asked, count);
+            files.refuse_others(&options.out)?;
             std::fs::create_dir_all(&options.out)
                 .with_context(|| format!("{}: cannot make the folder", options.out.display()))?;
             let size: usize = shape.iter().product();
-            let digits = count.saturating_sub(1).to_string().len().max(5);
             chunks(&mut sampler, &mut loaded, count, |first, samples, bar| {
                 for (i, sample) in samples.chunks_exact(size).enumerate() {
-                    let mut path = options.out.clone();
-                    if let Some(classes) = classes {
-                        // A folder a class, as labelled pictures are read.
-                        let width = (classes - 1).to_string().len();
-                        path.push(format!("{:0width$}", asked.class((first + i) as u64, classes)));
-                        std::fs::create_dir_all(&path)
-                            .with_context(|| format!("{}: cannot make the folder", path.display()))?;
-                    }
-                    path.push(format!("{:0digits$}.png", first + i));
+                    let (folder, name) = files.of(first + i);
+                    let folder = options.out.join(folder);
+                    std::fs::create_dir_all(&folder)
+                        .with_context(|| format!("{}: cannot make the folder", folder.display()))?;
+                    let path = folder.join(name);
                     picture::write_image(&path, sample, &shape)?;
                     if let Some(bar) = bar {
                         bar.inc(1);
