@@ -7,6 +7,7 @@ mod scoring;
 mod window;
 
 pub use folder::RunFolder;
+pub use ganymede_metrics::mixture::MixtureScore;
 use guard::MAX_SKIPS;
 pub use length::{Length, planned_images};
 use length::{next_measurement, steps_left};
@@ -24,7 +25,7 @@ use crate::trainer::{StepReport, Trainer};
 use crate::transfer::{Origin, transfer};
 use ganymede_cpu::{Executor, Session};
 use ganymede_data::Dataset;
-use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
+use ganymede_metrics::mixture::{Mixture2d, Sigma};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
