@@ -138,12 +138,7 @@ fn length(options: &Train) -> Option<Length> {
 
 /// A recipe for data that came without one; what was chosen, and why, is said on standard error.
 fn chosen(dataset: &Dataset, options: &Train) -> anyhow::Result<Recipe> {
-    let facts = Facts {
-        shape: dataset.shape(),
-        count: dataset.len(),
-        classes: dataset.classes().map(<[String]>::len),
-        minutes: options.minutes,
-    };
+    let facts = Facts::of(dataset, options.minutes)?;
     let Choice { recipe, reasons } =
         recipe::choose(&facts).with_context(|| format!("{}: no recipe was named", dataset.spec()))?;
     if !options.json {
@@ -188,6 +183,14 @@ pub(super) fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Res
             dataset.spec(),
             dataset.classes().map_or("no labels".into(), |names| format!("{} classes", names.len())),
             recipe.name
+        );
+    }
+    if let Some(items @ 0..=1) = dataset.len() {
+        bail!(
+            "{}: it has {items} sample{}, and a network learns from what samples share and how they differ: give at least 2, \
+             better some hundred",
+            dataset.spec(),
+            if items == 1 { "" } else { "s" }
         );
     }
     if let Some(items) = dataset.len()
