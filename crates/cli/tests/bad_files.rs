@@ -221,11 +221,12 @@ fn judged_images_must_be_images_of_the_right_size() {
     image::GrayImage::new(8, 8).save(at("whole.png")).unwrap();
     let bytes = fs::read(at("whole.png")).unwrap();
     fs::write(at("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
-    run(folder.path(), &["judge", "run", "cut.png"]).fails(1, &["cut.png: not a readable image"]);
+    run(folder.path(), &["judge", "run", "cut.png"])
+        .fails(1, &["cut.png: ends before its IEND chunk: it is truncated"]);
     fs::write(at("text.png"), "no image").unwrap();
     run(folder.path(), &["judge", "run", "whole.png", "text.png"])
-        .fails(1, &["text.png: not a readable image"]);
-    run(folder.path(), &["judge", "run", "absent.png"]).fails(1, &["absent.png: cannot read"]);
+        .fails(1, &["text.png: is neither PNG nor JPEG"]);
+    run(folder.path(), &["judge", "run", "absent.png"]).fails(1, &["absent.png: cannot be read"]);
     run(folder.path(), &["judge", "run"]).fails(2, &["IMAGES"]);
     run(folder.path(), &["judge", "run", "whole.png", "--data", "glyphs"])
         .fails(1, &["glyphs", "[28, 28, 1]"]);

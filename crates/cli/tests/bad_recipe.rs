@@ -147,6 +147,17 @@ fn layer_lists_are_answered_with_the_line() {
         "\"batch_norm\"",
         &["`r1` needs each sample's own gradient", "batch norm", "layer_norm"],
     );
+    // Decoders are asked for before a phase would look for them.
+    refused_file(
+        "name = \"r1\"\nstrength = \"cosine 1 -> 0.1\"",
+        "name = \"reconstruction\"\nstrength = 1",
+        &[
+            "key `regularizers`",
+            "`reconstruction` compares",
+            "this one has none",
+            "`fastgan` with `decoders = 1`",
+        ],
+    );
     refused_file(
         "layers = [\"dense 24\", \"batch_norm\", \"relu\", \"dense 64 tanh\", \"reshape 8 8 1\"]",
         "layers = []",

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{idx_labels, prepared, run, run_with, trained};
+use common::{idx_images, idx_labels, prepared, run, run_with, trained};
 use serde_json::Value;
 use std::path::Path;
 
@@ -53,6 +53,18 @@ fn a_run_is_scored_on_its_own_data_and_the_report_kept() {
     assert!(!ended.err.contains("training a classifier"), "{}", ended.err);
     let again = json(&ended.fine());
     assert_eq!((scores(&again), &again["extractor"]), (scores(&kept), extractor));
+    // What a file's classifier is asked of without a held-out part is not called held out.
+    assert!(
+        text.contains("of held-out real samples right") && extractor["accuracy_of"] == "held-out",
+        "{text}"
+    );
+    let file = std::fs::read_dir(at.join("cache/classifiers")).unwrap().next().unwrap().unwrap().path();
+    let metrics = ["--metrics", "frechet", "--extractor", file.to_str().unwrap()];
+    let text = run_with(at, CACHE, &[&["eval", "run", "--n", "64"], &metrics[..]].concat()).fine();
+    assert!(
+        text.contains("of training samples, which it may have learnt") && !text.contains("held-out"),
+        "{text}"
+    );
     // Another seed gives other samples; named metrics alone are computed.
     let other =
         run_with(at, CACHE, &["eval", "run", "--n", "64", "--seed", "1", "--metrics", "frechet", "--json"]);
@@ -66,22 +78,99 @@ fn folders_of_images_are_scored_whoever_made_them() {
     let folder = trained();
     let at = folder.path();
     run(at, &["sample", "run", "--n", "80", "--out", "made"]).fine();
-    let eval = |more: &[&str]| {
-        let all = [&["eval", "made", "--data", "./set", "--extractor", "pixels", "--json"], more].concat();
-        json(&run_with(at, CACHE, &all).fine())
-    };
-    let report = eval(&[]);
+    let eval =
+        |arguments: &[&str]| json(&run_with(at, CACHE, &[&["eval", "--json"], arguments].concat()).fine());
+    let folder_of = |made: &str| eval(&[made, "--data", "./set", "--extractor", "random-conv"]);
+    let report = eval(&["made", "--data", "./set", "--extractor", "pixels"]);
     assert_eq!((report["generated"].as_u64(), report["real"].as_u64()), (Some(80), Some(64)));
     assert!(at.join("made/report.json").is_file());
-    // The images of a run in a folder are those that the run is scored by: quantizing again changes nothing.
-    let own = run_with(at, CACHE, &["eval", "run", "--n", "64", "--extractor", "random-conv", "--json"]);
-    assert_eq!(json(&own.fine())["extractor"]["name"], "random-conv");
-    assert!(report["scores"][0]["value"].as_f64().unwrap() > 0.0);
+    // The images of a run in a folder are those that the run is scored by: quantizing again changes nothing. Only their
+    // order is another, and so the rounding of sums in f64, as well as the choices of the bootstrap.
+    run(at, &["sample", "run", "--n", "64", "--out", "same"]).fine();
+    run(at, &["sample", "run", "--n", "64", "--seed", "1", "--out", "others"]).fine();
+    let own = eval(&["run", "--n", "64", "--extractor", "random-conv"]);
+    let far = |of: &Value, figure: &str| {
+        let value = |report: &Value| {
+            let found = report["scores"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|s| s["name"].as_str().unwrap().contains(figure));
+            found.unwrap_or_else(|| panic!("no {figure} in {report}"))["value"].as_f64().unwrap()
+        };
+        (value(of) - value(&own)).abs() / value(&own).abs().max(1e-3)
+    };
+    let (same, others) = (folder_of("same"), folder_of("others"));
+    assert_eq!(same["generated"], own["generated"]);
+    for figure in [
+        "Frechet distance",
+        "precision, k = 3, <=",
+        "recall, k = 3, <=",
+        "density, k = 5, <",
+        "coverage, k = 5, <",
+    ] {
+        assert!(far(&same, figure) < 1e-9, "{figure}: {} from {own}", far(&same, figure));
+    }
+    assert!(far(&others, "Frechet distance") > 1e-6, "samples of another seed are others");
     // The wrong size is told with the file.
     let small = image::GrayImage::new(7, 8);
     small.save(at.join("made/small.png")).unwrap();
     run_with(at, CACHE, &["eval", "made", "--data", "./set", "--extractor", "pixels"])
         .fails(1, &["small.png", "7x8"]);
+}
+
+#[test]
+fn a_report_stays_when_another_is_made() {
+    let folder = trained();
+    let at = folder.path();
+    let seen = |extractor: &str, n: &str, more: &[&str]| {
+        let all = [&["eval", "run", "--extractor", extractor, "--n", n], more].concat();
+        run_with(at, CACHE, &all).fine()
+    };
+    let eval = |n: &str, more: &[&str]| seen("pixels", n, more);
+    // The reports of the run: the latest, and the others by name.
+    let reports = || {
+        let names = std::fs::read_dir(at.join("run")).unwrap().map(|e| e.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| name.starts_with("report-"));
+        names.sort();
+        (std::fs::read_to_string(at.join("run/report.json")).unwrap(), names)
+    };
+    let first = eval("64", &[]);
+    assert!(first.trim_end().ends_with("report in run/report.json"), "{first}");
+    let (of_64, names) = reports();
+    assert_eq!((json(&of_64)["n"].as_u64(), names.len()), (Some(64), 0));
+    assert_eq!(json(&of_64)["precision"], "f32");
+    // Other counts: the report before lies beside under a name of its settings, byte for byte.
+    let second = eval("40", &[]);
+    let (of_40, names) = reports();
+    let [name] = &names[..] else { panic!("{names:?}") };
+    assert!(name.starts_with("report-step20-n64-train-") && name.ends_with(".json"), "{name}");
+    assert!(second.contains(&format!("the one before, of other settings, is run/{name} now")), "{second}");
+    assert_eq!(std::fs::read_to_string(at.join("run").join(name)).unwrap(), of_64);
+    // So do other metrics, seeds, parts and extractors keep what was there.
+    eval("40", &["--metrics", "frechet"]);
+    eval("40", &["--seed", "1"]);
+    seen("random-conv", "40", &[]);
+    let (of_random, names) = reports();
+    assert_eq!((json(&of_random)["extractor"]["name"].as_str(), names.len()), (Some("random-conv"), 4));
+    let kept = names.iter().map(|name| std::fs::read_to_string(at.join("run").join(name)).unwrap());
+    assert!(kept.collect::<Vec<_>>().contains(&of_40));
+    // The same settings again are the same report: it is the latest, and no second one stays.
+    eval("64", &[]);
+    let (again, names) = reports();
+    assert_eq!(json(&again)["scores"], json(&of_64)["scores"]);
+    assert!(names.len() == 4 && !names.contains(name), "{names:?}");
+    let replaced = eval("64", &[]);
+    assert!(replaced.contains("in place of one with the same settings"), "{replaced}");
+    assert_eq!(reports().1, names);
+    // A file of that name that is no report of this program stays too.
+    std::fs::write(at.join("run/report.json"), "my notes").unwrap();
+    eval("64", &[]);
+    let (_, more) = reports();
+    let new: Vec<&String> = more.iter().filter(|name| !names.contains(name)).collect();
+    assert_eq!(new.len(), 1, "{more:?}");
+    assert_eq!(std::fs::read_to_string(at.join("run").join(new[0])).unwrap(), "my notes");
 }
 
 #[test]
@@ -104,6 +193,42 @@ fn the_list_names_every_metric_and_extractor() {
         assert!(all.len() >= 3);
         assert!(all.iter().all(|one| text.contains(one[name].as_str().unwrap())), "{text}");
     }
+}
+
+#[test]
+fn a_held_out_part_that_cannot_be_used_is_told_apart_from_none() {
+    let folder = trained();
+    let at = folder.path();
+    let held_out = |name: &str, bytes: &[u8]| std::fs::write(at.join("set").join(name), bytes).unwrap();
+    let eval = |more: &[&str]| run_with(at, CACHE, &[&["eval", "run", "--n", "20"], more].concat());
+    // Cut short: an error, whichever part is compared with, and no silence about it.
+    let images = idx_images(30, 8);
+    held_out("t10k-images-idx3-ubyte", &images[..images.len() - 100]);
+    for split in ["train", "test"] {
+        eval(&["--split", split]).fails(1, &["the held-out part of ./set", "t10k-images", "truncated"]);
+    }
+    // Whole but without labels: said, and not asked of; samples can still be compared with it.
+    held_out("t10k-images-idx3-ubyte", &images);
+    let ended = eval(&["--metrics", "frechet", "--split", "test"]);
+    assert_eq!(ended.err.matches("the held-out part of ./set has no labels").count(), 1, "{}", ended.err);
+    assert!(ended.err.contains("training a classifier on ./set"), "{}", ended.err);
+    assert!(ended.fine().contains("test split"));
+    run(at, &["sample", "run", "--n", "30", "--out", "made/0"]).fine();
+    run_with(at, CACHE, &["eval", "made", "--data", "./set", "--metrics", "accuracy"])
+        .fails(1, &["metric accuracy: the held-out part of ./set has no labels"]);
+    // With labels of another number of images it is damaged again, and with its own it is asked.
+    held_out("t10k-labels-idx1-ubyte", &idx_labels(29));
+    eval(&[]).fails(1, &["the held-out part of ./set", "30 images", "29 labels"]);
+    held_out("t10k-labels-idx1-ubyte", &idx_labels(30));
+    let ended = eval(&["--metrics", "frechet"]);
+    assert!(!ended.err.contains("no labels"), "{}", ended.err);
+    assert!(ended.fine().contains("of held-out real samples right"));
+    // Parameters that leave nothing of it are said too.
+    let ended = eval(&["--data", "./set?limit=40", "--metrics", "frechet", "--extractor", "pixels"]);
+    assert!(ended.err.contains("nothing is left of the held-out part") && ended.err.contains("limit=40"));
+    ended.fine();
+    eval(&["--data", "./set?limit=40", "--split", "test"])
+        .fails(1, &["--split test", "limit=40", "30 items"]);
 }
 
 fn labels(at: &Path, bytes: &[u8]) {

@@ -241,10 +241,17 @@ fn truncated_samples_are_others_and_more_alike() {
 
     let out = sample(&["--out", "a.png", "--truncation", "0.5", "--json"]).fine();
     assert_eq!(json(&out)["truncation"], 0.5);
-    for psi in ["0", "-1", "nan", "inf", "1e-60", "half"] {
+    for psi in ["0", "-1", "1e-60"] {
+        // A generator without styles has latents alone, and these leave none.
         sample(&["--out", "refused.png", "--truncation", psi])
-            .fails(2, &["--truncation", psi, "expected a number above 0"]);
+            .fails(1, &["truncation", "expected a number above 0", "without styles"]);
+        sample(&["--out", "refused", "--truncation", psi]).fails(1, &["expected a number above 0"]);
     }
+    for psi in ["nan", "inf", "half"] {
+        sample(&["--out", "refused.png", "--truncation", psi])
+            .fails(2, &["--truncation", &format!("`{psi}` is no number")]);
+    }
+    assert!(!folder.path().join("refused").exists());
     assert!(!folder.path().join("refused.png").exists());
 }
 

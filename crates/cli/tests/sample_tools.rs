@@ -106,6 +106,58 @@ fn truncation_sweeps_and_directions_are_laid_out_as_they_say() {
     assert_eq!(whole, cell(&picture(at, "plain.png"), 1, 1));
 }
 
+/// A pair with styles, small and for the same images.
+const STYLED: &str = r#"
+name = "styled"
+data = { shape = [8, 8, 1], default = "glyphs" }
+latent = { dim = 6 }
+train = { batch = 8, images = 160 }
+loss = { name = "non-saturating" }
+
+[generator]
+model = "stylegan2"
+options = { channel_base = 64, channel_max = 8, style_width = 8, mapping_layers = 1 }
+optimizer = { lr = 2e-3 }
+
+[discriminator]
+model = "stylegan2"
+options = { channel_base = 64, channel_max = 8, mapping_layers = 1 }
+optimizer = { lr = 2e-3 }
+"#;
+
+#[test]
+fn styles_are_truncated_to_their_mean_and_beyond() {
+    let folder = prepared();
+    let at = folder.path();
+    fs::write(at.join("styled.toml"), STYLED).unwrap();
+    run(at, &["train", "./set", "--recipe", "styled.toml", "--steps", "20", "--out", "run"]).fine();
+    let sample = |more: &[&str]| run(at, &[&["sample", "run", "--n", "4"], more].concat());
+    let drawn = |psi: &str| {
+        let name = format!("at{psi}.png");
+        sample(&["--truncation", psi, "--out", &name]).fine();
+        (0..4).map(|i| cell(&picture(at, &name), i / 2, i % 2)).collect::<Vec<_>>()
+    };
+    sample(&["--out", "plain.png"]).fine();
+    let [whole, mean, beyond] = [drawn("1"), drawn("0"), drawn("-1")];
+    assert_eq!(picture(at, "plain.png"), picture(at, "at1.png"), "a factor of 1 moves nothing");
+    assert!(mean.iter().all(|image| *image == mean[0]), "0 is the mean, whatever the latent");
+    assert!(whole[0] != whole[1] && beyond[0] != beyond[1] && beyond != whole);
+    // The same factors as columns of a sweep.
+    sample(&["--truncation-sweep=-1,0,1", "--out", "sweep.png"]).fine();
+    let sweep = picture(at, "sweep.png");
+    for row in 0..4 {
+        let cells = [0, 1, 2].map(|column| cell(&sweep, row as u32, column));
+        assert_eq!(cells, [beyond[row].clone(), mean[row].clone(), whole[row].clone()], "row {row}");
+    }
+    for out in ["a.png", "made"] {
+        sample(&["--truncation", "-100.5", "--out", out])
+            .fails(1, &["truncation -100.5: expected a factor on styles from -100 to 100"]);
+    }
+    run(at, &["sample", "run", "--interpolate", "3", "--truncation", "101", "--out", "a.png"])
+        .fails(1, &["truncation 101", "from -100 to 100"]);
+    assert!(!at.join("a.png").exists() && !at.join("made").exists());
+}
+
 #[test]
 fn walks_are_animations_of_the_frames_asked_for() {
     let folder = trained();

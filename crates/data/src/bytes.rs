@@ -9,7 +9,12 @@ use std::path::Path;
 /// The most bytes of pixels that a set keeps in memory: 8 GiB.
 pub(crate) const MAX_HELD: u64 = 1 << 33;
 
-/// Images of one shape: byte 0 becomes -1, 255 becomes 1.
+/// The value of a byte: 0 becomes -1, 255 becomes 1.
+pub(crate) fn value(byte: u8) -> f32 {
+    f32::from(byte) / 127.5 - 1.0
+}
+
+/// Images of one shape, of which a sample has the [`value`] of each byte.
 pub(crate) struct ByteImages {
     /// Bytes of one image.
     pub elements: usize,
@@ -46,8 +51,8 @@ impl Items for ByteImages {
     fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
         for (&index, item) in indices.iter().zip(out.chunks_exact_mut(self.elements)) {
             let pixels = &self.pixels[index as usize * self.elements..][..self.elements];
-            for (value, &pixel) in item.iter_mut().zip(pixels) {
-                *value = f32::from(pixel) / 127.5 - 1.0;
+            for (out, &pixel) in item.iter_mut().zip(pixels) {
+                *out = value(pixel);
             }
         }
         if let Some(labels) = labels {

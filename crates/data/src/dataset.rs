@@ -61,6 +61,7 @@ pub struct Dataset {
     spec: String,
     shape: Vec<usize>,
     classes: Option<Vec<String>>,
+    channel_classes: Option<usize>,
     mixture: Option<MixtureSpec>,
     hash: ContentHash,
     reading: Reading,
@@ -74,12 +75,19 @@ impl Dataset {
     /// A set of unlabelled items of `shape` (images: `[height, width, channels]` in [-1, 1]; points: `[2]`).
     pub fn new(spec: impl Into<String>, shape: &[usize], hash: ContentHash, items: Box<dyn Items>) -> Self {
         let (spec, shape, reading) = (spec.into(), shape.to_vec(), Reading::default());
-        Self { spec, shape, classes: None, mixture: None, hash, reading, items }
+        Self { spec, shape, classes: None, channel_classes: None, mixture: None, hash, reading, items }
     }
 
     /// The same set with labels: label `k` means `names[k]`.
     pub fn with_classes(mut self, names: Vec<String>) -> Self {
         self.classes = Some(names);
+        self
+    }
+
+    /// The same set, whose three channels are images of their own with so many classes n each: labels are all triples,
+    /// (a n + b) n + c.
+    pub fn with_channel_classes(mut self, classes: usize) -> Self {
+        self.channel_classes = Some(classes);
         self
     }
 
@@ -107,7 +115,12 @@ impl Dataset {
             Some(numbers) => numbers.iter().map(|&number| names[number].clone()).collect(),
             None => names,
         };
-        Self { spec: spec.to_owned(), classes: self.classes.map(kept), hash, items: wrap(self.items), ..self }
+        // Renumbered labels no longer say what the channels hold.
+        let all = self.classes.as_ref().map(Vec::len);
+        let whole = classes.as_ref().is_none_or(|numbers| Some(numbers.len()) == all);
+        let channel_classes = self.channel_classes.filter(|_| whole);
+        let (classes, items) = (self.classes.map(kept), wrap(self.items));
+        Self { spec: spec.to_owned(), classes, channel_classes, hash, items, ..self }
     }
 
     /// What it was opened from.
@@ -143,6 +156,11 @@ impl Dataset {
     /// The class names, when the set is labelled.
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
+    }
+
+    /// Classes of each channel, where the channels are images of their own and labels all triples of their classes.
+    pub fn channel_classes(&self) -> Option<usize> {
+        self.channel_classes
     }
 
     /// What reading its files met with.

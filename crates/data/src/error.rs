@@ -219,15 +219,6 @@ pub enum DataError {
         more: u64,
     },
 
-    /// A picture that is looked at by itself.
-    #[error("{}: {reason}", .path.display())]
-    OnePicture {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        reason: String,
-    },
-
     /// More pixels than memory is given to.
     #[error("{}: {what} take {need:.1} GB of memory, {most:.1} GB is the most: {advice}", .path.display())]
     TooMuch {

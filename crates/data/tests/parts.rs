@@ -223,6 +223,16 @@ fn stacks_of_parts_and_parts_of_stacks() {
     assert_eq!(set.classes().unwrap()[5], "303");
     let part = of(&folder, "stacked:{}?length=5000&classes=000,123&limit=20").unwrap();
     assert_eq!((part.classes().unwrap(), part.len()), (&["000".to_owned(), "123".to_owned()][..], Some(20)));
+    // The classes of the channels are known as long as labels are all their triples, and not of some renumbered ones.
+    let channels = |pattern: &str| of(&folder, pattern).unwrap().channel_classes();
+    assert_eq!((set.channel_classes(), part.channel_classes()), (Some(2), None));
+    assert_eq!(channels("stacked:{}?length=5000&limit=20"), Some(4));
+    let all: Vec<&str> = set.classes().unwrap().iter().map(String::as_str).collect();
+    assert_eq!(
+        channels(&format!("stacked:({{}}?classes=0,3)?length=500&classes={}", all.join(","))),
+        Some(2)
+    );
+    assert_eq!(channels("{}"), None);
     let report = inspect(&of(&folder, "stacked:{}?length=640").unwrap()).unwrap().to_string();
     assert!(report.contains("64 classes, 000 to 333, with 0 to "), "{report}");
     let glyphs = try_open("stacked:glyphs?length=10").unwrap();

@@ -209,6 +209,12 @@ impl Net {
         ClassUse { told: scope.asked_for_labels(), guessed: scope.class_logits().is_some() }
     }
 
+    /// Whether a discriminator that fits its shapes has decoders that draw its samples again.
+    pub fn reconstructs(&self, input: &[usize], sample: &[usize]) -> bool {
+        let (_, scope, _) = self.probe(PROBE, input, sample, Side::Discriminator);
+        scope.reconstruction().is_some()
+    }
+
     /// Parameters and layer table of a network that fits its shapes.
     pub fn describe(&self, input: &[usize], sample: &[usize], side: Side) -> (Params, Vec<LayerRow>) {
         let (_, scope, _) = self.probe(PROBE, input, sample, side);

@@ -1,7 +1,6 @@
 //! Pictures of samples: grids of images and scatter plots of points, as PNG.
 
 use crate::checkpoint::write_atomically;
-use ganymede_data::read_picture;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
 use std::io::Cursor;
 use std::path::Path;
@@ -153,16 +152,16 @@ pub fn write_scatter(path: &Path, real: &[[f64; 2]], generated: &[[f64; 2]]) -> 
     encode(&picture.into(), path, write_atomically)
 }
 
-/// An image file as `[height, width, channels]` values in `[-1, 1]`, by the rules of the reader of data
-/// ([`ganymede_data::read_picture`]).
+/// An image file as `[height, width, channels]` values in `[-1, 1]`, as [`ganymede_data::read_picture`] gives them.
 ///
 /// # Errors
-/// Why it cannot be read, with its path; another size is an error: resizing silently would change what is judged.
+/// The file's name and what is wrong with it; another size is an error, since resizing would change what is judged.
 pub fn read_image(path: &Path, shape: &[usize]) -> Result<Vec<f32>, String> {
-    let &[height, width, channels] = shape else {
-        return Err(format!("{}: samples of shape {shape:?} are no images", path.display()));
+    let wrong = |reason: String| format!("{}: {reason}", path.display());
+    let Ok(shape) = <[usize; 3]>::try_from(shape) else {
+        return Err(wrong(format!("samples of shape {shape:?} cannot come from an image")));
     };
-    read_picture(path, [height, width, channels]).map_err(|error| error.to_string())
+    ganymede_data::read_picture(path, shape).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -184,7 +183,8 @@ mod tests {
         let values: Vec<f32> = (0..12).map(|i| f32::from(byte(i as f32 / 6.0 - 1.0)) / 127.5 - 1.0).collect();
         write_image(&path, &values, &[4, 3, 1]).unwrap();
         assert_eq!(read_image(&path, &[4, 3, 1]).unwrap(), values);
-        assert!(read_image(&path, &[3, 4, 1]).unwrap_err().contains("3x4"));
+        assert!(read_image(&path, &[3, 4, 1]).unwrap_err().contains("a.png: is 3x4 pixels"));
+        assert!(read_image(&path, &[12]).unwrap_err().contains("a.png: samples of shape [12]"));
     }
 
     /// `count` values of bytes that begin at 1 and end at 255, so that no alpha is 0, whose colours a reader drops.
@@ -212,7 +212,7 @@ mod tests {
             }
         }
         let error = read_image(&folder.path().join("a.png"), &[4, 3, 5]).unwrap_err();
-        assert!(error.contains("5 are asked for"), "{error}");
+        assert!(error.contains("5 are wanted"), "{error}");
     }
 
     #[test]

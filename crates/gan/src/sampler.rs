@@ -79,9 +79,9 @@ impl Sampler {
         Self { asked, ..self }
     }
 
-    /// With truncation, for samples that are more alike and nearer to the typical: latents restricted to |z| <= `psi`, which
-    /// must be above 0 (Brock, Donahue, Simonyan 2019), or, where the generator has styles, styles drawn to `psi` times
-    /// their distance from the mean (Karras, Laine, Aila 2019). Where it is out of range, drawing fails.
+    /// With truncation, for samples that are more alike and nearer to the typical: latents restricted to |z| <= `psi`
+    /// (Brock, Donahue, Simonyan 2019), or, where the generator has styles, styles drawn to `psi` times their distance from
+    /// the mean (Karras, Laine, Aila 2019). Where it is out of range ([`Objective::check_truncation`]), drawing fails.
     pub fn truncated(seed: u64, psi: f64) -> Self {
         Self { truncation: Some(psi), ..Self::new(seed) }
     }

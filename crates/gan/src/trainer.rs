@@ -1,5 +1,6 @@
 //! A run in memory: compiled phases, state, the stream of real samples and the counters; advances step by step.
 
+mod feeding;
 mod usual;
 
 use usual::usual_norm;
@@ -7,15 +8,12 @@ use usual::usual_norm;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Progress};
 use crate::error::Error;
 use crate::networks::Side;
-use crate::recipe::{Recipe, Scheduled};
+use crate::recipe::Recipe;
 use crate::step::{ACCUMULATED, Objective, TrainingPhase, Work, feed};
-use ganymede_cpu::{CpuError, Executor, PhaseId, Session, StateStore};
+use ganymede_cpu::{Executor, PhaseId, Session, StateStore};
 use ganymede_data::{Batch, Dataset, Loader};
-use ganymede_graph::{Function, TensorType};
+use ganymede_graph::Function;
 use ganymede_kernels::random::fold_in;
-use ganymede_nn::optim::{FirstValue, ema_decay};
-use ganymede_nn::{ParamSpec, Params};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a step reports.
@@ -80,79 +78,11 @@ pub fn key_of(seed: u64) -> [u32; 2] {
     [seed as u32, (seed >> 32) as u32]
 }
 
-/// Tags that separate the uses of one seed.
-const INIT: u64 = 0x696e_6974;
+/// Tag that separates what steps draw from other uses of a seed.
 const DRAW: u64 = 0x6472_6177;
 
 fn halves(index: u64) -> [u32; 2] {
     [index as u32, (index >> 32) as u32]
-}
-
-impl Objective {
-    /// Parameters and buffers of one network.
-    pub fn params(&self, side: Side) -> Params {
-        self.describe(side).0
-    }
-
-    /// Names and types of the whole state.
-    pub fn state_types(&self) -> BTreeMap<String, TensorType> {
-        let mut types = BTreeMap::new();
-        for side in [Side::Generator, Side::Discriminator] {
-            let params = self.params(side);
-            types.extend(params.iter().map(|p| (p.name.clone(), p.ty.clone())));
-            types.extend(self.extra_state(side, &params).into_iter().map(|s| (s.name, s.ty)));
-        }
-        types
-    }
-
-    /// The state of a run before its first step: parameters drawn from the seed, the averaged generator equal to the
-    /// generator, and the optimizers' slots.
-    ///
-    /// # Errors
-    /// Memory is short.
-    pub fn initial_state(&self, seed: u64) -> Result<StateStore, Error> {
-        self.draw_state(seed, |spec, key, values| {
-            values.copy_from_slice(&spec.initialize(key));
-            Ok(())
-        })
-    }
-
-    /// [`Objective::initial_state`], the same bits, drawn by the threads of `executor`.
-    ///
-    /// # Errors
-    /// Memory is short.
-    pub fn initial_state_on(&self, seed: u64, executor: &Executor) -> Result<StateStore, Error> {
-        self.draw_state(seed, |spec, key, values| {
-            spec.initialize_on(key, executor.pool(), values).map_err(|e| CpuError::from(e).into())
-        })
-    }
-
-    fn draw_state(
-        &self,
-        seed: u64,
-        draw: impl Fn(&ParamSpec, [u32; 2], &mut [f32]) -> Result<(), Error>,
-    ) -> Result<StateStore, Error> {
-        let key = fold_in(key_of(seed), INIT);
-        let mut store = StateStore::new();
-        // What is added up over parts of a batch stands there too once a run begins.
-        let accumulated = self.accumulators().into_iter().map(|(_, ty)| ty.len());
-        store.reserve(self.state_types().values().map(TensorType::len).chain(accumulated))?;
-        for side in [Side::Generator, Side::Discriminator] {
-            let params = self.params(side);
-            for spec in params.iter() {
-                draw(spec, key, store.insert_zeros(&spec.name, spec.ty.clone())?)?;
-            }
-            for slot in self.extra_state(side, &params) {
-                match &slot.first {
-                    // Pages that are zero already are left to the first step, which writes them on all threads.
-                    FirstValue::Fill(0.0) => drop(store.insert_zeros(&slot.name, slot.ty)?),
-                    FirstValue::Fill(value) => store.insert_zeros(&slot.name, slot.ty)?.fill(*value as f32),
-                    FirstValue::CopyOf(name) => store.insert_copy(&slot.name, slot.ty, name)?,
-                }
-            }
-        }
-        Ok(store)
-    }
 }
 
 impl Trainer {
@@ -388,69 +318,6 @@ impl Trainer {
         Ok(batch)
     }
 
-    /// Hands a phase its part of the batch, with the classes of its samples; where it sees no real ones, those of the last
-    /// batch.
-    fn feed_part(&mut self, phase: PhaseId, batch: Option<&Batch>, number: usize) -> Result<(), Error> {
-        if let Some(batch) = batch {
-            let real = self.session.feed_mut(phase, feed::REAL)?;
-            let at = number * real.len();
-            real.copy_from_slice(&batch.data[at..at + real.len()]);
-        }
-        if self.session.feed_index(phase, feed::LABELS).is_ok() {
-            let labels = self.session.feed_words_mut(phase, feed::LABELS)?;
-            let at = number * labels.len();
-            labels.copy_from_slice(bytemuck::cast_slice(&self.labels[at..at + labels.len()]));
-        }
-        if self.session.feed_index(phase, feed::LATER_PART).is_ok() {
-            self.session.feed_mut(phase, feed::LATER_PART)?[0] = if number == 0 { 0.0 } else { 1.0 };
-        }
-        Ok(())
-    }
-
-    /// Writes everything that a phase reads beside its samples.
-    fn feed_values(&mut self, phase: PhaseId, side: Side, due: &[bool]) -> Result<(), Error> {
-        let recipe = &self.objective.recipe;
-        let optimizer = match side {
-            Side::Generator => &recipe.generator.optimizer,
-            Side::Discriminator => &recipe.discriminator.optimizer,
-        };
-        let (images, total) = (self.progress.images, self.progress.total_images);
-        let at = |s: &Scheduled| s.at(images, total);
-        let bound = self.progress.norm_bounds[place(side)];
-        let ema = recipe.ema.as_ref().map(|ema| {
-            // Images are those the discriminator is shown, here as everywhere.
-            let shown = recipe.train.batch * recipe.train.critic_steps;
-            let before = images.saturating_sub(shown as u64) as f64;
-            let half_life = at(&ema.half_life);
-            ema_decay(shown, ema.ramp.map_or(half_life, |ramp| half_life.min(ramp * before)))
-        });
-        let values = [
-            (feed::LR, Some(at(&optimizer.lr) * self.progress.lr_scale)),
-            (feed::BETA1, optimizer.beta1.as_ref().map(at)),
-            (feed::BETA2, optimizer.beta2.as_ref().map(at)),
-            (feed::INVERSE_BOUND, Some(if bound > 0.0 { (1.0 / bound).min(1e30) } else { 0.0 })),
-            (feed::EMA_DECAY, ema),
-            (feed::TOP_K, recipe.loss.top_k.as_ref().map(|share| counted(at(share), recipe.judged_batch()))),
-            (feed::AUGMENT, recipe.augment.as_ref().and_then(|a| a.probability.as_ref()).map(at)),
-            (feed::INSTANCE_NOISE, recipe.loss.instance_noise.as_ref().map(at)),
-        ];
-        let strengths = self.objective.regularizers.iter().enumerate().filter(|(i, _)| due[*i]);
-        let strengths = strengths.map(|(i, r)| (feed::strength(i), Some(at(&r.strength))));
-        let named = values.into_iter().map(|(name, value)| (name.to_string(), value)).chain(strengths);
-        for (name, value) in named {
-            // A phase may not use every one of them.
-            if let Some(value) = value
-                && self.session.feed_index(phase, &name).is_ok()
-            {
-                self.session.feed_mut(phase, &name)?[0] = value as f32;
-            }
-        }
-        if self.session.feed_index(phase, feed::KEY).is_ok() {
-            self.session.feed_words_mut(phase, feed::KEY)?.copy_from_slice(&self.key);
-        }
-        Ok(())
-    }
-
     /// Puts a checkpoint's state and its place in the run in place of the current ones, and restarts the stream of real
     /// samples there. What the checkpoint cannot know stays: the recipe and the length that now hold, rollbacks,
     /// learning rates, and all that was skipped so far.
@@ -511,9 +378,4 @@ impl Trainer {
     pub fn waited(&self) -> std::time::Duration {
         self.loader.waited()
     }
-}
-
-/// How many of `batch` samples a share of them is, one at least.
-fn counted(share: f64, batch: usize) -> f64 {
-    (share * batch as f64).round().clamp(1.0, batch as f64)
 }

@@ -54,7 +54,9 @@ fn bars(spec: &str, channels: usize, count: u64) -> Arc<Dataset> {
     let hash = blake3::hash(format!("{spec} {channels} {count}").as_bytes());
     let names = (0..DIGITS.pow(channels as u32)).map(|c| c.to_string()).collect();
     let items = Box::new(Bars { channels, count });
-    Arc::new(Dataset::new(spec, &[SIDE, SIDE, channels], ContentHash(hash.into()), items).with_classes(names))
+    let set =
+        Dataset::new(spec, &[SIDE, SIDE, channels], ContentHash(hash.into()), items).with_classes(names);
+    Arc::new(if spec.starts_with("stacked:") { set.with_channel_classes(DIGITS as usize) } else { set })
 }
 
 /// Samples by a formula: the bars of `class(index)`.
@@ -193,6 +195,74 @@ fn a_classifier_of_generated_samples_is_as_good_as_they_are() {
     assert!(error.contains("accuracy") && error.contains("not known"), "{error}");
 }
 
+/// Bars of some of the digits alone, numbered from 0 as a part of a set numbers what it has.
+struct SomeBars {
+    digits: Vec<u64>,
+}
+
+impl Items for SomeBars {
+    fn count(&self) -> Option<u64> {
+        Some(300)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
+    fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
+        let class = |i: u64| i as usize % self.digits.len();
+        for (&i, item) in indices.iter().zip(out.chunks_exact_mut(SIDE * SIDE)) {
+            draw(i, self.digits[class(i)], 1, item);
+        }
+        if let Some(labels) = labels {
+            labels.iter_mut().zip(indices).for_each(|(to, &i)| *to = class(i) as i32);
+        }
+    }
+}
+
+#[test]
+fn classes_of_the_held_out_part_are_known_by_their_names() {
+    let cache = tempfile::tempdir().unwrap();
+    let set = bars("bars", 1, 1000);
+    let with = |digits: &[u64], names: &[&str], metrics: &[&str], split: Split| {
+        let items = Box::new(SomeBars { digits: digits.to_vec() });
+        let names = names.iter().map(|name| name.to_string()).collect();
+        let test = Dataset::new("bars", &[SIDE, SIDE, 1], ContentHash([9; 32]), items).with_classes(names);
+        let metrics = Some(metrics.iter().map(|name| name.to_string()).collect());
+        let options = Options { n: Some(300), metrics, split, ..Options::default() };
+        Evaluator::new(
+            set.clone(),
+            Some(Arc::new(test)),
+            options,
+            executor(2),
+            Some(cache.path().to_path_buf()),
+        )
+    };
+    // Digit 2 is class 1 of the held-out part and class 2 of the other: by number, half of all would be wrong.
+    let mut made = Made::new(1, |i| i % DIGITS);
+    made.told = true;
+    let mut of = with(&[0, 2], &["0", "2"], &["classes", "accuracy"], Split::Train).unwrap();
+    let report = of.evaluate(&mut made, &mut ()).unwrap();
+    assert!(report.extractor.unwrap().accuracy.unwrap() > 0.99);
+    assert!(report.scores.iter().any(|s| s.metric == "accuracy" && s.value > 0.99), "{:?}", report.scores);
+    // Samples in the place of each other are seen: names that are exchanged are wrong ones.
+    let mut of = with(&[0, 2], &["2", "0"], &["accuracy"], Split::Train).unwrap();
+    assert!(of.evaluate(&mut made, &mut ()).unwrap().value("accuracy").unwrap() < 0.01);
+    // What is compared with is named by its own sum, whatever its classes are called.
+    let mut of = with(&[0, 2], &["0", "2"], &["frechet"], Split::Test).unwrap();
+    let report = of.evaluate(&mut made, &mut ()).unwrap();
+    assert_eq!((report.split, report.data_hash), ("test", "09".repeat(32)));
+    // Classes that nothing was learnt of are refused, with both lists.
+    let error = with(&[0, 2], &["0", "two"], &["frechet"], Split::Train).err().unwrap().to_string();
+    for words in ["lacks: two.", "It has 0, two;", "there are 0, 1, 2, 3."] {
+        assert!(error.contains(words), "{error}");
+    }
+    // So are samples of another shape.
+    let test = Some(bars("bars", 3, 40));
+    let error = Evaluator::new(set, test, Options::default(), executor(1), None).err().unwrap().to_string();
+    assert!(error.contains("[8, 8, 3]") && error.contains("[8, 8, 1]"), "{error}");
+}
+
 #[test]
 fn modes_of_stacked_digits_are_counted_channel_by_channel() {
     let cache = tempfile::tempdir().unwrap();
@@ -252,6 +322,53 @@ fn folders_of_images_are_samples_and_their_folders_classes() {
     assert!(error.contains("stray.png") && error.contains("in none of them"), "{error}");
     let error = Images::open(cache.path().join("none").as_path(), &set, 0).err().unwrap().to_string();
     assert!(error.contains("none"), "{error}");
+}
+
+#[test]
+fn no_image_of_a_folder_is_passed_over_in_silence() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let set = bars("bars", 1, 100);
+    let mut image = vec![0.0; SIDE * SIDE];
+    let mut write = |path: &std::path::Path| {
+        draw(1, 1, 1, &mut image);
+        write_image(path, &image, &[SIDE, SIDE, 1]).unwrap();
+    };
+    for name in ["a.png", "b.png", ".hidden.png"] {
+        write(&folder.path().join(name));
+    }
+    write(&elsewhere.path().join("c.png"));
+    let open = || Images::open(folder.path(), &set, 0).map(|images| images.available());
+    let error = || open().err().unwrap().to_string();
+    assert_eq!(open().unwrap(), Some(2));
+    // Formats that are not read.
+    for name in ["d.webp", "e.BMP"] {
+        std::fs::write(folder.path().join(name), b"picture").unwrap();
+    }
+    assert!(error().contains("d.webp and 1 more: PNG and JPEG alone are read"), "{}", error());
+    std::fs::remove_file(folder.path().join("d.webp")).unwrap();
+    assert!(error().contains("e.BMP: PNG") && error().contains("convert it"), "{}", error());
+    std::fs::remove_file(folder.path().join("e.BMP")).unwrap();
+    std::fs::write(folder.path().join("report.json"), b"{}").unwrap();
+    assert_eq!(open().unwrap(), Some(2));
+    // Links to folders are followed, and none of them in a circle, twice, or into nothing.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        let link = |to: &std::path::Path, name: &str| symlink(to, folder.path().join(name)).unwrap();
+        let gone = |name: &str| std::fs::remove_file(folder.path().join(name)).unwrap();
+        link(elsewhere.path(), "linked");
+        assert_eq!(open().unwrap(), Some(3));
+        link(elsewhere.path(), "twice");
+        assert!(error().contains("is the same folder as") && error().contains("twice"), "{}", error());
+        gone("twice");
+        symlink(folder.path(), elsewhere.path().join("round")).unwrap();
+        assert!(error().contains("linked/round is the same folder as"), "{}", error());
+        std::fs::remove_file(elsewhere.path().join("round")).unwrap();
+        link(&elsewhere.path().join("nothing"), "broken.png");
+        assert!(error().contains("broken.png: cannot look at"), "{}", error());
+        gone("broken.png");
+        assert_eq!(open().unwrap(), Some(3));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Extractors: a classifier trained here, kept and read again; weights from PyTorch; stacked digits channel by channel.
 
 use ganymede::extractors::channels::{PerChannel, Stack};
-use ganymede::extractors::{self, Extracted, Extractor, Wanted, Watch, accuracy, held_out};
+use ganymede::extractors::{self, AskedOf, Extracted, Extractor, Wanted, Watch, accuracy, held_out};
 use ganymede_cpu::{Executor, ExecutorOptions};
 use ganymede_data::{ContentHash, Dataset, Items, OpenOptions, Split, open};
 use safetensors::SafeTensors;
@@ -53,9 +53,9 @@ fn bars(spec: &str, channels: usize, classes: usize, count: u64) -> Arc<Dataset>
     let items = Bars { side: 8, channels, classes, count };
     let hash = blake3::hash(format!("{spec} {channels} {classes} {count}").as_bytes());
     let names = (0..classes.pow(channels as u32)).map(|class| class.to_string()).collect();
-    Arc::new(
-        Dataset::new(spec, &[8, 8, channels], ContentHash(hash.into()), Box::new(items)).with_classes(names),
-    )
+    let set =
+        Dataset::new(spec, &[8, 8, channels], ContentHash(hash.into()), Box::new(items)).with_classes(names);
+    Arc::new(if spec.starts_with("stacked:") { set.with_channel_classes(classes) } else { set })
 }
 
 fn executor() -> Arc<Executor> {
@@ -101,6 +101,7 @@ fn a_classifier_is_trained_once_and_kept() {
     assert_eq!((first.name(), first.classes(), first.heads()), ("classifier", Some(4), 1));
     // A tenth was held out and asked, since no part is held out by itself.
     assert!(first.accuracy().unwrap() > 0.99, "{:?}", first.accuracy());
+    assert_eq!(first.asked_of(), Some(AskedOf::HeldOut));
     let samples = items(&set, 300);
     let seen = first.extract(&samples).unwrap();
     assert_eq!(seen.features.len(), 300 * first.dimensions());
@@ -135,6 +136,15 @@ fn a_classifier_is_trained_once_and_kept() {
     let file = open(Some(path.to_str().unwrap()), &set, &mut notes).unwrap();
     assert_eq!((file.hash(), notes.0.len()), (first.hash(), 0));
     assert!(file.accuracy().unwrap() > 0.99);
+    // A file's classifier may have learnt what it is asked of where nothing is held out; that is not called held out.
+    assert_eq!(file.asked_of(), Some(AskedOf::Training));
+    let (train, test) = (set.clone(), Some(bars("bars, held out", 1, 4, 100)));
+    let mut wanted = Wanted { train, test, executor: executor(), cache: None, watch: &mut notes };
+    let file = extractors::open(path.to_str(), &mut wanted).unwrap();
+    assert_eq!(file.asked_of(), Some(AskedOf::HeldOut));
+    // Of data with other classes it cannot be asked; what it was found to be worth is that of its own.
+    let file = open(path.to_str(), &bars("five", 1, 5, 50), &mut notes).unwrap();
+    assert_eq!((file.accuracy(), file.asked_of()), (first.accuracy(), Some(AskedOf::Before)));
     let error = open(Some(path.to_str().unwrap()), &bars("other", 3, 2, 50), &mut notes).err().unwrap();
     assert!(error.contains("[8, 8, 1]") && error.contains("[8, 8, 3]"), "{error}");
     let other = open(None, &bars("other", 1, 3, 300), &mut notes).unwrap();
@@ -149,6 +159,7 @@ fn a_classifier_is_trained_once_and_kept() {
         "{:?}",
         apart.accuracy()
     );
+    assert_eq!(apart.asked_of(), Some(AskedOf::HeldOut));
     let seen = apart.extract(&items(&stacked, 100)).unwrap();
     assert_eq!(seen.features.len(), 100 * apart.dimensions());
     let mut labels = vec![0; 100];
@@ -158,6 +169,38 @@ fn a_classifier_is_trained_once_and_kept() {
     let triple = |p: &[f32]| p.chunks_exact(4).fold(0, |all, p| all * 4 + extractors::best(p));
     let right = found.chunks_exact(12).zip(&labels).filter(|(p, l)| triple(p) == **l as usize).count();
     assert!(right >= 98, "{right} of 100 triples");
+}
+
+#[test]
+fn a_classifier_is_kept_before_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = bars("bars", 1, 4, 300);
+    let part = |labelled: bool| {
+        let items = Bars { side: 8, channels: 1, classes: 4, count: 50 };
+        let test = Dataset::new("held out", &[8, 8, 1], ContentHash([5; 32]), Box::new(items));
+        let names = || (0..4).map(|class| class.to_string()).collect();
+        Arc::new(if labelled { test.with_classes(names()) } else { test })
+    };
+    let open = |test: Arc<Dataset>, notes: &mut Notes| {
+        let (train, cache) = (set.clone(), Some(folder.path().to_path_buf()));
+        let mut wanted = Wanted { train, test: Some(test), executor: executor(), cache, watch: notes };
+        extractors::open(None, &mut wanted).map_err(|error| error.to_string())
+    };
+    let mut notes = Notes::default();
+    let error = open(part(false), &mut notes).err().unwrap();
+    assert!(error.contains("held out has no labels") && notes.0.len() == 1, "{error} {:?}", notes.0);
+    // The training was not lost; what it could not be asked then it is asked now, and that is kept as well.
+    let (mut notes, mut found) = (Notes::default(), Vec::new());
+    found.push(open(part(true), &mut notes).unwrap().accuracy().unwrap());
+    let path = std::fs::read_dir(folder.path().join("classifiers")).unwrap().next().unwrap().unwrap().path();
+    let written = std::fs::read(&path).unwrap();
+    found.push(open(part(true), &mut notes).unwrap().accuracy().unwrap());
+    assert!(notes.0.is_empty() && found[0] > 0.99 && found[0] == found[1], "{:?} {found:?}", notes.0);
+    assert_eq!(std::fs::read(&path).unwrap(), written, "what was found is not asked again");
+    // Samples of another size are not asked of.
+    let mut judge = opened(None, &set, &mut notes).unwrap();
+    let error = accuracy(judge.as_mut(), &bars("other", 3, 2, 50), 50).unwrap_err().to_string();
+    assert!(error.contains("[8, 8, 1]") && error.contains("[8, 8, 3]"), "{error}");
 }
 
 #[test]
@@ -196,6 +239,7 @@ fn what_does_not_suit_is_refused_with_what_to_do() {
     // Without labels random convolutions look, the same for everybody; what they see tells images apart.
     let mut random = opened(None, &images, &mut notes).unwrap();
     assert_eq!((random.name(), random.classes(), random.accuracy()), ("random-conv", None, None));
+    assert_eq!(random.asked_of(), None);
     let seen = random.extract(&items(&images, 5)).unwrap();
     assert_eq!(seen.features.len(), 5 * random.dimensions());
     assert!(seen.features.iter().all(|v| v.is_finite()) && seen.probabilities.is_none());
@@ -259,6 +303,11 @@ fn stacks_come_apart_into_their_channels() {
     // Neither colour images with as many classes nor stacks of another count are taken for one.
     assert!(Stack::of(&bars("colours", 3, 4, 20)).is_none());
     assert!(Stack::of(&bars("stacked:bars", 1, 4, 20)).is_none());
+    // Neither is a stack of which 8 triples, 000 to 007, are left, though 8 is a third power: labels are 0 to 7 then.
+    let of = |spec: &str| Stack::of(&open(spec, &OpenOptions::default()).unwrap()).map(|stack| stack.classes);
+    assert_eq!(of("stacked:glyphs?length=3000&classes=000,001,002,003,004,005,006,007"), None);
+    assert_eq!(of("stacked:(glyphs?classes=0,1&limit=90)?length=300"), Some(2));
+    assert_eq!(of("stacked:glyphs?length=300&limit=50"), Some(10));
     // What looks at whole images stays as it is.
     let mut notes = Notes::default();
     let pixels = opened(Some("pixels"), &whole, &mut notes).unwrap();

@@ -9,40 +9,20 @@ use common::*;
 use ganymede::Objective;
 use ganymede::latent::*;
 use ganymede::sampler::{Asked, Sampler};
-use ganymede_cpu::Session;
 use styled::{LAYERS, UNITS, WIDTH, with_styles};
-
-const IMAGES: &str = r#"
-name = "images"
-data = { shape = [8, 8, 1], default = "glyphs" }
-latent = { dim = 6 }
-train = { batch = 16, images = 400 }
-loss = { name = "non-saturating" }
-ema = { half_life = 8 }
-
-[generator]
-layers = ["dense 32", "batch_norm", "leaky_relu 0.2", "reshape 4 4 2", "conv_transpose 8 4 stride=2 pad=1",
-          "leaky_relu 0.2", "conv 1 3 pad=1 tanh"]
-optimizer = { lr = 1e-2 }
-
-[discriminator]
-layers = ["flatten", "dense 1"]
-optimizer = { lr = 1e-2 }
-"#;
 
 const SIZE: usize = 64;
 const SEED: u64 = 5;
 
+/// Layers that make 32 numbers of a latent.
+const FIRST: &str = r#""dense 32", "batch_norm", "leaky_relu 0.2""#;
+
 fn plain() -> Objective {
-    objective(IMAGES, &[])
+    objective(&images(FIRST, ""), &[])
 }
 
 fn styled_pair(classes: Option<usize>) -> Objective {
     with_styles(plain(), classes)
-}
-
-fn session(objective: &Objective) -> Session {
-    Session::new(executor(), objective.initial_state(1).unwrap())
 }
 
 fn samples(synthesizer: &mut Synthesizer<'_>, codes: &Codes) -> Vec<f32> {
@@ -93,7 +73,7 @@ fn slerp_turns_at_constant_speed_and_keeps_to_the_sphere() {
 #[test]
 fn the_ends_of_an_interpolation_are_the_samples_bit_for_bit() {
     for (objective, ways) in [(plain(), &Way::ALL[..2]), (styled_pair(None), &Way::ALL[..])] {
-        let mut session = session(&objective);
+        let mut session = session_of(&objective, 1);
         let drawn = Sampler::new(SEED).draw(&objective, &mut session, 0, 5).unwrap();
         let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
         for &way in ways {
@@ -107,7 +87,7 @@ fn the_ends_of_an_interpolation_are_the_samples_bit_for_bit() {
             }
         }
     }
-    let (objective, mut store) = (plain(), session(&plain()));
+    let (objective, mut store) = (plain(), session_of(&plain(), 1));
     let mut synthesizer = Synthesizer::new(&objective, &mut store, SEED);
     let error = interpolation_sheet(&mut synthesizer, 3, 5, Way::Styles).unwrap_err().to_string();
     assert!(error.contains("`images` has no styles"), "{error}");
@@ -118,7 +98,7 @@ fn the_ends_of_an_interpolation_are_the_samples_bit_for_bit() {
 #[test]
 fn a_walk_is_closed_meets_its_samples_and_has_equal_steps() {
     let objective = plain();
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
     let codes = walk(&mut synthesizer, 4, 20, Way::Slerp).unwrap();
     let latents = synthesizer.latents(0, 4).unwrap();
@@ -140,7 +120,7 @@ fn a_walk_is_closed_meets_its_samples_and_has_equal_steps() {
 #[test]
 fn codes_do_not_depend_on_the_batch_and_given_ones_come_first() {
     let objective = plain();
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
     let all = synthesizer.codes(0, 40).unwrap();
     let some = synthesizer.codes(17, 3).unwrap();
@@ -158,7 +138,7 @@ fn codes_do_not_depend_on_the_batch_and_given_ones_come_first() {
 
     // Given styles make the latents behind them styles too.
     let objective = styled_pair(None);
-    let mut session = self::session(&objective);
+    let mut session = session_of(&objective, 1);
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED).with_codes(styles).unwrap();
     let codes = synthesizer.codes(0, 2).unwrap();
     let latents = synthesizer.latents(1, 1).unwrap();
@@ -170,7 +150,7 @@ fn codes_do_not_depend_on_the_batch_and_given_ones_come_first() {
 #[test]
 fn a_truncation_sweep_has_the_samples_of_each_truncation() {
     let objective = plain();
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     let psis = [0.25, 1.0, 7.0];
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
     let sheet = truncation_sheet(&mut synthesizer, 4, &psis).unwrap();
@@ -193,7 +173,7 @@ fn a_truncation_sweep_has_the_samples_of_each_truncation() {
 #[test]
 fn styles_are_drawn_to_their_mean_by_the_factor() {
     let objective = styled_pair(None);
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     let mean = session.store().f32s("ema/G/mean").unwrap().to_vec();
     let psis = [-0.5, 0.0, 0.5, 1.0];
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
@@ -211,17 +191,45 @@ fn styles_are_drawn_to_their_mean_by_the_factor() {
         }
     }
     let made = samples(&mut synthesizer, &sheet.codes);
-    // Plain samples under a truncation are the same ones.
-    let drawn = Sampler::truncated(SEED, 0.5).draw(&objective, &mut session, 0, 3).unwrap();
-    for row in 0..3 {
-        assert_eq!(made[(row * psis.len() + 2) * SIZE..][..SIZE], drawn[row * SIZE..][..SIZE]);
+    // Plain samples under a truncation are the same ones: below 0 beyond the mean, and at 0 its own, whatever the latent.
+    for (column, psi) in psis.into_iter().enumerate() {
+        let drawn = Sampler::truncated(SEED, psi).draw(&objective, &mut session, 0, 3).unwrap();
+        for row in 0..3 {
+            assert_eq!(
+                made[(row * psis.len() + column) * SIZE..][..SIZE],
+                drawn[row * SIZE..][..SIZE],
+                "{psi}"
+            );
+        }
+        assert_eq!(psi == 0.0, drawn[..SIZE] == drawn[SIZE..][..SIZE], "{psi}");
+    }
+}
+
+#[test]
+fn factors_of_truncation_have_a_bound() {
+    let (styled, plain) = (styled_pair(None), plain());
+    for psi in [-100.0, -1.0, 0.0, 0.7, 100.0] {
+        assert!(styled.check_truncation(psi).is_ok(), "{psi}");
+        assert_eq!(plain.check_truncation(psi).is_ok(), psi > 0.0, "{psi}");
+    }
+    let mut session = session_of(&styled, 1);
+    for psi in [-100.5, 101.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let refused = styled.check_truncation(psi).unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("truncation {psi}")) && refused.contains("from -100 to 100"),
+            "{refused}"
+        );
+        let drawn = Sampler::truncated(SEED, psi).draw(&styled, &mut session, 0, 1).unwrap_err().to_string();
+        assert!(drawn.contains(&refused), "{drawn}");
+        let mut synthesizer = Synthesizer::new(&styled, &mut session, SEED);
+        assert_eq!(truncation_sheet(&mut synthesizer, 1, &[psi]).unwrap_err().to_string(), refused);
     }
 }
 
 #[test]
 fn mixed_cells_have_the_first_styles_of_their_row_and_the_others_of_their_column() {
     let objective = styled_pair(None);
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
     let latents = synthesizer.latents(0, 5).unwrap();
     let styles = synthesizer.styles(&latents).unwrap();
@@ -244,7 +252,7 @@ fn mixed_cells_have_the_first_styles_of_their_row_and_the_others_of_their_column
         let error = mixing_sheet(&mut synthesizer, mix).unwrap_err().to_string();
         assert!(error.contains("3 styles, so 1 to 2"), "{error}");
     }
-    let (objective, mut session) = (plain(), self::session(&plain()));
+    let (objective, mut session) = (plain(), session_of(&plain(), 1));
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
     let mix = Mix { rows: 2, columns: 3, crossover: None };
     assert!(mixing_sheet(&mut synthesizer, mix).unwrap_err().to_string().contains("no styles"));
@@ -253,7 +261,7 @@ fn mixed_cells_have_the_first_styles_of_their_row_and_the_others_of_their_column
 #[test]
 fn rows_of_a_class_sheet_are_the_samples_of_each_class() {
     let objective = styled_pair(Some(3));
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
     let sheet = class_sheet(&mut synthesizer, 4).unwrap();
     assert_eq!(sheet.codes.classes().unwrap(), [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
@@ -269,7 +277,7 @@ fn rows_of_a_class_sheet_are_the_samples_of_each_class() {
     let only = Synthesizer::new(&objective, &mut session, SEED).of_classes(Asked::Only(2)).unwrap();
     assert_eq!({ only }.codes(0, 2).unwrap().classes().unwrap(), [2, 2]);
     assert!(Synthesizer::new(&objective, &mut session, SEED).of_classes(Asked::Only(3)).is_err());
-    let (objective, mut session) = (plain(), self::session(&plain()));
+    let (objective, mut session) = (plain(), session_of(&plain(), 1));
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
     assert!(class_sheet(&mut synthesizer, 4).unwrap_err().to_string().contains("no classes"));
 }
@@ -313,12 +321,9 @@ fn check_directions(found: &[Direction], name: &str) {
 
 #[test]
 fn directions_are_singular_vectors_of_the_first_weight() {
-    let text = IMAGES.replace(
-        "dense 32\", \"batch_norm\", \"leaky_relu 0.2\", \"reshape 4 4 2\"",
-        "dense 9\", \"batch_norm\", \"tanh\", \"dense 32\", \"reshape 4 4 2\"",
-    );
+    let text = images(r#""dense 9", "batch_norm", "tanh", "dense 32""#, "");
     let objective = objective(&text, &[]);
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     put(session.store_mut(), "ema/G/dense1/weight", &floats(&golden("input", "dense0")));
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);
     let found = directions(&mut synthesizer, 3).unwrap();
@@ -343,7 +348,7 @@ fn directions_are_singular_vectors_of_the_first_weight() {
 #[test]
 fn directions_of_styles_are_those_of_all_modulations_together() {
     let objective = styled_pair(Some(3));
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     for layer in 0..LAYERS {
         let affine = golden("input", &format!("affine{layer}"));
         assert_eq!(affine.len(), WIDTH * UNITS);
@@ -365,12 +370,10 @@ fn directions_of_styles_are_those_of_all_modulations_together() {
 #[test]
 fn weights_are_found_whatever_shapes_the_latent() {
     // A first layer that convolves, and one behind it that has no say.
-    let layers = r#"layers = ["reshape 1 1 6", "conv_transpose 4 4", "leaky_relu 0.2", "conv_transpose 1 4 stride=2 pad=1 tanh"]"#;
-    let start = IMAGES.find("layers = [").unwrap();
-    let end = start + IMAGES[start..].find("tanh\"]").unwrap() + 6;
-    let text = format!("{}{layers}{}", &IMAGES[..start], &IMAGES[end..]);
+    let text =
+        images(r#""reshape 1 1 6", "conv_transpose 4 4", "leaky_relu 0.2", "flatten", "dense 32""#, "");
     let objective = objective(&text, &[]);
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 1);
     let weight = session.store().f32s("ema/G/conv_transpose1/weight").unwrap().to_vec();
     let shape = session.store().ty("ema/G/conv_transpose1/weight").unwrap().shape.clone();
     let mut synthesizer = Synthesizer::new(&objective, &mut session, SEED);

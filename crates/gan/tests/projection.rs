@@ -14,23 +14,10 @@ use ganymede_graph::{Array, Data, Graph, Precision, Role, grad, interpret};
 use std::collections::HashMap;
 use styled::with_styles;
 
-const IMAGES: &str = r#"
-name = "images"
-data = { shape = [8, 8, 1], default = "glyphs" }
-latent = { dim = 6 }
-train = { batch = 16, images = 400 }
-loss = { name = "non-saturating" }
-ema = { half_life = 8 }
-
-[generator]
-layers = ["dense 32 init=he_normal", "leaky_relu 0.2", "reshape 4 4 2", "conv_transpose 8 4 stride=2 pad=1 init=he_normal",
-          "leaky_relu 0.2", "conv 1 3 pad=1 init=he_normal tanh"]
-optimizer = { lr = 1e-2 }
-
-[discriminator]
-layers = ["flatten", "dense 1"]
-optimizer = { lr = 1e-2 }
-"#;
+/// The plain pair, with weights that make images of full contrast.
+fn plain() -> Objective {
+    objective(&images(r#""dense 32 init=he_normal", "leaky_relu 0.2""#, " init=he_normal"), &[])
+}
 
 const SHAPE: [usize; 3] = [8, 8, 1];
 
@@ -69,9 +56,7 @@ fn distance_and_gradient_are_those_of_pytorch() {
 
 #[test]
 fn a_step_follows_the_gradient_of_each_code_by_itself() {
-    for (objective, space) in
-        [(objective(IMAGES, &[]), Space::Latent), (with_styles(objective(IMAGES, &[]), None), Space::Styles)]
-    {
+    for (objective, space) in [(plain(), Space::Latent), (with_styles(plain(), None), Space::Styles)] {
         let (count, width) = (2, objective.code_shape(space).unwrap().iter().product::<usize>());
         let features = Features::new(&SHAPE);
         let function = objective.projection_phase(space, count, &features).unwrap();
@@ -135,16 +120,11 @@ fn a_step_follows_the_gradient_of_each_code_by_itself() {
     }
 }
 
-fn session(objective: &Objective) -> Session {
-    Session::new(executor(), objective.initial_state(3).unwrap())
-}
-
 #[test]
 fn a_generated_image_is_found_again() {
-    let plain = objective(IMAGES, &[]);
-    let styled = with_styles(objective(IMAGES, &[]), None);
+    let (plain, styled) = (plain(), with_styles(plain(), None));
     for (objective, space) in [(&plain, Space::Latent), (&styled, Space::Styles)] {
-        let mut session = session(objective);
+        let mut session = session_of(objective, 3);
         // From a seed whose latents the projection does not begin with.
         let target = Sampler::new(99).draw(objective, &mut session, 7, 1).unwrap();
         let before: Vec<String> = session.store().names().map(str::to_string).collect();
@@ -180,12 +160,11 @@ fn a_generated_image_is_found_again() {
 
 #[test]
 fn a_projection_keeps_to_the_class_that_fits() {
-    let told = IMAGES
+    let told = images(r#""concat_label 6", "dense 32 init=he_normal", "leaky_relu 0.2""#, " init=he_normal")
         .replace("default = \"glyphs\"", "default = \"glyphs\", classes = 3")
-        .replace("\"dense 32", "\"concat_label 6\", \"dense 32")
         .replace("\"flatten\", \"dense 1\"", "\"flatten\", \"projection\"");
     let objective = objective(&told, &[]);
-    let mut session = session(&objective);
+    let mut session = session_of(&objective, 3);
     let effort = Effort { steps: 200, restarts: 3 };
     for class in 0..3 {
         let target =
@@ -205,8 +184,8 @@ fn a_projection_keeps_to_the_class_that_fits() {
 
 #[test]
 fn what_cannot_be_projected_is_refused() {
-    let objective = objective(IMAGES, &[]);
-    let mut session = session(&objective);
+    let objective = plain();
+    let mut session = session_of(&objective, 3);
     let refused = |session: &mut Session, target: &[f32], effort: Effort| {
         let mut synthesizer = Synthesizer::new(&objective, session, 5);
         match project(&mut synthesizer, target, effort, &mut || {}) {

@@ -337,6 +337,9 @@ fn what_does_not_fit_is_named() {
             (network.model, network.options) = (Some(name.to_string()), options.clone());
             network.spectral_norm = spectral;
         }
+        if name == "fastgan" {
+            text.regularizers = recipe(name, "width = 4", [28, 28, 1], false).regularizers;
+        }
         Objective::new(text).err().map_or_else(String::new, |e| e.to_string())
     };
     for (name, options, shape, spectral, words) in [
@@ -358,6 +361,10 @@ fn what_does_not_fit_is_named() {
         ("stylegan2", "channel_max = 8\nstddev_group = 3", [16, 16, 3], 0, &["groups of 3"]),
         ("fastgan", "", [512, 512, 3], 0, &["`data.shape`", "512x512", "256x256"]),
         ("fastgan", "width = 0", [64, 64, 3], 0, &["`width` must be one number from 4 to 1024"]),
+        ("fastgan", "", [12, 12, 3], 0, &["`data.shape`", "12x12", "14x14 is the least"]),
+        ("fastgan", "decoders = 0", [64, 64, 3], 0, &["`reconstruction` compares", "this one has none"]),
+        // Halved once: no smaller network, and no decoders.
+        ("fastgan", "", [14, 14, 3], 0, &["`reconstruction` compares", "halved twice to 7 pixels or more"]),
         ("fastgan", "decoders = 2", [64, 64, 3], 0, &["`decoders` must be one number from 0 to 1"]),
     ] {
         let message = error(name, options, shape, spectral);

@@ -1,6 +1,7 @@
 //! What `sample` can make beside plain samples: options as they are given, and the one tool they come to.
 
 use super::Sample;
+use super::numbers::number;
 use clap::Args;
 use ganymede::latent::{Mix, Way};
 use ganymede::projection::Effort;
@@ -10,10 +11,6 @@ fn way(text: &str) -> Result<Way, String> {
     Way::ALL.into_iter().find(|w| w.name() == text).ok_or_else(|| {
         "expected slerp (on the sphere), lerp (straight) or styles (straight between styles)".into()
     })
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    text.trim().parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| format!("`{text}` is no number"))
 }
 
 /// Numbers between commas; none if there is no text.

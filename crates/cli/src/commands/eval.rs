@@ -5,7 +5,7 @@ use crate::say::{complain, say};
 use anyhow::{anyhow, bail};
 use ganymede::checkpoint;
 use ganymede::eval::metrics::METRICS;
-use ganymede::eval::{Better, Drawn, Evaluator, Images, Options, Report};
+use ganymede::eval::{Before, Better, Drawn, Evaluator, Images, Options, Report};
 use ganymede::extractors::{EXTRACTORS, Watch};
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ fn report_path(path: &Path) -> PathBuf {
 
 pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     if options.list {
-        return list(options.json);
+        return list(options.computing.json);
     }
     let Some(path) = &options.samples else { bail!("name a run or a folder of images") };
     let chosen = Options {
@@ -72,16 +72,17 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     };
     let mut follow = Follow::default();
     let report = if is_run(path) {
-        let how = Use { precision: options.precision, ..Use::default() };
-        let mut loaded = load(path, how, executor(options.threads)?)?;
+        let how = Use { precision: options.computing.precision, ..Use::default() };
+        let mut loaded = load(path, how, executor(options.computing.threads)?)?;
         let recipe = &loaded.objective.recipe;
         let own = || recipe.run.as_ref().map_or_else(|| recipe.data.default.clone(), |run| run.data.clone());
         let data = options.data.clone().unwrap_or_else(own);
         let executor = loaded.session.executor().clone();
+        let precision = Some(loaded.session.precision().to_string());
         let mut evaluator = Evaluator::open(&data, Some(&recipe.data.shape), chosen, executor)?;
         let info = loaded.info();
         let mut drawn = Drawn::new(&loaded.objective, &mut loaded.session, options.seed, info);
-        evaluator.evaluate(&mut drawn, &mut follow)
+        evaluator.evaluate(&mut drawn, &mut follow).map(|report| Report { precision, ..report })
     } else {
         let data = options.data.as_deref().ok_or_else(|| {
             anyhow!(
@@ -89,19 +90,26 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
                 path.display()
             )
         })?;
-        let mut evaluator = Evaluator::open(data, None, chosen, executor(options.threads)?)?;
+        let mut evaluator = Evaluator::open(data, None, chosen, executor(options.computing.threads)?)?;
         let mut images = Images::open(path, evaluator.data(), options.seed)?;
         evaluator.evaluate(&mut images, &mut follow)
     };
     follow.clear();
     let report = report?;
     let to = report_path(path);
-    report.write(&to)?;
-    if options.json {
+    let before = report.keep(&to)?;
+    if options.computing.json {
         say!("{}", serde_json::to_string(&report)?)?;
     } else {
         table(&report)?;
-        say!("report in {}", to.display())?;
+        let before = match &before {
+            Before::Nothing => String::new(),
+            Before::Replaced => ", in place of one with the same settings".to_string(),
+            Before::Moved(other) => {
+                format!("; the one before, of other settings, is {} now", other.display())
+            }
+        };
+        say!("report in {}{before}", to.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -123,9 +131,8 @@ fn table(report: &Report) -> anyhow::Result<()> {
     )?;
     say!("data       {}, {} split, BLAKE3 {:.12}", report.data, report.split, report.data_hash)?;
     if let Some(extractor) = &report.extractor {
-        let accuracy = extractor
-            .accuracy
-            .map_or(String::new(), |a| format!(", {:.2} % of held-out real samples right", 100.0 * a));
+        let accuracy = (extractor.accuracy.zip(extractor.accuracy_of))
+            .map_or(String::new(), |(a, of)| format!(", {:.2} % of {} right", 100.0 * a, of.words()));
         say!(
             "seen by    {}, {} features, BLAKE3 {:.12}{accuracy}",
             extractor.name,

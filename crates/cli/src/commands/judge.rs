@@ -12,8 +12,8 @@ use std::process::ExitCode;
 const COMPARED: usize = 1024;
 
 pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
-    let how = Use { precision: options.precision, ..Use::default() };
-    let mut loaded = load(&options.run, how, executor(options.threads)?)?;
+    let how = Use { precision: options.computing.precision, ..Use::default() };
+    let mut loaded = load(&options.run, how, executor(options.computing.threads)?)?;
     let shape = loaded.objective.recipe.data.shape.clone();
     if shape.len() != 3 {
         bail!("this run makes samples of shape {shape:?}, not images: judge takes image files");
@@ -52,7 +52,7 @@ pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
         Err(error) => return Err(error),
     };
     let median = |v: &[f32]| v.get(v.len() / 2).copied();
-    if !options.json {
+    if !options.computing.json {
         say!("A logit above another means: more like the real samples, in this discriminator's eyes.")?;
         if let Some(m) = median(&real) {
             say!("real samples       median {m:+.3}  ({} of {spec})", real.len())?;
@@ -64,7 +64,7 @@ pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
     for (path, logit) in options.images.iter().zip(&logits) {
         let of_real = (!real.is_empty()).then(|| percentile(&real, *logit));
         let of_generated = percentile(&generated, *logit);
-        if options.json {
+        if options.computing.json {
             let line = serde_json::json!({
                 "image": path, "logit": logit, "above_real_percent": of_real,
                 "above_generated_percent": of_generated, "real_median": median(&real),

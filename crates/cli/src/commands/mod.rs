@@ -4,6 +4,7 @@ mod bench;
 mod data;
 mod doctor;
 mod eval;
+mod fit;
 mod judge;
 mod recipes;
 mod sample;
@@ -24,6 +25,7 @@ use ganymede_cpu::{CpuError, Executor, ExecutorOptions, Precision, Session};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs a verb.
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -53,6 +55,20 @@ fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {
         Err(error @ CpuError::Bf16(_)) => Err(error).context("environment variable GANYMEDE_BF16"),
         other => Ok(other?),
     }
+}
+
+/// Set by the first Ctrl-C; the second ends the program.
+fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        complain!("\nstopping after this step; the run can be resumed (once more to quit at once)");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
 }
 
 /// Says on standard error where programs do not get the precision that is asked for.

@@ -94,12 +94,17 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
 
 /// The run that the options name.
 fn loaded(options: &Sample) -> anyhow::Result<Loaded> {
-    let how = Use { best: options.best, standing: options.standing_statistics, precision: options.precision };
-    load(&options.run, how, executor(options.threads)?)
+    let how = Use {
+        best: options.best,
+        standing: options.standing_statistics,
+        precision: options.computing.precision,
+    };
+    load(&options.run, how, executor(options.computing.threads)?)
 }
 
 fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
     let mut loaded = loaded(options)?;
+    options.truncation.map_or(Ok(()), |psi| loaded.objective.check_truncation(psi))?;
     let shape = loaded.objective.recipe.data.shape.clone();
     let recipe = &loaded.objective.recipe;
     let asked = options.class.as_deref().map(|class| class_named(recipe, class)).transpose()?;
@@ -181,7 +186,7 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
             if extension.is_empty() { "a folder".to_string() } else { format!(".{extension}") }
         ),
     }
-    if options.json {
+    if options.computing.json {
         let line = serde_json::json!({
             "samples": count, "seed": options.seed, "truncation": options.truncation, "class": options.class, "out": options.out,
             "checkpoint": loaded.checkpoint, "step": loaded.step, "images": loaded.images,

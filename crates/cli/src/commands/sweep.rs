@@ -1,4 +1,5 @@
-use super::{Loaded, Use, executor, load, tell_precision, train};
+use super::fit::{check_fit, for_classes};
+use super::{Loaded, Use, executor, interrupts, load, tell_precision};
 use crate::args::Sweep;
 use crate::human;
 use crate::opening::open_data;
@@ -56,9 +57,9 @@ struct Judge {
 
 pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let axes = options.set.iter().map(|text| Axis::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let precision = options.precision.map(|p| format!("train.precision={p}"));
+    let with_options = options.training.changes(&options.computing);
     let load = |changes: &[String]| {
-        let changes: Vec<String> = changes.iter().cloned().chain(precision.clone()).collect();
+        let changes: Vec<String> = changes.iter().chain(&with_options).cloned().collect();
         Recipe::load(&options.recipe, &changes)
     };
     let first = load(&[])?;
@@ -78,27 +79,25 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     // What does not fit the data shall not be found out after hours.
     let asked = OpenOptions::default().for_shape(&first.data.shape);
     let first_set = Arc::new(open_data(&spec, asked)?);
-    let settings: Vec<(Setting, Recipe)> = settings
-        .into_iter()
-        .map(|(setting, recipe)| (setting, train::for_classes(recipe, &first_set)))
-        .collect();
+    let settings: Vec<(Setting, Recipe)> =
+        settings.into_iter().map(|(setting, recipe)| (setting, for_classes(recipe, &first_set))).collect();
     check_distinct(&settings)?;
     for (_, recipe) in &settings {
         planned_images(length, recipe, &first_set)?;
-        train::check_fit(&Objective::new(recipe.clone())?, &first_set)?;
+        check_fit(&Objective::new(recipe.clone())?, &first_set)?;
     }
     let root = options.out.clone().unwrap_or_else(|| Path::new("sweeps").join(&first.name));
-    let executor = executor(options.threads)?;
+    let executor = executor(options.computing.threads)?;
     tell_precision(&executor, first.train.precision);
     let judge = judge(options, &spec, &settings, &first_set, &executor)?;
     std::fs::create_dir_all(&root).with_context(|| format!("{}: cannot make the folder", root.display()))?;
     // Held to the end: another sweep here would train, and remove, the same runs.
     let _lock = RunFolder { root: root.clone() }.lock()?;
-    let stop = train::interrupts()?;
+    let stop = interrupts()?;
     let mut plan = Plan { spec: &spec, length, budget, root, executor, stop, judge };
     let record = plan.root.join("sweep.jsonl");
     let outcomes = recorded(&record)?;
-    if !options.json {
+    if !options.computing.json {
         tell!(
             "{} runs on {spec}: {} settings, {} seeds, {} each. Folder: {}",
             settings.len() * options.seeds as usize,
@@ -146,7 +145,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     );
     let path = plan.root.join("table.md");
     write_atomically(&path, text.as_bytes()).with_context(|| format!("{}: cannot write", path.display()))?;
-    if !options.json {
+    if !options.computing.json {
         say!("\n{text}\nTable: {}", path.display())?;
     }
     Ok(ExitCode::SUCCESS)
@@ -173,7 +172,7 @@ fn failures(found: &[(Setting, Vec<Outcome>)]) -> String {
 }
 
 fn report(options: &Sweep, outcome: &Outcome) -> anyhow::Result<()> {
-    if options.json {
+    if options.computing.json {
         say!("{}", serde_json::to_string(outcome)?)?;
         return Ok(());
     }

@@ -4,9 +4,15 @@
 //! tools that made the usual data sets) and rounded to bytes once. The filter is Lanczos of three lobes, stretched by the
 //! reduction, so that a reduced picture is free of aliasing. Colours are multiplied by their alpha first, so that the colour
 //! of transparent pixels does not bleed into others. Transparent pixels are laid on white where there is no alpha channel
-//! in the result; grey from colour is .299 R + .587 G + .114 B (ITU-R BT.601), as in Pillow and OpenCV.
+//! in the result; grey from colour has the weights of ITU-R BT.601, as in Pillow and OpenCV.
 
 use image::{DynamicImage, GenericImageView, Rgba, imageops};
+
+/// Weights of red, green and blue in grey (ITU-R BT.601), for all that reads pictures.
+const GREY: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// What was done with them, in words.
+pub(crate) const MADE_GREY: &str = "in colour, made grey (.299 R + .587 G + .114 B)";
 
 /// What becomes of a picture of another shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,7 +149,7 @@ pub(crate) fn convert(picture: &DynamicImage, target: &Target, out: &mut [u8]) -
 fn write([r, g, b, a]: [f32; 4], out: &mut [u8]) {
     let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
     let straight = |v: f32| if a > 0.0 { v / a } else { 0.0 };
-    let grey_of = |[r, g, b]: [f32; 3]| 0.299 * r + 0.587 * g + 0.114 * b;
+    let grey_of = |[r, g, b]: [f32; 3]| GREY[0] * r + GREY[1] * g + GREY[2] * b;
     match out {
         [red, green, blue, alpha] => {
             [*red, *green, *blue, *alpha] =

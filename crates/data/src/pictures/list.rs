@@ -48,7 +48,8 @@ fn ending_among(path: &Path, endings: &[&str]) -> bool {
     ending.is_some_and(|ending| endings.iter().any(|known| ending == *known))
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether a file is a picture by its name, of the formats that are read or of others.
+pub fn is_picture(path: &Path) -> bool {
     ending_among(path, &READ) || ending_among(path, &OTHERS)
 }
 
@@ -57,7 +58,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// Hidden files, and what archives of macOS leave beside the real folders.
-fn is_hidden(name: &OsStr) -> bool {
+pub fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX"
 }
 
@@ -102,7 +103,6 @@ pub(crate) fn holds_pictures(folder: &Path) -> bool {
 
 /// Lists the pictures of a folder: those in it, or those in its sub-folders, which are then classes.
 pub(crate) fn list(root: &Path, split: Split) -> Result<Listing, DataError> {
-    let refuse = |path: &Path, reason: String| DataError::Folder { path: path.to_owned(), reason };
     let top = held(root)?;
     let parts: Vec<String> = top.folders.iter().map(|folder| name_of(folder).to_lowercase()).collect();
     let known = |name: &String| TRAIN.contains(&name.as_str()) || HELD_OUT.contains(&name.as_str());
@@ -122,10 +122,12 @@ pub(crate) fn list(root: &Path, split: Split) -> Result<Listing, DataError> {
         return Ok(Listing { part: Some(part), ..within(&top.folders[at], held(&top.folders[at])?)? });
     }
     if split == Split::Test {
-        return Err(refuse(
-            root,
-            "has no held-out part: it would be a sub-folder `test` or `val` beside `train`".to_owned(),
-        ));
+        return Err(DataError::Missing {
+            path: root.to_owned(),
+            looked_for: "a held-out part, which would be a sub-folder `test` or `val` beside `train`"
+                .to_owned(),
+            nearest: None,
+        });
     }
     within(root, top)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     decode::{self, Found, Header, MAX_FILE},
-    fit::{self, Done, Fit, Target},
+    fit::{self, Done, Fit, MADE_GREY, Target},
     list::{Listing, list},
 };
 use crate::{
@@ -161,7 +161,7 @@ fn target(wishes: &Wishes, options: &OpenOptions, listing: &Listing) -> Result<T
 }
 
 /// The bytes of a file.
-pub(crate) fn bytes_of(path: &Path) -> Outcome<Vec<u8>> {
+pub(super) fn bytes_of(path: &Path) -> Outcome<Vec<u8>> {
     let failed = |error: io::Error| format!("cannot be read: {error}");
     let metadata = fs::metadata(path).map_err(failed)?;
     if !metadata.is_file() {
@@ -242,7 +242,7 @@ fn counts(kept: &[(usize, (Found, Done))], listing: &Listing, target: &Target) -
         _ => "with an alpha channel, laid on white",
     };
     let grey = match target.channels {
-        1 => ("in colour, made grey (.299 R + .587 G + .114 B)", found(|f| !f.grey)),
+        1 => (MADE_GREY, found(|f| !f.grey)),
         _ => ("grey, repeated in each colour channel", found(|f| f.grey)),
     };
     let opaque = if target.channels == 4 { found(|f| !f.alpha) } else { 0 };

@@ -4,10 +4,10 @@
 //! * [`decode`]: a file's pixels, upright, and what was found in it;
 //! * [`fit`]: any picture at the size and the channels of the set;
 //! * [`load`]: all of it, on all threads;
-//! * [`one`]: a single picture by the same rules.
+//! * [`single`]: one picture by itself.
 
 pub(crate) mod decode;
 pub(crate) mod fit;
 pub(crate) mod list;
 pub(crate) mod load;
-pub(crate) mod one;
+pub(crate) mod single;

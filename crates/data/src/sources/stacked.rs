@@ -71,7 +71,8 @@ impl Source for Stacked {
         if inner.is_empty() {
             return Err(refuse(format!("{named} has no items")));
         }
-        let classes = inner.classes().map(names_of_stacks).transpose().map_err(refuse)?;
+        let stacked = |names: &[String]| names_of_stacks(names).map(|triples| (names.len(), triples));
+        let classes = inner.classes().map(stacked).transpose().map_err(refuse)?;
         let stream = match options.split {
             Split::Train => Stream::StackedTrain,
             Split::Test => Stream::StackedTest,
@@ -87,7 +88,7 @@ impl Source for Stacked {
         let items = Stacks { inner, stream, length };
         let set = Dataset::new(spec.text(), &[height, width, 3], hash, Box::new(items)).with_reading(reading);
         Ok(match classes {
-            Some(names) => set.with_classes(names),
+            Some((classes, names)) => set.with_classes(names).with_channel_classes(classes),
             None => set,
         })
     }

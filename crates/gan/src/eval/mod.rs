@@ -13,6 +13,8 @@
 //! ```
 
 mod collect;
+mod held_out;
+mod keep;
 mod memory;
 pub mod metrics;
 mod report;
@@ -23,12 +25,14 @@ use crate::extractors::{self, Extractor, Wanted, Watch, cache_folder, channels::
 use crate::recipe::unknown;
 use collect::{Collected, collect};
 use ganymede_cpu::Executor;
-use ganymede_data::{Dataset, OpenOptions, Split, open};
+use ganymede_data::{ContentHash, Dataset, OpenOptions, Split, open};
+use held_out::Found;
 use metrics::{Context, METRICS, Metric, Subject};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+pub use keep::Before;
 pub use report::{Better, ExtractorInfo, Report, Score, Skipped};
 pub use source::{Drawn, Images, SampleSource, SourceInfo};
 
@@ -54,6 +58,12 @@ pub struct Options {
 pub struct Evaluator {
     train: Arc<Dataset>,
     test: Option<Arc<Dataset>>,
+    /// Why no held-out sample can be asked of its class, beyond there being none.
+    unasked: Option<String>,
+    /// Whether that was said.
+    told: bool,
+    /// Of the part compared with, as it lies in its files.
+    compared: ContentHash,
     options: Options,
     named: Vec<&'static dyn Metric>,
     executor: Arc<Executor>,
@@ -74,31 +84,26 @@ impl Evaluator {
         options: Options,
         executor: Arc<Executor>,
     ) -> Result<Self, Error> {
-        let part = |split| {
-            let usual = OpenOptions { split, ..OpenOptions::default() };
-            open(data, &shape.map_or(usual, |shape| usual.for_shape(shape))).map(Arc::new)
+        let usual = OpenOptions::default();
+        let train = Arc::new(open(data, &shape.map_or(usual, |shape| usual.for_shape(shape)))?);
+        let (test, why) = match held_out::find(data, &train)? {
+            Found::Part(test) => (Some(test), None),
+            Found::Nothing(error) | Found::NothingOf(error) if options.split == Split::Test => {
+                return Err(Error::Refused(format!("--split test: the held-out part: {error}")));
+            }
+            Found::Nothing(_) => (None, None),
+            Found::NothingOf(error) => (None, Some(format!("nothing is left of the held-out part: {error}"))),
         };
-        let train = part(Split::Train)?;
-        let test = match part(Split::Test) {
-            // A file named itself is the same for either part, and so nothing is held out.
-            Ok(test) if test.len().is_some() && test.hash() == train.hash() => None,
-            Ok(test) => Some(test),
-            Err(error) if options.split == Split::Test => return Err(error.into()),
-            Err(_) => None,
-        };
-        if options.split == Split::Test && test.is_none() {
-            return Err(Error::Refused(format!(
-                "{data}: --split test, but the data have no part that is held out: leave it out, or name a folder with \
-                 both parts"
-            )));
-        }
-        Self::new(train, test, options, executor, cache_folder())
+        let mut evaluator = Self::new(train, test, options, executor, cache_folder())?;
+        evaluator.unasked = why.or(evaluator.unasked);
+        Ok(evaluator)
     }
 
-    /// From sets, the second held out; what extractors learn is kept in `cache`.
+    /// From sets, the second held out; what extractors learn is kept in `cache`. Classes of the two are the same where their
+    /// names are.
     ///
     /// # Errors
-    /// An unknown metric, or n = 0.
+    /// An unknown metric, n = 0, or a held-out part with samples of another shape or classes that the first lacks.
     pub fn new(
         train: Arc<Dataset>,
         test: Option<Arc<Dataset>>,
@@ -116,7 +121,17 @@ impl Evaluator {
             })
         };
         let named = options.metrics.iter().flatten().map(find).collect::<Result<_, _>>()?;
-        Ok(Self { train, test, options, named, executor, cache, extractor: None, real: None })
+        let compared = match (options.split, &test) {
+            (Split::Test, Some(test)) => test.hash(),
+            (Split::Test, None) | (Split::Train, _) => train.hash(),
+        };
+        let test = test.map(|test| held_out::like(&train, test)).transpose()?;
+        let unlabelled = train.classes().is_some() && test.as_ref().is_some_and(|t| t.classes().is_none());
+        let unasked = unlabelled.then(|| {
+            format!("the held-out part of {} has no labels: put them beside its images", train.spec())
+        });
+        let (extractor, real, told) = (None, None, false);
+        Ok(Self { train, test, unasked, told, compared, options, named, executor, cache, extractor, real })
     }
 
     /// The data.
@@ -174,6 +189,10 @@ impl Evaluator {
         watch: &mut dyn Watch,
     ) -> Result<Report, Error> {
         let began = Instant::now();
+        if let Some(reason) = self.unasked.as_ref().filter(|_| !self.told) {
+            watch.note(&format!("{reason}; no class is asked of it"));
+            self.told = true;
+        }
         if source.shape() != self.train.shape() {
             return Err(Error::Refused(format!(
                 "the samples of {} have shape {:?}, {} has {:?}: name the data that they are like",
@@ -190,6 +209,7 @@ impl Evaluator {
             mixture: self.train.mixture().is_some(),
             generated_labels: source.classes().is_some(),
             held_out: self.test.is_some(),
+            unasked: self.unasked.clone(),
             spec: self.train.spec().to_string(),
         };
         let (mut chosen, mut skipped) = (Vec::new(), Vec::new());
@@ -203,7 +223,8 @@ impl Evaluator {
             }
         }
         if chosen.iter().any(|metric| metric.looks()) && self.extractor.is_none() {
-            let (train, test, executor) = (self.train.clone(), self.test.clone(), self.executor.clone());
+            let (train, executor) = (self.train.clone(), self.executor.clone());
+            let test = self.test.clone().filter(|_| self.unasked.is_none());
             let cache = self.cache.clone();
             let mut wanted = Wanted { train, test, executor, cache, watch: &mut *watch };
             self.extractor = Some(extractors::open(self.options.extractor.as_deref(), &mut wanted)?);
@@ -258,9 +279,11 @@ impl Evaluator {
         Ok(Report {
             program: concat!("ganymede ", env!("CARGO_PKG_VERSION")),
             source: source.info(),
+            n: self.options.n,
+            precision: None,
             generated: generated.as_ref().map(|g| g.count),
             data: self.train.spec().to_string(),
-            data_hash: self.reference().hash().to_string(),
+            data_hash: self.compared.to_string(),
             split: if self.options.split == Split::Test { "test" } else { "train" },
             real: self.real.as_ref().map(|r| r.count),
             extractor: self.extractor.as_deref().map(ExtractorInfo::of),

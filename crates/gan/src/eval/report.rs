@@ -3,7 +3,7 @@
 use super::source::SourceInfo;
 use crate::checkpoint::write_atomically;
 use crate::error::Error;
-use crate::extractors::Extractor;
+use crate::extractors::{AskedOf, Extractor};
 use serde::Serialize;
 use std::path::Path;
 
@@ -72,8 +72,10 @@ pub struct ExtractorInfo {
     pub hash: String,
     /// Length of a feature vector.
     pub dimensions: usize,
-    /// The share of held-out real samples that it classifies rightly.
+    /// The share of real samples that it classifies rightly.
     pub accuracy: Option<f64>,
+    /// Of which samples that is.
+    pub accuracy_of: Option<AskedOf>,
 }
 
 impl ExtractorInfo {
@@ -83,6 +85,7 @@ impl ExtractorInfo {
             hash: extractor.hash().into(),
             dimensions: extractor.dimensions(),
             accuracy: extractor.accuracy(),
+            accuracy_of: extractor.asked_of(),
         }
     }
 }
@@ -94,6 +97,10 @@ pub struct Report {
     pub program: &'static str,
     /// Where the samples come from.
     pub source: SourceInfo,
+    /// Samples of either side asked for; without, what each metric takes by custom.
+    pub n: Option<usize>,
+    /// Arithmetic of the generator, where one drew the samples.
+    pub precision: Option<String>,
     /// Generated samples compared.
     pub generated: Option<usize>,
     /// The data as given.

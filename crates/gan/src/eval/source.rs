@@ -5,9 +5,10 @@ use crate::picture::read_image;
 use crate::sampler::{Asked, Sampler};
 use crate::step::Objective;
 use ganymede_cpu::Session;
-use ganymede_data::{Dataset, Loader};
+use ganymede_data::{Dataset, Loader, is_hidden, is_picture};
 use ganymede_metrics::stats::Random;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,10 +94,11 @@ pub struct Images {
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 impl Images {
-    /// Lists the images of a folder and its sub-folders.
+    /// Lists the images of a folder and its sub-folders, those that links lead to among them; hidden ones are left out.
     ///
     /// # Errors
-    /// It cannot be read, holds no images, or only some of its sub-folders are named like classes.
+    /// It cannot be read, holds no images or some of formats that are not read, leads to a folder twice, or only some of its
+    /// sub-folders are named like classes.
     pub fn open(root: &Path, data: &Dataset, seed: u64) -> Result<Self, Error> {
         let shape = data.shape().to_vec();
         if shape.len() != 3 {
@@ -106,8 +108,21 @@ impl Images {
                 data.spec()
             )));
         }
-        let mut found = Vec::new();
-        list(root, &mut found)?;
+        let mut listing = Listing::default();
+        listing.add(root)?;
+        let Listing { images: mut found, mut others, .. } = listing;
+        others.sort();
+        if let [first, more @ ..] = &others[..] {
+            let (more, them) = match more.len() {
+                0 => (String::new(), "it"),
+                n => (format!(" and {n} more"), "them"),
+            };
+            return Err(Error::Refused(format!(
+                "{}{more}: PNG and JPEG alone are read, and fewer images than there are would be scored: convert {them}, or \
+                 move {them} elsewhere",
+                first.display()
+            )));
+        }
         if found.is_empty() {
             return Err(Error::Refused(format!(
                 "{}: neither a run (a folder with checkpoints/step-N.safetensors) nor a folder with images that end in \
@@ -145,18 +160,45 @@ impl Images {
     }
 }
 
-fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read the folder"))? {
-        let entry = entry.map_err(Error::io(folder, "read the folder"))?;
-        let path = entry.path();
-        // The entry's own kind, so that a link to a folder above is not followed round and round.
-        if entry.file_type().map_err(Error::io(&path, "look at"))?.is_dir() {
-            list(&path, found)?;
-        } else if path.extension().is_some_and(|e| ENDINGS.iter().any(|end| e.eq_ignore_ascii_case(end))) {
-            found.push(path);
+/// What lies below a folder.
+#[derive(Default)]
+struct Listing {
+    images: Vec<PathBuf>,
+    /// Pictures of other formats.
+    others: Vec<PathBuf>,
+    /// The folders looked through: the way to each by its real path.
+    seen: HashMap<PathBuf, PathBuf>,
+}
+
+impl Listing {
+    fn add(&mut self, folder: &Path) -> Result<(), Error> {
+        let real = folder.canonicalize().map_err(Error::io(folder, "read the folder"))?;
+        if let Some(before) = self.seen.insert(real, folder.to_path_buf()) {
+            // A link to a folder above would lead round and round, any other would count images twice.
+            return Err(Error::Refused(format!(
+                "{} is the same folder as {}: remove the link",
+                folder.display(),
+                before.display()
+            )));
         }
+        for entry in std::fs::read_dir(folder).map_err(Error::io(folder, "read the folder"))? {
+            let entry = entry.map_err(Error::io(folder, "read the folder"))?;
+            let path = entry.path();
+            if is_hidden(&entry.file_name()) {
+                continue;
+            }
+            // Of what a link leads to; one that leads nowhere is an error and no smaller set.
+            if std::fs::metadata(&path).map_err(Error::io(&path, "look at"))?.is_dir() {
+                self.add(&path)?;
+            } else if path.extension().is_some_and(|e| ENDINGS.iter().any(|end| e.eq_ignore_ascii_case(end)))
+            {
+                self.images.push(path);
+            } else if is_picture(&path) {
+                self.others.push(path);
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 impl SampleSource for Images {

@@ -2,16 +2,13 @@
 //! 2017, unrolled GANs, section 3.3.1; Srivastava et al. 2017, VEEGAN). A classifier of digits looks at each channel.
 
 use super::parts::{derived, fill_whole};
-use super::{Extracted, Extractor};
+use super::{AskedOf, Extracted, Extractor};
 use crate::error::Error;
 use ganymede_data::{Dataset, Items};
 use std::sync::Arc;
 
 /// Channels that are stacked.
 pub const HEADS: usize = 3;
-
-/// How specifications of such sets begin.
-const PREFIX: &str = "stacked:";
 
 /// What is stacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +20,13 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// What is stacked in a set, if anything is.
+    /// What is stacked in a set, if anything is; a stack of which only some triples are left is a set of colour images like
+    /// others, since its labels no longer say what the channels hold.
     pub fn of(set: &Dataset) -> Option<Self> {
-        let all = set.classes()?.len();
-        let classes = (all as f64).cbrt().round() as usize;
-        let stacked = set.spec().starts_with(PREFIX)
-            && set.shape().len() == 3
+        let classes = set.channel_classes()?;
+        let stacked = set.shape().len() == 3
             && set.shape()[2] == HEADS
-            && classes.pow(HEADS as u32) == all;
+            && set.classes().map(<[String]>::len) == Some(classes.pow(HEADS as u32));
         stacked.then(|| Self { classes, shape: set.shape().to_vec() })
     }
 
@@ -124,6 +120,10 @@ impl Extractor for PerChannel {
 
     fn accuracy(&self) -> Option<f64> {
         self.inner.accuracy()
+    }
+
+    fn asked_of(&self) -> Option<AskedOf> {
+        self.inner.asked_of()
     }
 
     fn extract(&mut self, samples: &[f32]) -> Result<Extracted, Error> {

@@ -4,7 +4,7 @@ use super::cache::{self, Kept};
 use super::layout::{Layout, Weights, hash};
 use super::runner::Runner;
 use super::training::{settings, steps, train};
-use super::{BATCH, Extracted, Extractor, Kind, Wanted, accuracy, hash_of, held_out};
+use super::{AskedOf, BATCH, Extracted, Extractor, Kind, Wanted, Watch, accuracy, hash_of, held_out};
 use crate::error::Error;
 use ganymede_cpu::Executor;
 use std::path::PathBuf;
@@ -61,30 +61,39 @@ impl Kind for Classifier {
             test_hash.as_slice(),
         ]);
         let kept_at = |folder: &PathBuf| folder.join("classifiers").join(format!("{key}.safetensors"));
-        let path = wanted.cache.as_ref().map(kept_at);
+        let mut path = wanted.cache.as_ref().map(kept_at);
+        let mut found = None;
         if let Some(path) = path.as_ref().filter(|path| path.exists()) {
             let read = std::fs::read(path).map_err(|e| e.to_string()).and_then(|bytes| cache::read(&bytes));
             match read {
-                Ok(Some(kept)) if kept.layout == layout => {
-                    return Ok(Box::new(Trained::new("classifier".into(), kept, &wanted.executor)?));
-                }
-                Ok(_) => {}
+                Ok(kept) => found = kept.filter(|kept| kept.layout == layout),
                 Err(reason) => wanted.watch.note(&format!("{}: {reason}: trained again", path.display())),
             }
         }
-        wanted
-            .watch
-            .note(&format!("training a classifier on {spec} ({steps} steps), to be kept for the next time"));
-        let weights = train(&layout, &train_set, steps, SEED, &wanted.executor, wanted.watch)?;
-        let kept = Kept { layout, weights, accuracy: None };
-        let mut trained = Trained::new("classifier".into(), kept, &wanted.executor)?;
-        if let Some(test) = test {
+        let mut store = |kept: &Kept, watch: &mut dyn Watch| {
+            // Without a place to keep it, it is as good for now.
+            if let Some(Err(error)) = path.as_ref().map(|path| cache::store(path, kept)) {
+                watch.note(&format!("the classifier is not kept: {error}"));
+                path = None;
+            }
+        };
+        let mut trained = match found {
+            Some(kept) => Trained::new("classifier".into(), kept, &wanted.executor)?,
+            None => {
+                wanted.watch.note(&format!(
+                    "training a classifier on {spec} ({steps} steps), to be kept for the next time"
+                ));
+                let weights = train(&layout, &train_set, steps, SEED, &wanted.executor, wanted.watch)?;
+                let kept = Kept { layout, weights, accuracy: None };
+                let trained = Trained::new("classifier".into(), kept, &wanted.executor)?;
+                // Before it is asked: what is wrong with the held-out samples shall not cost the training.
+                store(&trained.kept, wanted.watch);
+                trained
+            }
+        };
+        if let Some(test) = test.filter(|_| trained.kept.accuracy.is_none()) {
             trained.kept.accuracy = Some(accuracy(&mut trained, &test, ASKED)?);
-        }
-        // Without a place to keep it, it is as good for now.
-        let stored = path.map(|path| cache::store(&path, &trained.kept));
-        if let Some(Err(error)) = stored {
-            wanted.watch.note(&format!("the classifier is not kept: {error}"));
+            store(&trained.kept, wanted.watch);
         }
         Ok(Box::new(trained))
     }
@@ -95,6 +104,7 @@ pub struct Trained {
     name: String,
     hash: String,
     kept: Kept,
+    asked: AskedOf,
     runner: Runner,
 }
 
@@ -102,7 +112,7 @@ impl Trained {
     pub(super) fn new(name: String, kept: Kept, executor: &Arc<Executor>) -> Result<Self, Error> {
         let runner = Runner::new(executor.clone(), &kept.layout.function(BATCH)?, &kept.weights)?;
         let hash = hash(&kept.layout.text(), &kept.weights);
-        Ok(Self { name, hash, kept, runner })
+        Ok(Self { name, hash, kept, asked: AskedOf::HeldOut, runner })
     }
 
     /// A classifier of these weights under a name, e.g. one trained on generated samples.
@@ -113,9 +123,10 @@ impl Trained {
         Self::new(name.into(), Kept { layout, weights, accuracy: None }, executor)
     }
 
-    /// With the accuracy that was found for it.
-    pub(super) fn with_accuracy(mut self, accuracy: Option<f64>) -> Self {
+    /// With the accuracy that was found for it, and of what.
+    pub(super) fn with_accuracy(mut self, accuracy: Option<f64>, asked: AskedOf) -> Self {
         self.kept.accuracy = accuracy;
+        self.asked = asked;
         self
     }
 }
@@ -143,6 +154,10 @@ impl Extractor for Trained {
 
     fn accuracy(&self) -> Option<f64> {
         self.kept.accuracy
+    }
+
+    fn asked_of(&self) -> Option<AskedOf> {
+        self.kept.accuracy.map(|_| self.asked)
     }
 
     fn extract(&mut self, samples: &[f32]) -> Result<Extracted, Error> {

@@ -5,7 +5,7 @@
 use super::cache::{self, Kept, floats};
 use super::classifier::{ASKED, Trained};
 use super::layout::{Convolution, Layout, ROOT, Weights};
-use super::{Extractor, Wanted, accuracy};
+use super::{AskedOf, Extractor, Wanted, accuracy};
 use crate::error::Error;
 use ganymede_graph::TensorType;
 use safetensors::SafeTensors;
@@ -14,8 +14,8 @@ use std::path::Path;
 /// Steps of the convolutions of such a state dict, which weights do not show.
 const STRIDES: [usize; 3] = [2, 1, 2];
 
-/// Reads a classifier and, where the data are labelled with as many classes, asks how many of the held-out samples it
-/// tells rightly.
+/// Reads a classifier and, where the data are labelled with as many classes, asks how many of the held-out samples, or of
+/// the others where none are held out, it tells rightly.
 ///
 /// # Errors
 /// The file cannot be read, is of another kind, or does not fit the shape of the samples.
@@ -36,10 +36,16 @@ pub fn open(path: &Path, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, 
     let name =
         path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
     let mut trained = Trained::new(name, kept, &wanted.executor)?;
-    let test = wanted.test.as_ref().unwrap_or(&wanted.train);
+    let (test, asked) = match &wanted.test {
+        Some(test) => (test, AskedOf::HeldOut),
+        None => (&wanted.train, AskedOf::Training),
+    };
     let fits = trained.shape() == test.shape() && trained.classes() == test.classes().map(<[String]>::len);
-    let found = if fits { Some(accuracy(&mut trained, test, ASKED)?) } else { known };
-    Ok(Box::new(trained.with_accuracy(found)))
+    let (found, asked) = match fits {
+        true => (Some(accuracy(&mut trained, test, ASKED)?), asked),
+        false => (known, AskedOf::Before),
+    };
+    Ok(Box::new(trained.with_accuracy(found, asked)))
 }
 
 fn state_dict(bytes: &[u8], shape: &[usize]) -> Result<Kept, String> {

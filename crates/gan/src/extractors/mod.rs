@@ -18,11 +18,13 @@ use crate::recipe::unknown;
 use channels::{PerChannel, Stack};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use cache::folder as cache_folder;
 pub use parts::held_out;
+pub(crate) use parts::renumbered;
 
 /// Samples that extractors are given at once.
 pub const BATCH: usize = 256;
@@ -34,6 +36,29 @@ pub struct Extracted {
     pub features: Vec<f32>,
     /// `[n, heads, classes]`, where it is a classifier.
     pub probabilities: Option<Vec<f32>>,
+}
+
+/// Which real samples an accuracy was asked of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskedOf {
+    /// Those of the data that are held out.
+    HeldOut,
+    /// Those to train on, for want of others: the extractor may have learnt them.
+    Training,
+    /// Those held out when it was trained, of data that are not at hand now.
+    Before,
+}
+
+impl AskedOf {
+    /// The samples, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::HeldOut => "held-out real samples",
+            Self::Training => "training samples, which it may have learnt (none are held out),",
+            Self::Before => "the held-out samples of the data that it was trained on",
+        }
+    }
 }
 
 /// A map from samples to features.
@@ -54,9 +79,13 @@ pub trait Extractor {
     fn heads(&self) -> usize {
         1
     }
-    /// The share of held-out real samples that it classifies rightly, where labelled ones were there to ask.
+    /// The share of real samples that it classifies rightly, where labelled ones were there to ask.
     fn accuracy(&self) -> Option<f64> {
         None
+    }
+    /// Of which samples that is.
+    fn asked_of(&self) -> Option<AskedOf> {
+        self.accuracy().map(|_| AskedOf::HeldOut)
     }
     /// Features, and probabilities where it is a classifier, of samples `[n, shape...]` in [-1, 1].
     ///
@@ -167,8 +196,17 @@ fn apart<'a>(wanted: &'a mut Wanted<'_>, stack: &Stack) -> Wanted<'a> {
 /// The share of samples of a labelled set that a classifier of one head tells rightly, asked about at most so many.
 ///
 /// # Errors
-/// The extractor is no classifier of the set's classes, or its own.
+/// The set has samples of another shape or no labels; the extractor's own.
 pub fn accuracy(extractor: &mut dyn Extractor, set: &Dataset, most: u64) -> Result<f64, Error> {
+    if extractor.shape() != set.shape() {
+        return Err(Error::Refused(format!(
+            "{} takes samples of shape {:?}, {} has {:?}: nobody can be asked of them",
+            extractor.name(),
+            extractor.shape(),
+            set.spec(),
+            set.shape()
+        )));
+    }
     let classes = extractor.classes().unwrap_or(0);
     let size: usize = set.elements();
     let count = set.len().map_or(most, |items| items.min(most));

@@ -61,6 +61,41 @@ pub(super) fn derived(
     }
 }
 
+/// A set whose labels are other numbers, `to[label]`, of other classes.
+struct Renumbered {
+    whole: Arc<Dataset>,
+    to: Vec<i32>,
+}
+
+impl Items for Renumbered {
+    fn count(&self) -> Option<u64> {
+        self.whole.len()
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.whole.held_bytes()
+    }
+
+    fn fill(&self, indices: &[u64], out: &mut [f32], mut labels: Option<&mut [i32]>) {
+        fill_whole(&self.whole, indices, out, labels.as_deref_mut());
+        for label in labels.into_iter().flatten() {
+            *label = self.to[*label as usize];
+        }
+    }
+}
+
+/// The same set with label `k` written as `to[k]` among `classes`. Its hash knows of it, so that what was found of other
+/// numbers is not taken for its own.
+pub(crate) fn renumbered(whole: &Arc<Dataset>, to: Vec<i32>, classes: &[String]) -> Dataset {
+    let mut hash = blake3::Hasher::new();
+    hash.update(b"renumbered");
+    hash.update(&whole.hash().0);
+    to.iter().for_each(|number| _ = hash.update(&number.to_le_bytes()));
+    let items = Box::new(Renumbered { whole: whole.clone(), to });
+    Dataset::new(whole.spec(), whole.shape(), ContentHash(hash.finalize().into()), items)
+        .with_classes(classes.to_vec())
+}
+
 /// A set in two: nine of ten items to learn from, and every tenth to ask. Of a set without an end, or of fewer than ten
 /// items, nothing is held out.
 pub fn held_out(whole: &Arc<Dataset>) -> (Arc<Dataset>, Option<Arc<Dataset>>) {

@@ -20,24 +20,15 @@ pub fn default_truncations(objective: &Objective) -> &'static [f64] {
 /// where the generator has styles (Karras, Laine, Aila 2019, StyleGAN, appendix B).
 ///
 /// # Errors
-/// No value, or one that leaves nothing (a threshold of 0 or less); codes that were given and do not go with it.
+/// No value, or one out of range ([`Objective::check_truncation`]); codes that were given and do not go with it.
 pub fn truncation_sheet(
     synthesizer: &mut Synthesizer<'_>,
     rows: usize,
     psis: &[f64],
 ) -> Result<Sheet, Error> {
-    let styled = synthesizer.objective().generator.has_styles();
-    let bad = |psi: &&f64| if styled { !psi.is_finite() } else { !(**psi as f32 > 0.0 && psi.is_finite()) };
-    if let Some(psi) = psis.iter().find(bad) {
-        return Err(Error::Refused(format!(
-            "truncation {psi}: expected {}",
-            if styled {
-                "a number, e.g. 0.7"
-            } else {
-                "a number above 0, since latents come from [-PSI, PSI]"
-            }
-        )));
-    }
+    let objective = synthesizer.objective();
+    psis.iter().try_for_each(|psi| objective.check_truncation(*psi))?;
+    let styled = objective.generator.has_styles();
     if psis.is_empty() {
         return Err(Error::Refused("a truncation sweep needs values of truncation".into()));
     }

@@ -1,10 +1,8 @@
-use super::blocks::{Judgement, Told, Weights, generate, judge};
-use super::stages::{
-    ATTENTION, CHANNELS, HALVINGS, MULTIPLIERS, Published, check_flags, check_stages, halvings, judging,
-    making, single,
-};
-use super::{Model, OptionSpec, Options};
-use crate::networks::Side;
+use super::blocks::{Judgement, Told, Weights, generate};
+use super::residual::Residual;
+use super::sizes::{LEAST, halvings};
+use super::stages::{ATTENTION, CHANNELS, HALVINGS, MULTIPLIERS, Making, Published};
+use super::{OptionSpec, Options};
 use ganymede_graph::Tensor;
 use ganymede_nn::layers::embedding;
 use ganymede_nn::{Init, Scope, WeightRule};
@@ -17,11 +15,6 @@ use ganymede_nn::{Init, Scope, WeightRule};
 /// Without classes the normalisations depend on the latent alone: each block's on its part, or all on the whole of it
 /// (which then is the self-modulation of Chen et al. 2019).
 pub struct BigGan;
-
-const NAME: &str = "biggan";
-const WEIGHTS: Weights = Weights::Orthogonal;
-/// Where the paper has attention at 128 and 256 pixels.
-const LARGEST: usize = 64;
 
 /// Widths of the published networks for 32, 64, 128, 256 and 512 pixels (3 to 7 doublings) as multiples of `channels`.
 fn generator_multipliers(doublings: usize) -> &'static [usize] {
@@ -38,7 +31,7 @@ fn generator_multipliers(doublings: usize) -> &'static [usize] {
 
 /// As [`generator_multipliers`].
 fn discriminator_blocks(sides: [usize; 2]) -> Published {
-    let possible = halvings(sides);
+    let possible = halvings(sides, LEAST);
     let (multipliers, halvings): (&[usize], usize) = match possible {
         0..=3 => (&[4, 4, 4, 4], possible.min(2)),
         4 => (&[16, 8, 4, 2, 1], 4),
@@ -65,68 +58,52 @@ fn parts(scope: &Scope, latent: &Tensor, blocks: usize) -> Result<Vec<Tensor>, T
                 "`hierarchical` cuts the latent in {count} parts, one for the base and one for each of {blocks} blocks: \
                  latent.dim must be a multiple of {count}, got {ty}; or set hierarchical = 0"
             );
-            Err(scope.graph().fail(NAME, message))
+            Err(scope.graph().fail(BigGan::NAME, message))
         }
     }
 }
 
-impl Model for BigGan {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn about(&self) -> &'static str {
-        "residual networks with attention whose generator is told the class and parts of the latent at every block"
-    }
-    fn paper(&self) -> &'static str {
-        "Brock, Donahue, Simonyan 2019 (BigGAN), section 3 and appendix B"
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        &[
-            CHANNELS,
-            MULTIPLIERS,
-            HALVINGS,
-            ATTENTION,
-            OptionSpec {
-                key: "hierarchical",
-                about: "of a generator: 1 gives each block a part of the latent, 0 the base all of it",
-                default: &[1],
-            },
-            OptionSpec {
-                key: "shared",
-                about: "of a generator: width of the embedding of a class that all its blocks share",
-                default: &[128],
-            },
-        ]
-    }
-    fn check(&self, options: &Options) -> Result<(), String> {
-        check_stages(options)?;
-        check_flags(options, &["hierarchical"])?;
-        single(options, "shared")?;
+impl Residual for BigGan {
+    const NAME: &'static str = "biggan";
+    const ABOUT: &'static str = "residual networks with attention whose generator is told the class and parts of the latent at every block";
+    const PAPER: &'static str = "Brock, Donahue, Simonyan 2019 (BigGAN), section 3 and appendix B";
+    const OPTIONS: &'static [OptionSpec] = &[
+        CHANNELS,
+        MULTIPLIERS,
+        HALVINGS,
+        ATTENTION,
+        OptionSpec {
+            key: "hierarchical",
+            about: "of a generator: 1 gives each block a part of the latent, 0 the base all of it",
+            default: &[1],
+        },
+        OptionSpec {
+            key: "shared",
+            about: "of a generator: width of the embedding of a class that all its blocks share",
+            default: &[128],
+        },
+    ];
+    const FLAGS: &'static [&'static str] = &["hierarchical"];
+    const WEIGHTS: Weights = Weights::Orthogonal;
+    const WIDTHS: fn(usize) -> &'static [usize] = generator_multipliers;
+    const BLOCKS: fn([usize; 2]) -> Published = discriminator_blocks;
+    /// Where the paper has attention at 128 and 256 pixels.
+    const ATTENTION: Option<usize> = Some(64);
+
+    fn check_own(&self, options: &Options) -> Result<(), String> {
+        options.check_single("shared")?;
         match options.number("shared") {
             0 => Err("`shared` must be at least 1".into()),
             _ => Ok(()),
         }
     }
-    fn normalizes_batch(&self, side: Side, _: &Options) -> bool {
-        match side {
-            Side::Generator => true,
-            Side::Discriminator => false,
-        }
-    }
-    fn generator(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor {
-        let graph = scope.graph();
-        let hierarchical = options.number("hierarchical") == 1;
-        let cut =
-            making(graph, NAME, sample, options, generator_multipliers, Some(LARGEST)).and_then(|making| {
-                let parts = match hierarchical {
-                    true => parts(scope, latent, making.blocks.len())?,
-                    false => vec![latent.clone()],
-                };
-                Ok((making, parts))
-            });
-        let (making, parts) = match cut {
-            Ok(cut) => cut,
-            Err(poisoned) => return poisoned,
+    fn make(&self, scope: &Scope, latent: &Tensor, making: &Making, options: &Options) -> Tensor {
+        let parts = match options.number("hierarchical") == 1 {
+            true => match parts(scope, latent, making.blocks.len()) {
+                Ok(parts) => parts,
+                Err(poisoned) => return poisoned,
+            },
+            false => vec![latent.clone()],
         };
         // Not under a rule of weights: the published programs leave this table alone, whose rows are no matrix that
         // multiplies and whose maps in each norm are ruled already.
@@ -144,13 +121,9 @@ impl Model for BigGan {
                 (None, None) => latent.clone(),
             })
         };
-        generate(scope, &parts[0], &making, &told, WEIGHTS)
+        generate(scope, &parts[0], making, &told, Self::WEIGHTS)
     }
-    fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor {
-        let how = Judgement { wide: true, layer_norm: false, mean_pool: false, weights: WEIGHTS };
-        match judging(scope.graph(), NAME, samples, options, discriminator_blocks, Some(LARGEST)) {
-            Ok(stages) => judge(scope, samples, &stages, how),
-            Err(poisoned) => poisoned,
-        }
+    fn judgement(&self, _: &Options) -> Judgement {
+        Judgement { wide: true, layer_norm: false, mean_pool: false, weights: Self::WEIGHTS }
     }
 }

@@ -1,4 +1,4 @@
-use super::stages::{check_flags, image, sides, single, some_halvings};
+use super::sizes::{image, sides, some_halvings};
 use super::{Model, OptionSpec, Options};
 use crate::networks::Side;
 use ganymede_graph::Tensor;
@@ -63,9 +63,9 @@ impl Model for Dcgan {
         ]
     }
     fn check(&self, options: &Options) -> Result<(), String> {
-        single(options, "channels")?;
-        single(options, "max_channels")?;
-        check_flags(options, &["batch_norm"])?;
+        options.check_single("channels")?;
+        options.check_single("max_channels")?;
+        options.check_flags(&["batch_norm"])?;
         if options.number("channels") == 0 || options.number("max_channels") == 0 {
             return Err("`channels` and `max_channels` must be at least 1".into());
         }

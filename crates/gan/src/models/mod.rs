@@ -3,28 +3,21 @@
 mod biggan;
 mod blocks;
 mod dcgan;
-mod doubling;
 mod fastgan;
+mod options;
 mod r3gan;
+mod residual;
 mod resnet;
 mod sagan;
+mod sizes;
 mod stages;
 mod stylegan2;
 
+pub use options::{OptionSpec, Options};
+
 use crate::networks::Side;
-use crate::recipe::unknown;
 use ganymede_graph::Tensor;
 use ganymede_nn::Scope;
-
-/// An option of a model: a list of whole numbers.
-pub struct OptionSpec {
-    /// Key in the recipe's `options` table.
-    pub key: &'static str,
-    /// What it means.
-    pub about: &'static str,
-    /// Used where the recipe says nothing.
-    pub default: &'static [usize],
-}
 
 /// A pair of networks with options.
 pub trait Model: Sync {
@@ -90,57 +83,6 @@ pub const MODELS: &[&dyn Model] = &[
 /// The model of that name.
 pub fn find(name: &str) -> Option<&'static dyn Model> {
     MODELS.iter().copied().find(|m| m.name() == name)
-}
-
-/// Checked options of a model.
-#[derive(Clone, Debug)]
-pub struct Options {
-    values: Vec<(&'static str, Vec<usize>)>,
-}
-
-impl Options {
-    /// Fills in defaults; unknown keys and wrong values are errors.
-    pub fn resolve(model: &dyn Model, table: &toml::Table) -> Result<Options, String> {
-        let specs = model.options();
-        let known: Vec<&str> = specs.iter().map(|s| s.key).collect();
-        if let Some(key) = table.keys().find(|k| !known.contains(&k.as_str())) {
-            return Err(unknown(&format!("option of model `{}`", model.name()), key, &known));
-        }
-        let mut values = Vec::new();
-        for spec in specs {
-            let value = match table.get(spec.key) {
-                None => spec.default.to_vec(),
-                Some(value) => {
-                    let items = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-                    let numbers: Option<Vec<usize>> = items
-                        .iter()
-                        .map(|v| {
-                            v.as_integer().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= 1 << 16)
-                        })
-                        .collect();
-                    numbers.ok_or(format!(
-                        "option `{}` of model `{}` takes whole numbers up to 65536, got {value}",
-                        spec.key,
-                        model.name()
-                    ))?
-                }
-            };
-            values.push((spec.key, value));
-        }
-        let options = Options { values };
-        model.check(&options)?;
-        Ok(options)
-    }
-
-    /// The numbers of an option.
-    pub fn list(&self, key: &str) -> &[usize] {
-        self.values.iter().find(|(k, _)| *k == key).map_or(&[], |(_, v)| v)
-    }
-
-    /// The first number of an option, or 0.
-    pub fn number(&self, key: &str) -> usize {
-        self.list(key).first().copied().unwrap_or(0)
-    }
 }
 
 #[cfg(test)]

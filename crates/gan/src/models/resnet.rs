@@ -1,11 +1,8 @@
-use super::blocks::{Judgement, Told, Weights, generate, judge};
-use super::stages::{
-    CHANNELS, HALVINGS, MULTIPLIERS, Published, check_flags, check_stages, halvings, judging, making,
-};
-use super::{Model, OptionSpec, Options};
-use crate::networks::Side;
-use ganymede_graph::Tensor;
-use ganymede_nn::Scope;
+use super::blocks::{Judgement, Weights};
+use super::residual::Residual;
+use super::sizes::{LEAST, halvings};
+use super::stages::{CHANNELS, HALVINGS, MULTIPLIERS, Published};
+use super::{OptionSpec, Options};
 
 /// The residual pair of SNGAN and, with `layer_norm` and `mean_pool`, of WGAN-GP. At 32 pixels and below every block of
 /// the generator has 4 x `channels` and of the discriminator 2 x `channels`; above, widths halve as sides double.
@@ -13,9 +10,6 @@ use ganymede_nn::Scope;
 /// With classes the generator's normalisations have a gain and a bias a class, and the discriminator ends with a
 /// projection (Miyato, Koyama 2018).
 pub struct Resnet;
-
-const NAME: &str = "resnet";
-const WEIGHTS: Weights = Weights::GlorotScaled;
 
 /// Widths of the authors' networks for 32, 64 and 128 pixels (3, 4 and 5 doublings) as multiples of 64; for more, of
 /// PyTorch-StudioGAN's.
@@ -33,7 +27,7 @@ pub(super) fn generator_multipliers(doublings: usize) -> &'static [usize] {
 
 /// As [`generator_multipliers`], halving to 4 pixels and more.
 pub(super) fn discriminator_blocks(sides: [usize; 2]) -> Published {
-    let possible = halvings(sides);
+    let possible = halvings(sides, LEAST);
     let (multipliers, halvings): (&[usize], usize) = match possible {
         0..=3 => (&[2, 2, 2, 2], possible.min(2)),
         4 => (&[16, 8, 4, 2, 1], 4),
@@ -52,59 +46,38 @@ fn blocks_to_two_pixels(sides: [usize; 2]) -> Published {
     if usual.halvings == 4 && even { Published { halvings: 5, ..usual } } else { usual }
 }
 
-impl Model for Resnet {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn about(&self) -> &'static str {
-        "residual networks with batch normalisation in the generator alone, as SNGAN and WGAN-GP use them"
-    }
-    fn paper(&self) -> &'static str {
-        "Miyato et al. 2018 (SNGAN), appendix B.4; Gulrajani et al. 2017 (WGAN-GP), its networks for CIFAR-10"
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        &[
-            CHANNELS,
-            MULTIPLIERS,
-            HALVINGS,
-            OptionSpec {
-                key: "layer_norm",
-                about: "of a discriminator: 1 puts layer normalisation before activations, as WGAN-GP may",
-                default: &[0],
-            },
-            OptionSpec {
-                key: "mean_pool",
-                about: "of a discriminator: 1 averages the last features over pixels (WGAN-GP), 0 adds them (SNGAN)",
-                default: &[0],
-            },
-        ]
-    }
-    fn check(&self, options: &Options) -> Result<(), String> {
-        check_stages(options)?;
-        check_flags(options, &["layer_norm", "mean_pool"])
-    }
-    fn normalizes_batch(&self, side: Side, _: &Options) -> bool {
-        match side {
-            Side::Generator => true,
-            Side::Discriminator => false,
-        }
-    }
-    fn generator(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor {
-        match making(scope.graph(), NAME, sample, options, generator_multipliers, None) {
-            Ok(making) => generate(scope, latent, &making, &|_| Told::Class, WEIGHTS),
-            Err(poisoned) => poisoned,
-        }
-    }
-    fn discriminator(&self, scope: &Scope, samples: &Tensor, options: &Options) -> Tensor {
-        let how = Judgement {
+impl Residual for Resnet {
+    const NAME: &'static str = "resnet";
+    const ABOUT: &'static str =
+        "residual networks with batch normalisation in the generator alone, as SNGAN and WGAN-GP use them";
+    const PAPER: &'static str = "Miyato et al. 2018 (SNGAN), appendix B.4; Gulrajani et al. 2017 (WGAN-GP), its networks for CIFAR-10";
+    const OPTIONS: &'static [OptionSpec] = &[
+        CHANNELS,
+        MULTIPLIERS,
+        HALVINGS,
+        OptionSpec {
+            key: "layer_norm",
+            about: "of a discriminator: 1 puts layer normalisation before activations, as WGAN-GP may",
+            default: &[0],
+        },
+        OptionSpec {
+            key: "mean_pool",
+            about: "of a discriminator: 1 averages the last features over pixels (WGAN-GP), 0 adds them (SNGAN)",
+            default: &[0],
+        },
+    ];
+    const FLAGS: &'static [&'static str] = &["layer_norm", "mean_pool"];
+    const WEIGHTS: Weights = Weights::GlorotScaled;
+    const WIDTHS: fn(usize) -> &'static [usize] = generator_multipliers;
+    const BLOCKS: fn([usize; 2]) -> Published = blocks_to_two_pixels;
+    const ATTENTION: Option<usize> = None;
+
+    fn judgement(&self, options: &Options) -> Judgement {
+        Judgement {
             wide: false,
             layer_norm: options.number("layer_norm") == 1,
             mean_pool: options.number("mean_pool") == 1,
-            weights: WEIGHTS,
-        };
-        match judging(scope.graph(), NAME, samples, options, blocks_to_two_pixels, None) {
-            Ok(stages) => judge(scope, samples, &stages, how),
-            Err(poisoned) => poisoned,
+            weights: Self::WEIGHTS,
         }
     }
 }

@@ -1,11 +1,9 @@
-//! How the sides of an image become the stages of a convolutional model: how often they are halved, how wide each stage
-//! is, and which attention follows.
+//! The stages of a residual model: how often sides are halved, how wide each stage is, and which attention follows.
 
+use super::sizes::{image, sides, some_halvings};
 use super::{OptionSpec, Options};
 use ganymede_graph::{Graph, Tensor};
 
-/// Sides are halved down to no fewer pixels than this.
-const LEAST_BASE: usize = 4;
 /// Most stages that `multipliers` may list: each doubles the sides, ten times are 1024-fold.
 const MAX_STAGES: usize = 11;
 
@@ -37,7 +35,7 @@ pub const ATTENTION: OptionSpec = OptionSpec {
 /// Checks `channels`, `multipliers` and `halvings`.
 pub fn check_stages(options: &Options) -> Result<(), String> {
     let multipliers = options.list("multipliers");
-    single(options, "channels")?;
+    options.check_single("channels")?;
     if options.number("channels") == 0 || multipliers.contains(&0) {
         return Err("`channels` and `multipliers` must be at least 1".into());
     }
@@ -48,68 +46,6 @@ pub fn check_stages(options: &Options) -> Result<(), String> {
         return Err("`halvings` is one number".into());
     }
     Ok(())
-}
-
-/// Checks that an option is one number.
-pub fn single(options: &Options, key: &str) -> Result<(), String> {
-    match options.list(key).len() {
-        1 => Ok(()),
-        n => Err(format!("`{key}` is one number, got {n}")),
-    }
-}
-
-/// Checks that options are 0 or 1.
-pub fn check_flags(options: &Options, keys: &[&str]) -> Result<(), String> {
-    for key in keys {
-        if !matches!(options.list(key), [0 | 1]) {
-            return Err(format!("`{key}` is 0 (off) or 1 (on), got {:?}", options.list(key)));
-        }
-    }
-    Ok(())
-}
-
-/// How often both sides can be halved so that four pixels and more are left: 64x64 four times, 28x28 twice, 96x64 four
-/// times.
-pub fn halvings([mut height, mut width]: [usize; 2]) -> usize {
-    let mut count = 0;
-    while height.is_multiple_of(2) && width.is_multiple_of(2) && height.min(width) >= 2 * LEAST_BASE {
-        (height, width) = (height / 2, width / 2);
-        count += 1;
-    }
-    count
-}
-
-/// How often images of these sides are halved, at least once, or the poisoned tensor of the error that they cannot be.
-pub fn some_halvings(graph: &Graph, model: &str, [height, width]: [usize; 2]) -> Result<usize, Tensor> {
-    match halvings([height, width]) {
-        0 => {
-            let message = format!(
-                "{height}x{width} images cannot be halved to {LEAST_BASE} pixels or more: it needs sides that are \
-                 multiples of 2, 8 and above"
-            );
-            Err(graph.fail(model, message))
-        }
-        count => Ok(count),
-    }
-}
-
-/// Height, width and channels of a sample, or the poisoned tensor of the error that it is no image.
-pub fn image(graph: &Graph, model: &str, sample: &[usize]) -> Result<[usize; 3], Tensor> {
-    match *sample {
-        [h, w, c] => Ok([h, w, c]),
-        _ => {
-            let message = format!("makes and judges images [height, width, channels], got {sample:?}");
-            Err(graph.fail(model, message))
-        }
-    }
-}
-
-/// Height and width of a batch of images, or the poisoned tensor of the error that these are none.
-pub fn sides(graph: &Graph, model: &str, samples: &Tensor) -> Result<[usize; 2], Tensor> {
-    if samples.is_poisoned() {
-        return Err(samples.clone());
-    }
-    image(graph, model, &samples.shape()[1..]).map(|[h, w, _]| [h, w])
 }
 
 /// The stages of a generator.
@@ -256,17 +192,4 @@ fn attending(
         }
     }
     Ok(attends)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sides_are_halved_down_to_four_pixels_and_more() {
-        let counts = [([64, 64], 4), ([28, 28], 2), ([96, 64], 4), ([8, 8], 1), ([4, 8], 0), ([30, 64], 1)];
-        for (sides, count) in counts {
-            assert_eq!(halvings(sides), count, "{sides:?}");
-        }
-    }
 }

@@ -167,6 +167,10 @@ pub trait Regularizer: Sync {
     fn compares_classes(&self) -> bool {
         false
     }
+    /// Whether the discriminator's term looks at [`Context::reconstruction`].
+    fn compares_reconstructions(&self) -> bool {
+        false
+    }
     /// Whether the penalty differentiates [`Context::real_logits`] or [`Context::fake_logits`] by their samples. These
     /// are then computed in passes of their own: through a common one the gradient of either would pass all of it.
     fn differentiates_logits(&self) -> bool {

@@ -17,6 +17,9 @@ impl Regularizer for Reconstruction {
     fn default_strength(&self) -> f64 {
         1.0
     }
+    fn compares_reconstructions(&self) -> bool {
+        true
+    }
     fn penalty(&self, context: &Context<'_>) -> Option<Tensor> {
         let Some(distances) = context.reconstruction else {
             let message = "the discriminator has no decoders: take model `fastgan` with `decoders = 1`";

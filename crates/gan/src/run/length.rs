@@ -1,5 +1,6 @@
 //! How long a run is.
 
+use super::{Observer, Run};
 use crate::error::Error;
 use crate::recipe::Recipe;
 use ganymede_data::Dataset;
@@ -66,9 +67,41 @@ pub(super) fn next_measurement(limit: Duration, elapsed: Duration) -> Duration {
 
 /// How many more steps fit into `limit` when `steps` took `elapsed`; at least one. The first measurement has seen few
 /// sample pictures and checkpoints, and leaves three parts in a hundred for them.
-pub(super) fn steps_left(limit: Duration, elapsed: Duration, steps: u64, first: bool) -> u64 {
+fn steps_left(limit: Duration, elapsed: Duration, steps: u64, first: bool) -> u64 {
     let left = limit.saturating_sub(elapsed).as_secs_f64() * if first { 0.97 } else { 0.995 };
     ((left * steps as f64 / elapsed.as_secs_f64()).round() as u64).max(1)
+}
+
+impl Run {
+    /// With the speed known, the time becomes a number of images, which schedules and a resumed run can rely on.
+    pub(super) fn fix_length(
+        &mut self,
+        limit: Duration,
+        elapsed: Duration,
+        steps: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let train = &self.trainer.objective().recipe.train;
+        let per_step = (train.batch * train.critic_steps) as u64;
+        let before = Some(self.trainer.progress().total_images).filter(|&total| total != u64::MAX);
+        let more = steps_left(limit, elapsed, steps, before.is_none());
+        let total = self.trainer.progress().images + more * per_step;
+        if before.is_some_and(|before| total.abs_diff(before) < before / 50) {
+            return Ok(());
+        }
+        self.trainer.progress_mut().total_images = total;
+        let now = if before.is_none() { "at this speed" } else { "the speed has changed:" };
+        observer.note(&format!("{now} {:.1} minutes are {total} images", limit.as_secs_f64() / 60.0));
+        let mut recipe = self.trainer.objective().recipe.clone();
+        if let Some(run) = &mut recipe.run {
+            run.images = total;
+        }
+        self.trainer.set_recipe(recipe);
+        self.write_recipe()?;
+        // From here on a resumed run knows its end too.
+        self.save()?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

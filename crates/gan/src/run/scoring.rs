@@ -1,6 +1,7 @@
-//! The samples of a run as it goes, and the metric that its best checkpoint is told by.
+//! The samples of a run, and their scores: by the metric that its best checkpoint is told by, and at the end against a
+//! mixture that is known.
 
-use super::Run;
+use super::{Run, original_points};
 use crate::best::{self, Best, RunMetric, Score};
 use crate::checkpoint;
 use crate::error::Error;
@@ -8,7 +9,11 @@ use crate::recipe::Recipe;
 use crate::standing::Standing;
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
+use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
 use std::sync::Arc;
+
+/// Samples that are scored against a known mixture at the end of a run.
+pub const SCORED: usize = 10_000;
 
 /// A metric made ready for the data of a run.
 pub(super) struct Scoring {
@@ -66,4 +71,17 @@ impl Run {
         }
         Ok((Some(score), best))
     }
+
+    /// Scores samples against the mixture that the data are drawn from, if they are.
+    pub(super) fn score_mixture(&mut self) -> Result<Option<MixtureScore>, Error> {
+        let Some(mixture) = known_mixture(&self.dataset)? else { return Ok(None) };
+        let samples = self.samples(SCORED)?;
+        Ok(Some(mixture.score(&original_points(&samples, &self.dataset))?))
+    }
+}
+
+/// The mixture that a set is drawn from, if it is.
+pub fn known_mixture(dataset: &Dataset) -> Result<Option<Mixture2d>, Error> {
+    let Some(spec) = dataset.mixture() else { return Ok(None) };
+    Ok(Some(Mixture2d::new(spec.centres.clone(), Sigma::Common(spec.sigma), spec.weights.clone())?))
 }

@@ -1,6 +1,7 @@
 //! How a phase's gradients become a step: at once, or added up over the parts of a batch and taken then.
 
-use super::{Applied, Objective, feed, optimizer_prefix};
+use super::state::optimizer_prefix;
+use super::{Applied, Objective, feed};
 use crate::networks::Side;
 use crate::recipe::EmaBuffers;
 use crate::regularizers::Regularizer;

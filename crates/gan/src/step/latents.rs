@@ -66,10 +66,10 @@ impl Objective {
         count: usize,
         truncation: Option<f64>,
     ) -> Tensor {
+        if let Some(Err(refused)) = truncation.map(|psi| self.check_truncation(psi)) {
+            return graph.fail("latent", refused.to_string());
+        }
         match truncation {
-            Some(factor) if self.generator.has_styles() && !factor.is_finite() => {
-                graph.fail("latent", format!("the factor of truncation must be a number, got {factor}"))
-            }
             Some(threshold) if !self.generator.has_styles() => {
                 self.truncated_latent(graph, random, count, threshold)
             }

@@ -1,11 +1,40 @@
 //! Samples of a trained generator, and what the discriminator makes of samples.
 
 use super::{EMA, Objective, Random, Stream, feed};
+use crate::error::Error;
 use crate::networks::Side;
 use ganymede_graph::{Function, Graph, GraphError, Tensor, TensorType};
 use ganymede_nn::{Mode, Scope};
 
+/// Largest factor of truncation, and its negative the least: at 100 a style lies as many deviations from the mean, where no
+/// generator has seen any; published pictures have -1 to 2 (Karras, Laine, Aila 2019).
+pub const MAX_FACTOR: f64 = 100.0;
+
 impl Objective {
+    /// Whether a truncation means something to the generator: of one with styles it is a factor on their distance from the
+    /// mean, from -[`MAX_FACTOR`] to [`MAX_FACTOR`], with 0 for the sample of the mean itself; of others a bound on latents,
+    /// above 0.
+    ///
+    /// # Errors
+    /// It does not, with what is expected.
+    pub fn check_truncation(&self, psi: f64) -> Result<(), Error> {
+        // A bound as the f32 in which it is used.
+        let (fits, expected) = match self.generator.has_styles() {
+            true => (
+                psi.abs() <= MAX_FACTOR,
+                format!("a factor on styles from -{MAX_FACTOR} to {MAX_FACTOR}, e.g. 0.7"),
+            ),
+            false => (
+                psi as f32 > 0.0 && (psi as f32).is_finite(),
+                "a number above 0, e.g. 0.7, since without styles latents come from [-PSI, PSI]".into(),
+            ),
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(Error::Refused(format!("truncation {psi}: expected {expected}"))),
+        }
+    }
+
     /// Latents of the normal restricted to |z| <= t: the truncation trick (Brock, Donahue, Simonyan 2019, BigGAN,
     /// section 3.1), which draws a value again until it lies within.
     ///
@@ -14,10 +43,6 @@ impl Objective {
     /// z = sqrt(2) erfinv((2u - 1) erf(t / sqrt 2)).
     pub(super) fn truncated_latent(&self, graph: &Graph, random: &Random, count: usize, t: f64) -> Tensor {
         let _at = graph.scope("latent");
-        // As an f32, in which it is used.
-        if !(t as f32 > 0.0 && (t as f32).is_finite()) {
-            return graph.fail("latent", format!("the threshold of truncation must be above 0, got {t}"));
-        }
         let shape = [count, self.recipe.latent.dim];
         let u = graph.random_uniform(&random.key, &random.first, Stream::Sample as u32, &shape);
         let root = std::f64::consts::SQRT_2;
@@ -35,7 +60,7 @@ impl Objective {
     /// are drawn within it, or, for generators with styles, a factor on the distance of styles from their mean.
     ///
     /// # Errors
-    /// The graph's own, a bound that is not above 0, or a factor that is not finite.
+    /// The graph's own, or a truncation out of range ([`Objective::check_truncation`]).
     pub fn sample_phase(&self, count: usize, truncation: Option<f64>) -> Result<Function, GraphError> {
         let graph = Graph::new();
         let random = Random::new(&graph);

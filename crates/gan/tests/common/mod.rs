@@ -48,6 +48,34 @@ layers = ["dense 1"]
 optimizer = { kind = "sgd", lr = 1e-2, beta1 = 0.0 }
 "#;
 
+/// Dense and convolutional networks for images of 8x8 pixels, the generator of these layers: `first`, which makes 32 numbers
+/// of a latent, its activation, and convolutions whose weights begin as `init` says, ` init=..` or nothing.
+pub fn images(first: &str, init: &str) -> String {
+    format!(
+        r#"
+name = "images"
+data = {{ shape = [8, 8, 1], default = "glyphs" }}
+latent = {{ dim = 6 }}
+train = {{ batch = 16, images = 400 }}
+loss = {{ name = "non-saturating" }}
+ema = {{ half_life = 8 }}
+
+[generator]
+layers = [{first}, "reshape 4 4 2", "conv_transpose 8 4 stride=2 pad=1{init}", "leaky_relu 0.2", "conv 1 3 pad=1{init} tanh"]
+optimizer = {{ lr = 1e-2 }}
+
+[discriminator]
+layers = ["flatten", "dense 1"]
+optimizer = {{ lr = 1e-2 }}
+"#
+    )
+}
+
+/// A session with the first state of an objective.
+pub fn session_of(objective: &Objective, seed: u64) -> Session {
+    Session::new(executor(), objective.initial_state(seed).unwrap())
+}
+
 /// An objective from a recipe's text, followed by tables of regularizers.
 pub fn objective(text: &str, sets: &[&str]) -> Objective {
     let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();

@@ -15,13 +15,13 @@ pub fn start(options: &Bench, arguments: &[&str], peak: &Peak) -> anyhow::Result
     let program = std::env::current_exe().context("cannot find this program to start it again")?;
     let mut child = Command::new(&program);
     child.arg("bench").args(arguments).args(["--here", "--peak", &written(peak)]);
-    child.args(["--precision", options.precision.name(), "--memory", options.memory.name()]);
+    child.args(["--precision", options.precision().name(), "--memory", options.memory().name()]);
     for (flag, given) in [("--profile", options.profile), ("--quick", options.quick)] {
         if given {
             child.arg(flag);
         }
     }
-    if let Some(threads) = options.threads {
+    if let Some(threads) = options.computing.threads {
         child.args(["--threads", &threads.to_string()]);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -49,8 +49,8 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
         (None, [name]) => Workload::find(name)?.recipe()?,
         _ => bail!("--here measures one workload"),
     };
-    recipe.train.precision = options.precision;
-    recipe.train.memory = options.memory;
+    recipe.train.precision = options.precision();
+    recipe.train.memory = options.memory();
     let began = options.began.map_or_else(SystemTime::now, |ns| UNIX_EPOCH + Duration::from_nanos(ns));
     let settings = Measuring {
         profile: options.profile,
@@ -58,8 +58,8 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
         began,
         peak: options.peak.as_deref().map(read).transpose()?,
     };
-    let executor = executor(options.threads)?;
-    tell_precision(&executor, options.precision);
+    let executor = executor(options.computing.threads)?;
+    tell_precision(&executor, options.precision());
     let measured = measure(Objective::new(recipe)?, executor, settings)?;
     say!("{}", serde_json::to_string(&measured)?)?;
     Ok(ExitCode::SUCCESS)

@@ -8,10 +8,10 @@ use ganymede_cpu::Target;
 use std::process::ExitCode;
 
 pub fn run(options: &Bench, nodes: usize) -> anyhow::Result<ExitCode> {
-    let executor = executor(options.threads)?;
+    let executor = executor(options.computing.threads)?;
     let Compilation { blocks, phases } =
-        compile_deep(nodes, Target { memory: options.memory, ..executor.target() })?;
-    if options.json {
+        compile_deep(nodes, Target { memory: options.memory(), ..executor.target() })?;
+    if options.computing.json {
         say!("{}", serde_json::json!({"blocks": blocks, "phases": phases}))?;
         return Ok(ExitCode::SUCCESS);
     }

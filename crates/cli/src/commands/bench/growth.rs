@@ -18,7 +18,7 @@ pub fn run(options: &Bench, folder: &Path, peak: &Peak) -> anyhow::Result<ExitCo
     let mut known: Vec<(Point, Measurement)> = Vec::new();
     let mut lines = String::new();
     for (axis, values) in AXES {
-        if !options.json {
+        if !options.computing.json {
             say!(
                 "\n{axis} (otherwise batch {}, {} pixels a side, width {})",
                 BASE.batch,
@@ -45,7 +45,7 @@ pub fn run(options: &Bench, folder: &Path, peak: &Peak) -> anyhow::Result<ExitCo
                 line.extend(figures);
             }
             let _ = writeln!(lines, "{line}");
-            if options.json {
+            if options.computing.json {
                 say!("{line}")?
             } else {
                 row(&measured)?
@@ -55,7 +55,7 @@ pub fn run(options: &Bench, folder: &Path, peak: &Peak) -> anyhow::Result<ExitCo
         }
         let path = folder.join(format!("{axis}.png"));
         write_chart(&path, &chart(axis, &curve, peak))?;
-        if !options.json {
+        if !options.computing.json {
             complain!("{}", path.display());
         }
     }

@@ -24,9 +24,9 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
     }
     // Of this process, whose threads end before the first workload begins.
     let peak = {
-        let executor = executor(options.threads)?;
+        let executor = executor(options.computing.threads)?;
         let peak = executor.peak()?;
-        if !options.json {
+        if !options.computing.json {
             say!("{}", machine(&peak, executor.threads(), executor.isa().name()))?;
         }
         peak
@@ -39,7 +39,7 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
     } else {
         options.workloads.iter().map(String::as_str).collect()
     };
-    if !options.json {
+    if !options.computing.json {
         header()?;
     }
     for name in names {
@@ -47,7 +47,7 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
             // It has said itself what is wrong.
             return Ok(ExitCode::from(1));
         };
-        if options.json { say!("{}", serde_json::to_string(&measured)?)? } else { row(&measured)? }
+        if options.computing.json { say!("{}", serde_json::to_string(&measured)?)? } else { row(&measured)? }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -47,6 +47,7 @@ pub fn run(options: &Sample, tool: &Tool) -> anyhow::Result<ExitCode> {
     let Loaded { objective, session, .. } = &mut loaded;
     let mut synthesizer = Synthesizer::new(objective, session, options.seed);
     if let Some(psi) = options.truncation {
+        objective.check_truncation(psi)?;
         synthesizer = synthesizer.truncated(psi);
     }
     synthesizer = synthesizer.of_classes(asked.map_or(Asked::Each, Asked::Only))?;
@@ -86,7 +87,7 @@ pub fn run(options: &Sample, tool: &Tool) -> anyhow::Result<ExitCode> {
         Tool::Project { images, effort } => job.project(images, *effort)?,
         Tool::Single { index, scale } => job.single(*index, *scale)?,
     };
-    if options.json {
+    if options.computing.json {
         let mut line = Map::from_iter([
             ("out".to_string(), json!(options.out)),
             ("seed".to_string(), json!(options.seed)),

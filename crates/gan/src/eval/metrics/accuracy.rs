@@ -51,6 +51,9 @@ impl Metric for Accuracy {
                         a sub-folder a class"
                 .into());
         }
+        if let Some(reason) = &subject.unasked {
+            return Err(reason.clone());
+        }
         if !subject.held_out {
             return Err(format!("{} has no part that is held out to ask the classifier of", subject.spec));
         }

@@ -33,6 +33,8 @@ pub struct Subject {
     pub generated_labels: bool,
     /// Whether a part of the data is held out.
     pub held_out: bool,
+    /// Why no held-out sample can be asked of its class, beyond there being none.
+    pub unasked: Option<String>,
     /// The data as given.
     pub spec: String,
 }

@@ -37,7 +37,7 @@ impl Metric for Modes {
         if subject.stacked {
             return Ok(());
         }
-        Err(format!("{} is no stack of digits (`stacked:..`)", subject.spec))
+        Err(format!("{} is no stack of digits with all its triples (`stacked:..`)", subject.spec))
     }
 
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {

@@ -1,7 +1,7 @@
 //! Images to logits and, by decoders, back to images.
 
 use super::super::Options;
-use super::super::doubling::Doubling;
+use super::super::sizes::Doubling;
 use super::generator::decoded;
 use super::layers::{conv, excite, halve, norm, same};
 use ganymede_graph::{ConvOptions, DType, Tensor};

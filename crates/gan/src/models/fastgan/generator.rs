@@ -1,6 +1,6 @@
 //! Latents to images, and the decoders, which are built alike.
 
-use super::super::doubling::Doubling;
+use super::super::sizes::Doubling;
 use super::layers::{excite, glu, norm, same};
 use ganymede_graph::{ConvOptions, Tensor};
 use ganymede_nn::layers::embedding;

@@ -18,7 +18,7 @@ mod discriminator;
 mod generator;
 mod layers;
 
-use super::doubling::Doubling;
+use super::sizes::Doubling;
 use super::{Model, OptionSpec, Options};
 use crate::networks::Side;
 use ganymede_graph::Tensor;
@@ -36,20 +36,15 @@ const MAX_SIDE: usize = 256;
 /// Largest `width`.
 const MAX_WIDTH: usize = 1024;
 
-/// How the sides of images follow from smallest ones of `least` pixels; at least one doubling. And their channels.
+/// How the sides of images follow from smallest ones of `least` pixels, and their channels.
 fn doubling(sample: &[usize], least: usize) -> Result<(Doubling, usize), String> {
-    let &[height, width, channels] = sample else {
-        return Err(format!("`data.shape`: makes and judges images [H, W, C], got {sample:?}"));
-    };
-    let doubling = Doubling::of([height, width], least)?;
-    if doubling.count == 0 || height.max(width) > MAX_SIDE {
-        return Err(format!(
-            "`data.shape`: images of {height}x{width} are outside of {}x{} to {MAX_SIDE}x{MAX_SIDE}",
-            2 * LEAST_JUDGED,
-            2 * LEAST_JUDGED
-        ));
+    let found = Doubling::of_sample(sample, least)?;
+    match *sample {
+        [height, width, _] if height.max(width) > MAX_SIDE => Err(format!(
+            "`data.shape`: images of {height}x{width} are too large, {MAX_SIDE}x{MAX_SIDE} is the most"
+        )),
+        _ => Ok(found),
     }
-    Ok((doubling, channels))
 }
 
 /// The same place with spectral normalization: the recipe's, or one iteration.

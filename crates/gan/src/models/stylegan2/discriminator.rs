@@ -1,7 +1,7 @@
 //! Images to logits.
 
 use super::super::Options;
-use super::super::doubling::Doubling;
+use super::super::sizes::Doubling;
 use super::layers::{Sides, activate, conv, dense, embed};
 use super::{channels, mapping};
 use ganymede_graph::Tensor;

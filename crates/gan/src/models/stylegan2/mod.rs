@@ -16,7 +16,7 @@ mod layers;
 mod mapping;
 mod synthesis;
 
-use super::doubling::Doubling;
+use super::sizes::Doubling;
 use super::{Model, OptionSpec, Options};
 use ganymede_graph::Tensor;
 use ganymede_nn::{Scope, WeightRule};
@@ -28,18 +28,6 @@ pub struct StyleGan2;
 const LEAST: usize = 4;
 /// Dense layers of a mapping network.
 const MAX_LAYERS: usize = 64;
-
-/// How the sides of images follow from the smallest one; at least one doubling.
-fn doubling(sample: &[usize]) -> Result<(Doubling, usize), String> {
-    let &[height, width, channels] = sample else {
-        return Err(format!("`data.shape`: makes and judges images [H, W, C], got {sample:?}"));
-    };
-    let doubling = Doubling::of([height, width], LEAST)?;
-    if doubling.count == 0 {
-        return Err(format!("`data.shape`: images of {height}x{width} are too small, 8x8 is the least"));
-    }
-    Ok((doubling, channels))
-}
 
 /// Channels after `level` doublings: min(channel_base / resolution, channel_max), where the smallest image counts as
 /// 4x4.
@@ -149,7 +137,7 @@ impl Model for StyleGan2 {
         true
     }
     fn mapping(&self, scope: &Scope, latent: &Tensor, sample: &[usize], options: &Options) -> Tensor {
-        match (doubling(sample), equalized(scope)) {
+        match (Doubling::of_sample(sample, LEAST), equalized(scope)) {
             // Two convolutions a resolution but one at the first, and the last image.
             (Ok((doubling, _)), Ok(scope)) => {
                 mapping::styles(&scope, latent, 2 * doubling.count + 2, options)
@@ -158,7 +146,7 @@ impl Model for StyleGan2 {
         }
     }
     fn synthesis(&self, scope: &Scope, styles: &Tensor, sample: &[usize], options: &Options) -> Tensor {
-        match (doubling(sample), equalized(scope)) {
+        match (Doubling::of_sample(sample, LEAST), equalized(scope)) {
             (Ok((doubling, channels)), Ok(scope)) => {
                 synthesis::image(&scope, styles, doubling, channels, options)
             }
@@ -169,7 +157,7 @@ impl Model for StyleGan2 {
         if samples.is_poisoned() {
             return samples.clone();
         }
-        match (doubling(&samples.shape()[1..]), equalized(scope)) {
+        match (Doubling::of_sample(&samples.shape()[1..], LEAST), equalized(scope)) {
             (Ok((doubling, _)), Ok(scope)) => discriminator::logits(&scope, samples, doubling, options),
             (Err(message), _) | (_, Err(message)) => scope.graph().fail("stylegan2 discriminator", message),
         }

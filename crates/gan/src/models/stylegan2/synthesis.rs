@@ -1,7 +1,7 @@
 //! Styles to images.
 
 use super::super::Options;
-use super::super::doubling::Doubling;
+use super::super::sizes::Doubling;
 use super::channels;
 use super::layers::{Sides, activate, conv, dense, modulated_conv};
 use ganymede_graph::Tensor;

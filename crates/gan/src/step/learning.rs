@@ -1,8 +1,7 @@
-//! Which parts of the networks learn, what is kept while a batch is taken in parts, and what to say about both.
+//! Which parts of the networks learn, and what to say about a recipe's choices when a run begins.
 
-use super::{ACCUMULATED, Objective};
-use crate::networks::Side;
-use ganymede_graph::{Tensor, TensorType};
+use super::Objective;
+use ganymede_graph::Tensor;
 
 impl Objective {
     /// What deserves a sentence when a run begins: what was derived, and what the recipe's choices mean for each other.
@@ -39,23 +38,5 @@ impl Objective {
     pub(super) fn learning(&self, mut params: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
         params.retain(|(name, _)| self.learns(name));
         params
-    }
-
-    /// Of the regularizers that are due, those whose constraint a step along added gradients applies.
-    pub(crate) fn constraints_of(&self, due: &[bool]) -> Vec<bool> {
-        due.iter().zip(&self.regularizers).map(|(due, r)| *due && r.regularizer.constrains()).collect()
-    }
-
-    /// Names and types of the slots in which gradients are added up; none where a batch is taken whole.
-    pub fn accumulators(&self) -> Vec<(String, TensorType)> {
-        if self.recipe.train.accumulate == 1 {
-            return Vec::new();
-        }
-        let of = |side| {
-            let params = self.params(side);
-            let trained = params.trainable().filter(|p| self.learns(&p.name));
-            trained.map(|p| (format!("{ACCUMULATED}{}", p.name), p.ty.clone())).collect::<Vec<_>>()
-        };
-        [Side::Discriminator, Side::Generator].into_iter().flat_map(of).collect()
     }
 }

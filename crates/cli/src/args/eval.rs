@@ -1,0 +1,59 @@
+//! `eval`.
+
+use super::Computing;
+use clap::Args;
+use ganymede_data::Split;
+use std::path::PathBuf;
+
+/// Options of `eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ganymede eval runs/dcgan28-1 --data mnist/                         every score that suits
+  ganymede eval runs/dcgan28-1 --metrics frechet,kid --n 5000        some of them, on the run's own data
+  ganymede eval runs/cdcgan28-1 --metrics accuracy --split test      a classifier trained on its samples
+  ganymede eval made/ --data mnist/                                  images of another program
+  ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
+  ganymede eval --list                                               metrics and extractors
+
+Scores name what they were seen through, and compare only with others of the same extractor, counts and split.
+The report goes to report.json beside the run or in the folder, where the one before stays as report-SETTINGS.json if it
+had other settings; docs/scores.md says how each is made.")]
+pub struct Eval {
+    /// A run folder, a checkpoint file, or a folder of images (sub-folders named like classes label them).
+    #[arg(required_unless_present = "list")]
+    pub samples: Option<PathBuf>,
+    /// The real samples to compare with [default: the run's own data].
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Metrics by name, separated by commas [default: all that suit].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub metrics: Option<Vec<String>>,
+    /// Samples of either side [default: 10000, and what a metric takes by custom].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
+    pub n: Option<u64>,
+    /// Seed of the latents and of the choice of samples.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// What samples are seen through: an extractor by name, or a classifier's weights as a .safetensors file [default:
+    /// classifier for labelled images, random-conv for others].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub extractor: Option<String>,
+    /// The part of the data to compare with.
+    #[arg(long, value_name = "train|test", value_parser = split, default_value = "train")]
+    pub split: Split,
+    /// List metrics and extractors, and stop.
+    #[arg(long)]
+    pub list: bool,
+    /// How it is computed and told.
+    #[command(flatten)]
+    pub computing: Computing,
+}
+
+fn split(text: &str) -> Result<Split, String> {
+    match text {
+        "train" => Ok(Split::Train),
+        "test" => Ok(Split::Test),
+        _ => Err("expected train, or test for the part that is held out".into()),
+    }
+}
