@@ -12,6 +12,7 @@ mod start;
 mod window;
 
 pub use folder::RunFolder;
+pub use ganymede_metrics::mixture::MixtureScore;
 use guard::MAX_SKIPS;
 use length::next_measurement;
 pub use length::{Length, planned_images};
