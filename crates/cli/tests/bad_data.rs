@@ -108,12 +108,27 @@ fn a_batch_larger_than_the_set_is_refused_with_the_largest_possible() {
 }
 
 #[test]
+fn one_sample_is_not_trained_on() {
+    let folder = prepared();
+    set(folder.path(), "one", &idx_images(1, 8), None, "");
+    for more in [&["--recipe", "tiny.toml"][..], &["--recipe", "tiny.toml", "--set", "batch=1"], &[]] {
+        let arguments = [&["train", "./one", "--steps", "1", "--out", "run"], more].concat();
+        run(folder.path(), &arguments).fails(1, &["./one: it has 1 sample,", "at least 2"]);
+        assert!(!folder.path().join("run").exists());
+    }
+    // Two are enough to begin.
+    set(folder.path(), "two", &idx_images(2, 8), None, "");
+    run(folder.path(), &["train", "./two", "--recipe", "tiny.toml", "--set", "batch=2", "--steps", "1"])
+        .fine();
+}
+
+#[test]
 fn samples_of_another_shape_are_refused() {
     let folder = prepared();
     refused(folder.path(), "glyphs", &["glyphs", "[28, 28, 1]", "recipe `tiny` expects [8, 8, 1]"]);
     set(folder.path(), "odd", &idx_images(64, 7), None, "");
     run(folder.path(), &["train", "./odd", "--steps", "1"])
-        .fails(1, &["./odd: no recipe was named", "grey 7x7 images", "halved"]);
+        .fails(1, &["./odd: no recipe was named", "grey 7x7 images", "halved", "?size=8`"]);
     assert!(!folder.path().join("runs").exists());
 }
 

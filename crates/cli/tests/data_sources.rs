@@ -159,6 +159,57 @@ fn folders_without_sense_are_refused_and_leave_nothing() {
     assert!(!folder.path().join("run").exists());
 }
 
+/// A set of so many grey images of `side`, with labels 0 to 9 in turn or none.
+fn grey(folder: &Path, name: &str, count: u32, side: u32, labelled: bool) -> String {
+    let path = folder.join(name);
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("train-images-idx3-ubyte"), idx_images(count, side)).unwrap();
+    if labelled {
+        fs::write(path.join("train-labels-idx1-ubyte"), idx_labels(count)).unwrap();
+    }
+    format!("./{name}")
+}
+
+#[test]
+fn a_recipe_is_chosen_by_size_count_and_labels_and_can_be_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let planned = |data: &str, more: &[&str]| {
+        let ended = run(at, &[&["train", data, "--dry-run"], more].concat());
+        let said = ended.err.clone();
+        (said, ended.fine())
+    };
+    let many = grey(at, "many", 5_000, 64, true);
+    let (said, plan) = planned(&many, &[]);
+    for words in ["recipe r3-64 (5000 grey 64x64 images", "labels of its 10 classes are not used"] {
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+    assert!(plan.contains("shape = [64, 64, 1]"), "{plan}");
+    let (said, _) = planned(&many, &["--minutes", "5"]);
+    assert!(said.contains("recipe dcgan64 (") && said.contains("little time"), "{said}");
+
+    let classes = grey(at, "classes", 1_000, 32, true);
+    let (said, plan) = planned(&classes, &[]);
+    assert!(said.contains("recipe r3-32-cond (") && said.contains("10 classes with labels"), "{said}");
+    assert!(plan.contains("classes = 10"), "{plan}");
+    let (said, _) = planned(&format!("{classes}?limit=999"), &[]);
+    assert!(said.contains("recipe r3-32 (") && said.contains("the smallest has 99 samples"), "{said}");
+    let digits = grey(at, "digits", 1_000, 28, true);
+    let (said, _) = planned(&digits, &[]);
+    assert!(said.contains("recipe cdcgan28 ("), "{said}");
+
+    // Few: trained for a step, as chosen.
+    let few = grey(at, "few", 5, 64, false);
+    let ended = run(at, &["train", &few, "--steps", "1", "--out", "run"]);
+    for words in
+        ["recipe fewshot-64 (5 grey 64x64 images", "a batch of 4 instead of 8: the largest power of two"]
+    {
+        assert!(ended.err.contains(words), "`{words}` is not in: {}", ended.err);
+    }
+    ended.fine();
+    assert!(!checkpoints(&at.join("run")).is_empty());
+}
+
 #[test]
 fn previews_show_a_row_a_class() {
     let folder = prepared();

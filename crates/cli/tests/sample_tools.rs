@@ -313,3 +313,102 @@ fn what_a_run_cannot_show_is_refused_with_the_reason() {
     run(at, &["sample", "flat", "--walk", "3", "--out", "a.gif"])
         .fails(1, &["shape [2], not images", "plain samples"]);
 }
+
+/// A recipe whose generator has batch norm and keeps its best checkpoint.
+fn with_best(folder: &Path) {
+    let text = TINY.replace("[ema]", "[best]\nmetric = \"frechet\"\n\n[ema]");
+    fs::write(folder.join("best.toml"), text).unwrap();
+}
+
+#[test]
+fn every_tool_draws_from_the_weights_that_plain_samples_come_from() {
+    let folder = prepared();
+    let at = folder.path();
+    with_best(at);
+    let cache = ("GANYMEDE_CACHE", "cache");
+    let train = ["train", "./set", "--recipe", "best.toml", "--steps", "20", "--out", "run"];
+    run_with(at, cache, &train).fine();
+    // The best is another checkpoint than the newest, here one that another run ended with.
+    let other = ["train", "./set", "--recipe", "best.toml", "--steps", "9", "--seed", "5", "--out", "other"];
+    run_with(at, cache, &other).fine();
+    fs::copy(&checkpoints(&at.join("other"))[0], at.join("run/checkpoints/best.safetensors")).unwrap();
+    let mut seen = Vec::new();
+    for (how, batches) in [
+        (&[] as &[&str], 0),
+        (&["--best"], 0),
+        (&["--standing-statistics", "3"], 3),
+        (&["--best", "--standing-statistics", "3"], 3),
+    ] {
+        let sample = |more: &[&str]| run(at, &[&["sample", "run"], more, how].concat()).fine();
+        sample(&["--n", "4", "--out", "plain.png"]);
+        let drawn = cell(&picture(at, "plain.png"), 1, 1);
+        let told = json(&sample(&["--index", "3", "--out", "three.png", "--json"]));
+        assert_eq!(told["standing_statistics"], batches);
+        let three = image::open(at.join("three.png")).unwrap().to_luma8();
+        assert_eq!(*three.as_raw(), drawn, "{how:?}");
+        sample(&["--interpolate", "4", "--steps", "2", "--out", "ways.png"]);
+        assert_eq!(cell(&picture(at, "ways.png"), 2, 1), drawn, "{how:?}");
+        assert!(!seen.contains(&drawn), "{how:?} changes nothing");
+        seen.push(drawn);
+    }
+    run(at, &["sample", "run/checkpoints/best.safetensors", "--best", "--index", "3", "--out", "a.png"])
+        .fails(1, &["no best checkpoint"]);
+    fs::remove_file(at.join("run/checkpoints/best.safetensors")).unwrap();
+    run(at, &["sample", "run", "--best", "--index", "3", "--out", "a.png"]).fails(1, &["no best checkpoint"]);
+}
+
+#[test]
+fn standing_statistics_of_the_recipe_hold_for_tools_and_scores() {
+    let folder = trained();
+    let at = folder.path();
+    // The same weights, of a recipe that asks for standing statistics.
+    let text = TINY.replace("batch = 8", "batch = 8\nstanding_statistics = 4");
+    fs::write(at.join("standing.toml"), text).unwrap();
+    run(at, &["train", "./set", "--recipe", "standing.toml", "--steps", "20", "--out", "standing"]).fine();
+    let three = |from: &str, more: &[&str]| {
+        run(at, &[&["sample", from, "--index", "3", "--out", "three.png"], more].concat()).fine();
+        image::open(at.join("three.png")).unwrap().to_luma8().into_raw()
+    };
+    let running = three("run", &[]);
+    assert_ne!(three("standing", &[]), running);
+    assert_eq!(three("standing", &["--standing-statistics", "0"]), running);
+    assert_eq!(three("standing", &[]), three("run", &["--standing-statistics", "4"]));
+    let score = |from: &str| {
+        let told =
+            run(at, &["eval", from, "--extractor", "pixels", "--metrics", "frechet", "--n", "64", "--json"]);
+        json(&told.fine())["scores"][0]["value"].as_f64().unwrap()
+    };
+    assert_ne!(score("standing"), score("run"), "scores are of the samples that are drawn");
+}
+
+#[test]
+fn sheets_that_fit_no_picture_are_refused_before_anything_is_made() {
+    let folder = prepared();
+    let at = folder.path();
+    conditional_recipe(at, 10);
+    run(at, &["train", "./set", "--recipe", "cond.toml", "--steps", "2", "--out", "run"]).fine();
+    run(at, &["sample", "run", "--by-class", "--n", "4", "--out", "a.png"]).fine();
+    assert_eq!(size(&picture(at, "a.png")), (4, 10));
+    // Ten million latents of six numbers, ten times: gigabytes, were they made.
+    run(at, &["sample", "run", "--by-class", "--n", "10000000", "--out", "b.png"])
+        .fails(1, &["b.png", "100000000 images", "fewer"]);
+}
+
+#[test]
+fn images_are_projected_as_data_are_read() {
+    let folder = trained();
+    let at = folder.path();
+    let red = RgbImage::from_pixel(8, 8, image::Rgb([255, 0, 0]));
+    red.save(at.join("red.png")).unwrap();
+    run(at, &["sample", "run", "--project", "red.png", "--steps", "2", "--out", "found.png"]).fine();
+    assert_eq!(cell(&picture(at, "found.png"), 0, 0), [76; 64], "ITU-R BT.601");
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    red.write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
+    let bytes = bytes.into_inner();
+    fs::write(at.join("cut.jpg"), &bytes[..bytes.len() - 2]).unwrap();
+    for verb in
+        [&["sample", "run", "--out", "a.png", "--project", "cut.jpg"][..], &["judge", "run", "cut.jpg"]]
+    {
+        run(at, verb).fails(1, &["cut.jpg", "truncated"]);
+    }
+}

@@ -14,6 +14,10 @@ use crate::{
     spec::{Spec, decoded},
 };
 use ganymede_nn::error::nearest;
+use std::{
+    cmp::{self, Reverse},
+    collections::BinaryHeap,
+};
 
 /// The parameters that every source takes.
 pub const PARAMETERS: &[(&str, &str)] = &[
@@ -153,20 +157,50 @@ fn in_proportion(indices: Vec<u64>, limit: u64, label: impl Fn(u64) -> i32) -> V
     taken
 }
 
-/// The quota method: how many of `places` each class of these sizes has; at most as many as there are items.
+/// What a class has to set against others: the larger its size over the places that it would have with one more, the better,
+/// and of equal ones the first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Claim {
+    size: u64,
+    next: u64,
+    class: usize,
+}
+
+impl Ord for Claim {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        let (mine, its) =
+            (u128::from(self.size) * u128::from(other.next), u128::from(other.size) * u128::from(self.next));
+        mine.cmp(&its).then(other.class.cmp(&self.class))
+    }
+}
+
+impl PartialOrd for Claim {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The quota method: how many of `places` each class of these sizes has; at most as many as there are items. A class that
+/// holds h of n places is below its share size n / total from n = floor(h total / size) + 1 on, so that one queue holds
+/// classes until then and another those that a place may go to: each place costs the logarithm of their number.
 fn apportion(sizes: &[u64], places: u64) -> Vec<u64> {
-    let wide = u128::from;
-    let total: u128 = sizes.iter().map(|&size| wide(size)).sum();
+    let total: u128 = sizes.iter().map(|&size| u128::from(size)).sum();
     let mut held = vec![0_u64; sizes.len()];
-    for given in 1..=places {
-        let below = |class: &usize| wide(held[*class]) * total < wide(given) * wide(sizes[*class]);
-        // The larger size / (held + 1), the first of equal ones.
-        let ahead =
-            |a: usize, b: usize| wide(sizes[a]) * wide(held[b] + 1) >= wide(sizes[b]) * wide(held[a] + 1);
-        let next = (0..sizes.len()).filter(below).reduce(|a, b| if ahead(a, b) { a } else { b });
+    let below_from = |class: usize, held: u64| u128::from(held) * total / u128::from(sizes[class]) + 1;
+    let mut waiting: BinaryHeap<Reverse<(u128, usize)>> =
+        (0..sizes.len()).filter(|&class| sizes[class] > 0).map(|class| Reverse((1, class))).collect();
+    let mut claims: BinaryHeap<Claim> = BinaryHeap::new();
+    for given in 1..=u128::from(places) {
+        while let Some(&Reverse((from, class))) = waiting.peek()
+            && from <= given
+        {
+            waiting.pop();
+            claims.push(Claim { size: sizes[class], next: held[class] + 1, class });
+        }
         // Shares add up to the places, so that one class at least is below its own.
-        let Some(next) = next else { break };
-        held[next] += 1;
+        let Some(Claim { class, .. }) = claims.pop() else { break };
+        held[class] += 1;
+        waiting.push(Reverse((below_from(class, held[class]), class)));
     }
     held
 }
@@ -268,6 +302,42 @@ mod tests {
             }
             assert_eq!(apportion(&sizes, total), sizes);
         }
+    }
+
+    /// The method as it is defined: every class is looked at for every place.
+    fn defined(sizes: &[u64], places: u64) -> Vec<u64> {
+        let total: u64 = sizes.iter().sum();
+        let mut held = vec![0_u64; sizes.len()];
+        for given in 1..=places {
+            let below = |class: &usize| held[*class] * total < given * sizes[*class];
+            let ahead = |a: usize, b: usize| sizes[a] * (held[b] + 1) >= sizes[b] * (held[a] + 1);
+            let next = (0..sizes.len()).filter(below).reduce(|a, b| if ahead(a, b) { a } else { b });
+            held[next.unwrap()] += 1;
+        }
+        held
+    }
+
+    #[test]
+    fn queues_give_what_the_definition_gives() {
+        let uneven: Vec<u64> = (0..40).map(|i| 1 + i * i % 17 * (i % 3)).collect();
+        for sizes in
+            [uneven, vec![5; 9], vec![3, 0, 7, 0], vec![1, 1000, 3, 17, 17], vec![9900, 100, 100, 99]]
+        {
+            let total: u64 = sizes.iter().sum();
+            for places in (0..=total).step_by(1 + total as usize / 50) {
+                assert_eq!(apportion(&sizes, places), defined(&sizes, places), "{sizes:?} {places}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_places_of_many_classes_take_no_time_for_each_pair_of_them() {
+        // 4e10 pairs, minutes of work even at a nanosecond each.
+        let sizes: Vec<u64> = (0..20_000).map(|i| 100 + i % 7).collect();
+        let began = std::time::Instant::now();
+        let held = apportion(&sizes, 2_000_000);
+        assert_eq!(held.iter().sum::<u64>(), 2_000_000);
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #[path = "common/pictures.rs"]
 mod made;
 
-use ganymede_data::{DataError, Dataset, OpenOptions, Split, inspect, open};
+use ganymede_data::{DataError, Dataset, OpenOptions, Split, inspect, open, read_picture};
 use image::ImageFormat;
 use made::{encoded, jpeg, picture, png, png_file, with_orientation};
 use std::{
@@ -429,4 +429,39 @@ fn odd_files_are_read_or_refused_as_they_should_be() {
     let spec = facades.display().to_string();
     assert_eq!(open(&spec, &OpenOptions::default()).unwrap().shape(), [256, 512, 3]);
     assert_eq!(open(&spec, &test).unwrap().len(), Some(10));
+}
+
+#[test]
+fn one_picture_is_read_as_those_of_a_set_are() {
+    let rows = vec![vec![200, 10, 30, 128, 9, 9, 9, 0], vec![1, 2, 3, 255, 250, 250, 0, 77]];
+    let files = [
+        ("1.png", png_file((2, 2), 8, 6, &[], &rows)),
+        ("2.png", png(2, 2, 3)),
+        ("3.jpg", with_orientation(&jpeg(2, 2, 5), 6)),
+    ];
+    let dir = folder(&files);
+    for channels in [1, 3, 4] {
+        let set = opened(&dir, &format!("?channels={channels}"));
+        for (index, (name, _)) in (0..).zip(&files) {
+            let mut expected = vec![0.0; 4 * channels];
+            set.fill(&[index], &mut expected, None).unwrap();
+            let read = read_picture(&dir.path().join(name), [2, 2, channels]).unwrap();
+            assert_eq!(read, expected, "{name} {channels}");
+        }
+    }
+    // Turned by its Exif block: wide in the file, tall as it is meant.
+    let tall = folder(&[("a.jpg", with_orientation(&jpeg(6, 2, 1), 6)), ("b.png", png(6, 2, 1))]);
+    assert!(read_picture(&tall.path().join("a.jpg"), [6, 2, 3]).is_ok());
+    for (name, shape, words) in [
+        ("a.jpg", [2, 6, 3], "is 2x6 pixels, the samples are 6x2"),
+        ("b.png", [6, 2, 3], "is 6x2 pixels, the samples are 2x6"),
+        ("b.png", [2, 6, 5], "5 are wanted"),
+        ("none.png", [2, 6, 3], "cannot be read"),
+    ] {
+        let error = read_picture(&tall.path().join(name), shape).unwrap_err();
+        assert!(error.contains(words) && !error.contains("--skip-bad"), "{error}");
+    }
+    let cut = folder(&[("a.jpg", jpeg(16, 16, 1)[..300].to_vec())]);
+    let error = read_picture(&cut.path().join("a.jpg"), [16, 16, 3]).unwrap_err();
+    assert!(error.contains("truncated"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Pictures of samples: grids of images and scatter plots of points, as PNG.
 
 use crate::checkpoint::write_atomically;
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
+use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -36,32 +36,44 @@ pub fn write_rgb(path: &Path, picture: RgbImage) -> Result<(), PictureError> {
     encode(&picture.into(), path, write_atomically)
 }
 
-/// The colour of a pixel of an image `[height, width, channels]` in `[-1, 1]`; grey values three times.
+/// The colour that a pixel of an image `[height, width, channels]` in `[-1, 1]` is shown in where pictures have no alpha, in grids
+/// and animations: grey values three times; of two and four channels the last is alpha, and the rest laid on white, as the
+/// reader of data does.
 pub(crate) fn pixel(sample: &[f32], at: usize, channels: usize) -> [u8; 3] {
     let channel = |c: usize| byte(sample[at * channels + c]);
+    let on_white = |c: usize, alpha: usize| {
+        let (color, alpha) = (u32::from(channel(c)), u32::from(channel(alpha)));
+        // At most 255, rounded to the nearest.
+        ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+    };
     match channels {
-        1 | 2 => [channel(0); 3],
+        1 => [channel(0); 3],
+        2 => [on_white(0, 1); 3],
+        4 => [on_white(0, 3), on_white(1, 3), on_white(2, 3)],
         _ => [channel(0), channel(1), channel(2)],
     }
 }
 
-/// One image `[height, width, channels]` in `[-1, 1]`, each of its pixels a square of `scale` pixels; grey where it has no
-/// colours.
-fn enlarged(sample: &[f32], shape: &[usize], scale: usize) -> DynamicImage {
-    let (height, width, channels) = (shape[0], shape[1], shape[2]);
-    let (wide, high) = ((width * scale) as u32, (height * scale) as u32);
-    let at = |x: u32, y: u32| y as usize / scale * width + x as usize / scale;
-    if channels <= 2 {
-        let grey = |x, y| image::Luma([pixel(sample, at(x, y), channels)[0]]);
-        return GrayImage::from_fn(wide, high, grey).into();
+/// An image `[height, width, channels]` in `[-1, 1]`, each of its pixels a square of `scale` pixels: grey, grey with alpha, RGB
+/// or RGBA by its channels, and of more than four the first three.
+fn whole(sample: &[f32], shape: &[usize], scale: usize) -> DynamicImage {
+    let (width, channels) = (shape[1], shape[2]);
+    let (w, h) = ((width * scale) as u32, (shape[0] * scale) as u32);
+    let value = |x: u32, y: u32, c: usize| {
+        byte(sample[(y as usize / scale * width + x as usize / scale) * channels + c])
+    };
+    match channels {
+        1 => GrayImage::from_fn(w, h, |x, y| image::Luma([value(x, y, 0)])).into(),
+        2 => GrayAlphaImage::from_fn(w, h, |x, y| image::LumaA([0, 1].map(|c| value(x, y, c)))).into(),
+        4 => RgbaImage::from_fn(w, h, |x, y| image::Rgba([0, 1, 2, 3].map(|c| value(x, y, c)))).into(),
+        _ => RgbImage::from_fn(w, h, |x, y| image::Rgb([0, 1, 2].map(|c| value(x, y, c)))).into(),
     }
-    RgbImage::from_fn(wide, high, |x, y| image::Rgb(pixel(sample, at(x, y), channels))).into()
 }
 
-/// One image `[height, width, channels]` in `[-1, 1]` at its own size. It is written in place: one of thousands, and
-/// drawn again from its seed, it is not worth waiting for the disk.
+/// One image `[height, width, channels]` in `[-1, 1]` at its own size, with its alpha where it has two or four channels. It is
+/// written in place: one of thousands, and drawn again from its seed, it is not worth waiting for the disk.
 pub fn write_image(path: &Path, sample: &[f32], shape: &[usize]) -> Result<(), PictureError> {
-    encode(&enlarged(sample, shape, 1), path, |path, bytes| std::fs::write(path, bytes))
+    encode(&whole(sample, shape, 1), path, |path, bytes| std::fs::write(path, bytes))
 }
 
 /// One image `[height, width, channels]` in `[-1, 1]`, each of its pixels a square of `scale` pixels.
@@ -71,7 +83,7 @@ pub fn write_enlarged(
     shape: &[usize],
     scale: usize,
 ) -> Result<(), PictureError> {
-    encode(&enlarged(sample, shape, scale), path, write_atomically)
+    encode(&whole(sample, shape, scale), path, write_atomically)
 }
 
 /// Pixels between the images of a grid.
@@ -173,5 +185,67 @@ mod tests {
         assert_eq!(read_image(&path, &[4, 3, 1]).unwrap(), values);
         assert!(read_image(&path, &[3, 4, 1]).unwrap_err().contains("a.png: is 3x4 pixels"));
         assert!(read_image(&path, &[12]).unwrap_err().contains("a.png: samples of shape [12]"));
+    }
+
+    /// `count` values of bytes that begin at 1 and end at 255, so that no alpha is 0, whose colours a reader drops.
+    fn values(count: usize) -> Vec<f32> {
+        (0..count).map(|i| (1 + i * 254 / (count - 1)) as f32 / 127.5 - 1.0).collect()
+    }
+
+    #[test]
+    fn channels_survive_writing_and_reading_alpha_among_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let kinds =
+            [image::ColorType::L8, image::ColorType::La8, image::ColorType::Rgb8, image::ColorType::Rgba8];
+        for (channels, kind) in (1..).zip(kinds) {
+            let shape = [4, 3, channels];
+            let values = values(12 * channels);
+            let (small, large) = (folder.path().join("a.png"), folder.path().join("b.png"));
+            write_image(&small, &values, &shape).unwrap();
+            assert_eq!(image::open(&small).unwrap().color(), kind);
+            assert_eq!(read_image(&small, &shape).unwrap(), values, "{channels}");
+            write_enlarged(&large, &values, &shape, 2).unwrap();
+            let read = read_image(&large, &[8, 6, channels]).unwrap();
+            let corner = |y: usize, x: usize| &read[(y * 6 + x) * channels..][..channels];
+            for (y, x) in [(0, 0), (7, 5), (3, 2)] {
+                assert_eq!(corner(y, x), &values[(y / 2 * 3 + x / 2) * channels..][..channels]);
+            }
+        }
+        let error = read_image(&folder.path().join("a.png"), &[4, 3, 5]).unwrap_err();
+        assert!(error.contains("5 are wanted"), "{error}");
+    }
+
+    #[test]
+    fn what_is_transparent_is_shown_on_white() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let at = |bytes: [u8; 4]| bytes.map(|b| f32::from(b) / 127.5 - 1.0);
+        // A red pixel that is opaque, half transparent and not to be seen.
+        for (alpha, shown) in [(255, [255, 0, 0]), (128, [255, 127, 127]), (0, [255, 255, 255])] {
+            write_grid(&path, &at([255, 0, 0, alpha]), &[1, 1, 4], 1).unwrap();
+            assert_eq!(image::open(&path).unwrap().to_rgb8().get_pixel(9, 9).0, shown);
+        }
+        assert_eq!(pixel(&[-1.0, -1.0], 0, 2), [255; 3]);
+        assert_eq!(pixel(&[-1.0, 1.0], 0, 2), [0; 3]);
+    }
+
+    #[test]
+    fn files_are_read_by_the_rules_of_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let byte_of =
+            |shape: &[usize]| read_image(&path, shape).unwrap().into_iter().map(byte).collect::<Vec<_>>();
+        RgbImage::from_pixel(1, 1, image::Rgb([255, 0, 0])).save(&path).unwrap();
+        assert_eq!(byte_of(&[1, 1, 1]), [76], "ITU-R BT.601: .299 of 255");
+        RgbaImage::from_pixel(1, 1, image::Rgba([255, 0, 0, 0])).save(&path).unwrap();
+        assert_eq!(byte_of(&[1, 1, 1]), [255], "laid on white");
+        assert_eq!(byte_of(&[1, 1, 3]), [255; 3]);
+        RgbImage::from_fn(16, 16, |x, y| image::Rgb([(16 * x) as u8, (16 * y) as u8, 9]))
+            .save(&path)
+            .unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 30]).unwrap();
+        let error = read_image(&path, &[16, 16, 3]).unwrap_err();
+        assert!(error.contains("a.png: ") && error.contains("truncated"), "{error}");
     }
 }

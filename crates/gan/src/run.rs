@@ -12,6 +12,7 @@ mod start;
 mod window;
 
 pub use folder::RunFolder;
+pub use ganymede_metrics::mixture::MixtureScore;
 use length::next_measurement;
 pub use length::{Length, lengthened_images, planned_images};
 pub use pictures::{GRID, original_points, samples_drawn, write_picture};

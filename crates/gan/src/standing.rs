@@ -55,6 +55,27 @@ impl Standing {
         Ok(Self { phase, slots, key, batches, batch, classes })
     }
 
+    /// Makes a session that holds a trained run ready for samples: takes the statistics over so many batches, or as many as the
+    /// recipe says, from the run's own seed as at its ticks (which samples are drawn shall not change what they are
+    /// normalized by), and returns how many.
+    ///
+    /// # Errors
+    /// As [`Standing::new`] and [`Standing::take_watched`].
+    pub fn ready(
+        objective: &Objective,
+        session: &mut Session,
+        batches: Option<usize>,
+        watch: &mut dyn Watch,
+    ) -> Result<usize, Error> {
+        let recipe = &objective.recipe;
+        let batches = batches.unwrap_or(recipe.train.standing_statistics);
+        if batches > 0 {
+            let seed = recipe.run.as_ref().map_or(0, |run| run.seed);
+            Self::new(objective, session, seed, batches)?.take_watched(session, watch)?;
+        }
+        Ok(batches)
+    }
+
     /// Puts standing statistics in place of those in the session, and returns the latter. The same state gives the same
     /// bits.
     ///

@@ -87,6 +87,29 @@ fn colours_of_a_gif_are_near_and_of_a_webp_exact() {
 }
 
 #[test]
+fn what_is_transparent_is_laid_on_white() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.webp");
+    for (pixel, shown) in [
+        (&[255u8, 0, 0, 128][..], [255, 127, 127]),
+        (&[255, 0, 0, 0], [255, 255, 255]),
+        (&[1, 2, 3, 255], [1, 2, 3]),
+        (&[0, 255], [0, 0, 0]),
+        (&[0, 51], [204, 204, 204]),
+    ] {
+        let sample: Vec<f32> = pixel.iter().map(|&b| f32::from(b) / 127.5 - 1.0).collect();
+        let mut animation = Animation::new(&path, &[1, 1, pixel.len()], 2, 10.0).unwrap();
+        animation.frame(&sample).unwrap();
+        animation.finish().unwrap();
+        let file = Cursor::new(std::fs::read(&path).unwrap());
+        let mut decoder = image_webp::WebPDecoder::new(file).unwrap();
+        let mut pixels = vec![0; decoder.output_buffer_size().unwrap()];
+        decoder.read_frame(&mut pixels).unwrap();
+        assert_eq!(pixels[..3], shown, "{pixel:?}");
+    }
+}
+
+#[test]
 fn what_no_animation_can_be_is_refused() {
     let refused = |path: &str, shape: &[usize], scale: usize, fps: f64| {
         Animation::new(Path::new(path), shape, scale, fps).err().unwrap().to_string()

@@ -160,13 +160,26 @@ fn a_generated_image_is_found_again() {
 
 #[test]
 fn a_projection_keeps_to_the_class_that_fits() {
-    let objective = with_styles(plain(), Some(3));
+    let told = images(r#""concat_label 6", "dense 32 init=he_normal", "leaky_relu 0.2""#, " init=he_normal")
+        .replace("default = \"glyphs\"", "default = \"glyphs\", classes = 3")
+        .replace("\"flatten\", \"dense 1\"", "\"flatten\", \"projection\"");
+    let objective = objective(&told, &[]);
     let mut session = session_of(&objective, 3);
-    let target = Sampler::new(99).of_classes(Asked::Only(2)).draw(&objective, &mut session, 7, 1).unwrap();
-    let effort = Effort { steps: 60, restarts: 3 };
-    let mut synthesizer = Synthesizer::new(&objective, &mut session, 5).of_classes(Asked::Only(2)).unwrap();
-    let found = project(&mut synthesizer, &target, effort, &mut || {}).unwrap();
-    assert_eq!(found.codes.classes().unwrap(), [2]);
+    let effort = Effort { steps: 200, restarts: 3 };
+    for class in 0..3 {
+        let target =
+            Sampler::new(99).of_classes(Asked::Only(class)).draw(&objective, &mut session, 7, 1).unwrap();
+        let mut of = |asked| {
+            let mut synthesizer = Synthesizer::new(&objective, &mut session, 5).of_classes(asked).unwrap();
+            project(&mut synthesizer, &target, effort, &mut || {}).unwrap()
+        };
+        // Candidates are of all classes in turn.
+        let found = of(Asked::Each);
+        assert_eq!(found.codes.classes().unwrap(), [class]);
+        let other = of(Asked::Only((class + 1) % 3));
+        assert_eq!(other.codes.classes().unwrap(), [(class + 1) % 3], "the class that is asked for stays");
+        assert!(other.distance > 2.0 * found.distance, "{} {}", other.distance, found.distance);
+    }
 }
 
 #[test]

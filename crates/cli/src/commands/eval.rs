@@ -1,11 +1,11 @@
-use super::{executor, load};
+use super::{Use, executor, load};
 use crate::args::Eval;
 use crate::progress::Follow;
 use crate::say::say;
 use anyhow::{anyhow, bail};
 use ganymede::checkpoint;
 use ganymede::eval::metrics::METRICS;
-use ganymede::eval::{Before, Better, Drawn, Evaluator, Images, Options, Report, SourceInfo};
+use ganymede::eval::{Before, Better, Drawn, Evaluator, Images, Options, Report};
 use ganymede::extractors::EXTRACTORS;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,18 +37,15 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     };
     let mut follow = Follow::default();
     let report = if is_run(path) {
-        let mut loaded = load(path, options.computing.threads, options.computing.precision)?;
+        let how = Use { precision: options.computing.precision, ..Use::default() };
+        let mut loaded = load(path, how, executor(options.computing.threads)?)?;
         let recipe = &loaded.objective.recipe;
         let own = || recipe.run.as_ref().map_or_else(|| recipe.data.default.clone(), |run| run.data.clone());
         let data = options.data.clone().unwrap_or_else(own);
         let executor = loaded.session.executor().clone();
         let precision = Some(loaded.session.precision().to_string());
         let mut evaluator = Evaluator::open(&data, Some(&recipe.data.shape), chosen, executor)?;
-        let info = SourceInfo {
-            path: loaded.checkpoint.display().to_string(),
-            step: Some(loaded.step),
-            images: Some(loaded.images),
-        };
+        let info = loaded.info();
         let mut drawn = Drawn::new(&loaded.objective, &mut loaded.session, options.seed, info);
         evaluator.evaluate(&mut drawn, &mut follow).map(|report| Report { precision, ..report })
     } else {

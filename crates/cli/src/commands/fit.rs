@@ -44,6 +44,14 @@ pub(super) fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Res
             recipe.name
         );
     }
+    if let Some(items @ 0..=1) = dataset.len() {
+        bail!(
+            "{}: it has {items} sample{}, and a network learns from what samples share and how they differ: give at least 2, \
+             better some hundred",
+            dataset.spec(),
+            if items == 1 { "" } else { "s" }
+        );
+    }
     if let Some(items) = dataset.len()
         && (recipe.train.batch as u64) > items
     {

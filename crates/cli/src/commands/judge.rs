@@ -1,4 +1,4 @@
-use super::load;
+use super::{Use, executor, load};
 use crate::args::Judge;
 use crate::opening::open_data;
 use crate::say::{complain, say};
@@ -12,7 +12,8 @@ use std::process::ExitCode;
 const COMPARED: usize = 1024;
 
 pub fn run(options: &Judge) -> anyhow::Result<ExitCode> {
-    let mut loaded = load(&options.run, options.computing.threads, options.computing.precision)?;
+    let how = Use { precision: options.computing.precision, ..Use::default() };
+    let mut loaded = load(&options.run, how, executor(options.computing.threads)?)?;
     let shape = loaded.objective.recipe.data.shape.clone();
     if shape.len() != 3 {
         bail!("this run makes samples of shape {shape:?}, not images: judge takes image files");

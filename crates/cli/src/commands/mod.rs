@@ -12,14 +12,18 @@ mod sweep;
 mod train;
 
 use crate::args::{Arguments, Command};
+use crate::progress::Follow;
 use crate::say::complain;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use ganymede::checkpoint::{self, Checkpoint};
+use ganymede::checkpoint::{self, Checkpoint, Progress};
+use ganymede::eval::SourceInfo;
+use ganymede::run::RunFolder;
+use ganymede::standing::Standing;
 use ganymede::{Objective, Recipe};
 use ganymede_cpu::{CpuError, Executor, ExecutorOptions, Precision, Session};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,28 +84,64 @@ fn tell_precision(executor: &Executor, wanted: Precision) {
     }
 }
 
+/// What of a run is used; what is left out is as the run itself has it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    /// The best checkpoint, not the newest.
+    best: bool,
+    /// Batches over which batch norm's statistics are taken anew.
+    standing: Option<u64>,
+    /// Arithmetic of the contractions.
+    precision: Option<Precision>,
+}
+
 /// A trained run, loaded for use.
 struct Loaded {
     objective: Objective,
     session: Session,
-    checkpoint: std::path::PathBuf,
+    checkpoint: PathBuf,
     step: u64,
     images: u64,
+    /// Batches over which batch norm's statistics were taken anew.
+    standing: usize,
 }
 
-/// Loads a run folder or checkpoint, to be used in its own precision unless another is given; what had to be passed over is said on standard error.
-fn load(path: &Path, threads: Option<usize>, precision: Option<Precision>) -> anyhow::Result<Loaded> {
-    let (checkpoint, warnings) = checkpoint::open(path)?;
+impl Loaded {
+    /// Where its samples come from, for scores.
+    fn info(&self) -> SourceInfo {
+        SourceInfo {
+            path: self.checkpoint.display().to_string(),
+            step: Some(self.step),
+            images: Some(self.images),
+        }
+    }
+}
+
+/// Loads a run folder or checkpoint for whatever is made of its samples, so that sample i of a seed is the same in all of it;
+/// what had to be passed over is said on standard error.
+fn load(path: &Path, how: Use, executor: Arc<Executor>) -> anyhow::Result<Loaded> {
+    let best = RunFolder { root: path.to_path_buf() }.best();
+    if how.best && !best.is_file() {
+        bail!(
+            "{}: there is no best checkpoint ({}): a run keeps one where its recipe names a metric, e.g. --set \
+             best.metric=reverse-kl (`ganymede recipes --words` lists them)",
+            path.display(),
+            best.display()
+        );
+    }
+    let (checkpoint, warnings) = checkpoint::open(if how.best { &best } else { path })?;
     for warning in warnings {
         complain!("warning: {warning}");
     }
     let Checkpoint { path, progress, store } = checkpoint;
     let recipe = Recipe::parse(&format!("recipe in {}", path.display()), &progress.recipe, &[])?;
     let objective = Objective::new(recipe)?;
-    let executor = executor(threads)?;
-    let precision = precision.unwrap_or(objective.recipe.train.precision);
+    let precision = how.precision.unwrap_or(objective.recipe.train.precision);
     tell_precision(&executor, precision);
     let mut session = Session::new(executor, store);
     session.set_precision(precision);
-    Ok(Loaded { objective, session, checkpoint: path, step: progress.step, images: progress.images })
+    let standing =
+        Standing::ready(&objective, &mut session, how.standing.map(|n| n as usize), &mut Follow::default())?;
+    let Progress { step, images, .. } = progress;
+    Ok(Loaded { objective, session, checkpoint: path, step, images, standing })
 }

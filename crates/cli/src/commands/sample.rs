@@ -1,15 +1,16 @@
+mod files;
 mod tools;
 
-use super::{Loaded, load, usage};
+use super::{Loaded, Use, executor, load, usage};
 use crate::args::{Sample, Tool};
-use crate::progress::{Follow, counter};
+use crate::progress::counter;
 use crate::say::say;
 use anyhow::{Context, bail};
+use files::Files;
 use ganymede::Recipe;
 use ganymede::checkpoint::write_atomically;
 use ganymede::picture;
 use ganymede::sampler::{Asked, Sampler};
-use ganymede::standing::Standing;
 use ganymede_data::{OpenOptions, open};
 use indicatif::ProgressBar;
 use std::fmt::Write;
@@ -91,27 +92,19 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The run that the options name.
+fn loaded(options: &Sample) -> anyhow::Result<Loaded> {
+    let how = Use {
+        best: options.best,
+        standing: options.standing_statistics,
+        precision: options.computing.precision,
+    };
+    load(&options.run, how, executor(options.computing.threads)?)
+}
+
 fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
-    let best = options.run.join("checkpoints/best.safetensors");
-    if options.best && !best.is_file() {
-        bail!(
-            "{}: there is no best checkpoint ({}): a run keeps one where its recipe names a metric, e.g. --set \
-             best.metric=reverse-kl (`ganymede recipes --words` lists them)",
-            options.run.display(),
-            best.display()
-        );
-    }
-    let path = if options.best { &best } else { &options.run };
-    let mut loaded = load(path, options.computing.threads, options.computing.precision)?;
+    let mut loaded = loaded(options)?;
     options.truncation.map_or(Ok(()), |psi| loaded.objective.check_truncation(psi))?;
-    let recipe = &loaded.objective.recipe;
-    let batches = options.standing_statistics.map_or(recipe.train.standing_statistics, |n| n as usize);
-    if batches > 0 {
-        // The run's own seed, as at its ticks: which samples are drawn shall not change what they are normalized by.
-        let seed = recipe.run.as_ref().map_or(0, |run| run.seed);
-        let standing = Standing::new(&loaded.objective, &mut loaded.session, seed, batches)?;
-        standing.take_watched(&mut loaded.session, &mut Follow::default())?;
-    }
     let shape = loaded.objective.recipe.data.shape.clone();
     let recipe = &loaded.objective.recipe;
     let asked = options.class.as_deref().map(|class| class_named(recipe, class)).transpose()?;
@@ -146,21 +139,18 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
             picture::write_grid(&options.out, &samples, &shape, columns)?;
         }
         (true, "") => {
+            let files = Files::new(&loaded.objective.recipe, asked, count);
+            files.refuse_others(&options.out)?;
             std::fs::create_dir_all(&options.out)
                 .with_context(|| format!("{}: cannot make the folder", options.out.display()))?;
             let size: usize = shape.iter().product();
-            let digits = count.saturating_sub(1).to_string().len().max(5);
             chunks(&mut sampler, &mut loaded, count, |first, samples, bar| {
                 for (i, sample) in samples.chunks_exact(size).enumerate() {
-                    let mut path = options.out.clone();
-                    if let Some(classes) = classes {
-                        // A folder a class, as labelled pictures are read.
-                        let width = (classes - 1).to_string().len();
-                        path.push(format!("{:0width$}", asked.class((first + i) as u64, classes)));
-                        std::fs::create_dir_all(&path)
-                            .with_context(|| format!("{}: cannot make the folder", path.display()))?;
-                    }
-                    path.push(format!("{:0digits$}.png", first + i));
+                    let (folder, name) = files.of(first + i);
+                    let folder = options.out.join(folder);
+                    std::fs::create_dir_all(&folder)
+                        .with_context(|| format!("{}: cannot make the folder", folder.display()))?;
+                    let path = folder.join(name);
                     picture::write_image(&path, sample, &shape)?;
                     if let Some(bar) = bar {
                         bar.inc(1);
@@ -200,7 +190,7 @@ fn plain(options: &Sample, count: usize) -> anyhow::Result<ExitCode> {
         let line = serde_json::json!({
             "samples": count, "seed": options.seed, "truncation": options.truncation, "class": options.class, "out": options.out,
             "checkpoint": loaded.checkpoint, "step": loaded.step, "images": loaded.images,
-            "standing_statistics": batches,
+            "standing_statistics": loaded.standing,
         });
         say!("{line}")?;
     } else {

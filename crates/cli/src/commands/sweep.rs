@@ -1,14 +1,17 @@
 use super::fit::{check_fit, for_classes};
-use super::{executor, interrupts, tell_precision};
+use super::{Loaded, Use, executor, interrupts, load, tell_precision};
 use crate::args::Sweep;
 use crate::human;
 use crate::opening::open_data;
 use crate::say::{complain, say, tell};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use ganymede::checkpoint::write_atomically;
-use ganymede::eval::{Better, Drawn, Evaluator, Options, SourceInfo};
-use ganymede::run::{Finished, Length, Observer, Run, RunFolder, planned_images};
-use ganymede::sweep::{Axis, Outcome, Score, Setting, Table, fingerprint, settings};
+use ganymede::eval::{Better, Drawn, Evaluator, Options, SampleSource, SourceInfo};
+use ganymede::extractors::Watch;
+use ganymede::run::{Length, MixtureScore, Observer, Run, RunFolder, planned_images};
+use ganymede::sweep::{
+    Axis, Found, Outcome, Score, Scoring, Setting, Table, Wanted, check_distinct, find, fingerprint, settings,
+};
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::Executor;
 use ganymede_data::{Dataset, OpenOptions};
@@ -28,16 +31,28 @@ impl Observer for Quiet {
     }
 }
 
+impl Watch for Quiet {
+    fn note(&mut self, message: &str) {
+        complain!("  {message}");
+    }
+}
+
 /// What all runs share.
 struct Plan<'a> {
-    options: &'a Sweep,
     spec: &'a str,
-    metrics: Vec<String>,
     length: Length,
     budget: String,
     root: PathBuf,
     executor: Arc<Executor>,
     stop: Arc<AtomicBool>,
+    /// How samples are scored, where the data are no mixture, which has scores of its own.
+    judge: Option<Judge>,
+}
+
+/// What scores the samples of runs, and how.
+struct Judge {
+    evaluator: Evaluator,
+    scoring: Scoring,
 }
 
 pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
@@ -64,96 +79,69 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     // What does not fit the data shall not be found out after hours.
     let asked = OpenOptions::default().for_shape(&first.data.shape);
     let first_set = Arc::new(open_data(&spec, asked)?);
-    for setting in &settings {
-        let recipe = for_classes(load(&setting.changes)?, &first_set);
-        planned_images(length, &recipe, &first_set)?;
-        check_fit(&Objective::new(recipe)?, &first_set)?;
+    let settings: Vec<(Setting, Recipe)> =
+        settings.into_iter().map(|(setting, recipe)| (setting, for_classes(recipe, &first_set))).collect();
+    check_distinct(&settings)?;
+    for (_, recipe) in &settings {
+        planned_images(length, recipe, &first_set)?;
+        check_fit(&Objective::new(recipe.clone())?, &first_set)?;
     }
-    let metrics = options.metrics.clone().unwrap_or_else(|| vec!["frechet".to_string()]);
-    let plan = Plan {
-        options,
-        spec: &spec,
-        metrics,
-        length,
-        budget,
-        root: options.out.clone().unwrap_or_else(|| Path::new("sweeps").join(&first.name)),
-        executor: executor(options.computing.threads)?,
-        stop: interrupts()?,
-    };
-    tell_precision(&plan.executor, first.train.precision);
-    std::fs::create_dir_all(&plan.root)
-        .with_context(|| format!("{}: cannot make the folder", plan.root.display()))?;
+    let root = options.out.clone().unwrap_or_else(|| Path::new("sweeps").join(&first.name));
+    let executor = executor(options.computing.threads)?;
+    tell_precision(&executor, first.train.precision);
+    let judge = judge(options, &spec, &settings, &first_set, &executor)?;
+    std::fs::create_dir_all(&root).with_context(|| format!("{}: cannot make the folder", root.display()))?;
+    // Held to the end: another sweep here would train, and remove, the same runs.
+    let _lock = RunFolder { root: root.clone() }.lock()?;
+    let stop = interrupts()?;
+    let mut plan = Plan { spec: &spec, length, budget, root, executor, stop, judge };
     let record = plan.root.join("sweep.jsonl");
-    let mut outcomes = recorded(&record)?;
-    let runs = settings.len() * options.seeds as usize;
+    let outcomes = recorded(&record)?;
     if !options.computing.json {
         tell!(
-            "{runs} runs of {} on {spec}: {} settings, {} seeds, {} each. Folder: {}",
-            plan.budget,
+            "{} runs on {spec}: {} settings, {} seeds, {} each. Folder: {}",
+            settings.len() * options.seeds as usize,
             settings.len(),
             options.seeds,
             plan.budget,
             plan.root.display()
         );
     }
-    // The real side of the scores of images, once for all runs.
-    let mut evaluator = None;
     let mut found = Vec::new();
-    for (number, setting) in settings.iter().enumerate() {
+    for (number, (setting, recipe)) in settings.iter().enumerate() {
+        let mut own = Vec::new();
         for seed in 0..options.seeds {
             // What is drawn without end depends on the seed; files are read once for all runs.
             let dataset = match first_set.len() {
                 Some(_) => first_set.clone(),
                 None => Arc::new(open_data(&spec, OpenOptions { seed, ..asked })?),
             };
-            let recipe = for_classes(load(&setting.changes)?, &dataset);
-            let hash = fingerprint(&spec, &dataset.hash().to_string(), &recipe);
-            let same = |o: &Outcome| {
-                o.setting == *setting && o.seed == seed && o.budget == plan.budget && o.recipe == hash
+            let run = One {
+                setting,
+                seed,
+                hash: fingerprint(&spec, &dataset.hash().to_string(), recipe),
+                recipe,
+                dataset,
+                folder: format!("{}/seed-{seed}", setting.folder(number)),
             };
-            let outcome = match outcomes.iter().position(same) {
-                Some(at) => outcomes.swap_remove(at),
-                None => {
-                    let folder = plan.root.join(setting.folder(number)).join(format!("seed-{seed}"));
-                    let Some(outcome) =
-                        plan.train(setting, seed, hash, (recipe, dataset), &folder, &mut evaluator)?
-                    else {
-                        complain!("stopped; the same command goes on with what is missing");
-                        return Ok(ExitCode::from(130));
-                    };
-                    append(&record, &outcome)?;
-                    outcome
-                }
+            let Some(outcome) = plan.outcome(&run, &outcomes, &record)? else {
+                complain!("stopped; the same command goes on with what is missing");
+                return Ok(ExitCode::from(130));
             };
-            if options.computing.json {
-                say!("{}", serde_json::to_string(&outcome)?)?;
-            } else {
-                let scores = outcome.scores.iter().map(|s| format!("{} {:.4}", s.name, s.value));
-                let scores =
-                    outcome.diverged.clone().unwrap_or_else(|| scores.collect::<Vec<_>>().join(", "));
-                tell!(
-                    "  {} seed {seed}: {} images in {}: {scores}",
-                    setting.label(),
-                    outcome.images,
-                    human::duration(outcome.seconds)
-                );
-            }
-            found.push(outcome);
+            report(options, &outcome)?;
+            own.push(outcome);
         }
+        found.push((setting.clone(), own));
     }
-    let table = Table::new(&settings, &found)?;
-    let intervals = if options.seeds > 1 {
-        format!("Mean ± half of the 95 % interval (Student's t) over {} seeds", options.seeds)
-    } else {
-        "One seed, so no interval".to_string()
-    };
     let text = format!(
-        "{intervals}; {} on {spec}, {} a run, {} threads, {}.\n\n{}",
+        "{}; {} on {spec}, {} a run, {} threads, {}.\n\n{}{}",
+        intervals(options.seeds),
         first.name,
         plan.budget,
         plan.executor.threads(),
         plan.executor.isa().name(),
-        table.markdown()
+        Table::new(&found)?.markdown(),
+        failures(&found)
     );
     let path = plan.root.join("table.md");
     write_atomically(&path, text.as_bytes()).with_context(|| format!("{}: cannot write", path.display()))?;
@@ -163,92 +151,244 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl Plan<'_> {
-    /// One run and its scores; `None` where it was stopped.
-    fn train(
-        &self,
-        setting: &Setting,
-        seed: u64,
-        hash: String,
-        (recipe, dataset): (Recipe, Arc<Dataset>),
-        root: &Path,
-        evaluator: &mut Option<Evaluator>,
-    ) -> anyhow::Result<Option<Outcome>> {
-        // What a stopped sweep left unfinished is made again: a run of some minutes cannot go on fairly.
-        if root.exists() {
-            std::fs::remove_dir_all(root).with_context(|| format!("{}: cannot remove", root.display()))?;
+/// What the figures of the table are.
+fn intervals(seeds: u64) -> String {
+    match seeds {
+        1 => "One seed, so no interval".to_string(),
+        _ => format!(
+            "Mean ± half of the 95 % interval (Student's t) over {seeds} seeds; where runs failed, over those in brackets"
+        ),
+    }
+}
+
+/// The runs without scores, a line each, with the reason.
+fn failures(found: &[(Setting, Vec<Outcome>)]) -> String {
+    let all = found.iter().flat_map(|(_, outcomes)| outcomes);
+    let lines = all.filter_map(|o| {
+        Some(format!("- {} seed {}: {}\n", o.setting.label(), o.seed, o.failure()?.replace('\n', " ")))
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("\nFailed:\n\n{lines}") }
+}
+
+fn report(options: &Sweep, outcome: &Outcome) -> anyhow::Result<()> {
+    if options.computing.json {
+        say!("{}", serde_json::to_string(outcome)?)?;
+        return Ok(());
+    }
+    let scores = outcome.scores.iter().map(|s| format!("{} {:.4}", s.name, s.value));
+    let scores = outcome.failure().map_or_else(|| scores.collect::<Vec<_>>().join(", "), str::to_string);
+    tell!(
+        "  {} seed {}: {} images in {}: {scores}",
+        outcome.setting.label(),
+        outcome.seed,
+        outcome.images,
+        human::duration(outcome.seconds)
+    );
+    Ok(())
+}
+
+/// Makes the judge ready and has it score real samples as if they were generated, before anything is trained: what it would
+/// say of every run's (unknown metrics, too few samples, labels that are missing) is found out in seconds and not after hours.
+fn judge(
+    options: &Sweep,
+    spec: &str,
+    settings: &[(Setting, Recipe)],
+    data: &Arc<Dataset>,
+    executor: &Arc<Executor>,
+) -> anyhow::Result<Option<Judge>> {
+    if data.mixture().is_some() {
+        if options.metrics.is_some() || options.n.is_some() {
+            bail!(
+                "{spec} is a known mixture, which is scored by its modes on {} samples: leave --metrics and --n out",
+                ganymede::run::SCORED
+            );
         }
-        let folder = RunFolder::create(root)?;
-        let mut run = Run::begin(folder, recipe, dataset, self.executor.clone(), seed, self.length)?;
-        let ended = run.train(&self.stop, &mut Quiet);
-        let progress = run.trainer().progress();
-        let (images, seconds) = (progress.images, progress.seconds);
-        let outcome = |scores, diverged| Outcome {
-            setting: setting.clone(),
-            seed,
-            budget: self.budget.clone(),
-            recipe: hash.clone(),
-            images,
-            seconds,
-            scores,
-            diverged,
-        };
-        match ended {
-            Err(error @ Error::Diverged { .. }) => Ok(Some(outcome(Vec::new(), Some(error.to_string())))),
-            Err(error) => Err(error.into()),
-            Ok(finished) if finished.interrupted && self.stop.load(Ordering::Relaxed) => Ok(None),
-            Ok(finished) => Ok(Some(outcome(self.scores(&mut run, &finished, evaluator)?, None))),
-        }
+        return Ok(None);
+    }
+    let metrics = options.metrics.clone().unwrap_or_else(|| vec!["frechet".to_string()]);
+    let chosen =
+        Options { metrics: Some(metrics.clone()), n: options.n.map(|n| n as usize), ..Options::default() };
+    let mut evaluator = Evaluator::open(spec, Some(data.shape()), chosen, executor.clone())?;
+    let mut extractor = None;
+    let mut told: Vec<Option<usize>> = settings.iter().map(|(_, recipe)| recipe.data.classes).collect();
+    told.sort_unstable();
+    told.dedup();
+    for classes in told {
+        let mut real = AsIfDrawn { data: data.clone(), classes };
+        let rehearsal = evaluator.evaluate(&mut real, &mut Quiet)?;
+        extractor = rehearsal.extractor.map(|extractor| extractor.hash);
+    }
+    Ok(Some(Judge { evaluator, scoring: Scoring { metrics, n: options.n, extractor } }))
+}
+
+/// Real samples in the place of a generator's.
+struct AsIfDrawn {
+    data: Arc<Dataset>,
+    classes: Option<usize>,
+}
+
+impl SampleSource for AsIfDrawn {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { path: self.data.spec().into(), step: None, images: None }
     }
 
-    /// Of a known mixture its own scores, of images those of the metrics that were asked for.
-    fn scores(
-        &self,
-        run: &mut Run,
-        finished: &Finished,
-        evaluator: &mut Option<Evaluator>,
-    ) -> anyhow::Result<Vec<Score>> {
-        let Some(m) = &finished.mixture else {
-            let shape = run.trainer().objective().recipe.data.shape.clone();
-            let evaluator = match evaluator {
-                Some(evaluator) => evaluator,
-                None => {
-                    let chosen = Options {
-                        metrics: Some(self.metrics.clone()),
-                        n: self.options.n.map(|n| n as usize),
-                        ..Options::default()
-                    };
-                    let executor = self.executor.clone();
-                    evaluator.insert(Evaluator::open(self.spec, Some(&shape), chosen, executor)?)
-                }
-            };
-            let info = SourceInfo {
-                path: finished.checkpoint.display().to_string(),
-                step: Some(finished.step),
-                images: Some(finished.images),
-            };
-            let (objective, session) = run.parts_mut();
-            let report = evaluator.evaluate(&mut Drawn::new(objective, session, 0, info), &mut ())?;
-            return Ok(report
-                .scores
-                .into_iter()
-                .map(|score| match score.better {
-                    Better::Lower => Score::new(score.name, score.value, true),
-                    Better::Higher => Score::new(score.name, score.value, false),
-                    Better::Neither => Score::note(score.name, score.value),
-                })
-                .collect());
-        };
-        let mut scores = vec![
-            Score::new(format!("modes of {}", m.total_modes), m.modes as f64, false),
-            Score::new("within 3 sigma", m.high_quality, false),
-        ];
-        scores.extend(m.reverse_kl.map(|kl| Score::new("reverse KL", kl, true)));
-        if let Some((low, high)) = m.spread_range() {
-            scores.extend([Score::note("least spread", low), Score::note("largest spread", high)]);
-        }
-        Ok(scores)
+    fn shape(&self) -> &[usize] {
+        self.data.shape()
     }
+
+    fn classes(&self) -> Option<usize> {
+        self.classes
+    }
+
+    fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
+        // As often as it takes: a generator has no end.
+        let items = self.data.len().unwrap_or(u64::MAX).max(1);
+        let places: Vec<u64> = (first..first + count as u64).map(|i| i % items).collect();
+        let mut samples = vec![0.0; count * self.data.elements()];
+        let mut labels = self.classes.map(|_| vec![0; count]);
+        self.data.fill(&places, &mut samples, labels.as_deref_mut())?;
+        Ok((samples, labels))
+    }
+}
+
+/// One run of a sweep.
+struct One<'a> {
+    setting: &'a Setting,
+    seed: u64,
+    recipe: &'a Recipe,
+    dataset: Arc<Dataset>,
+    /// Fingerprint of recipe and data.
+    hash: String,
+    /// From the sweep's folder on.
+    folder: String,
+}
+
+impl Plan<'_> {
+    /// What came of a run: as recorded, where it was made and scored alike; else it is scored anew, or trained. `None` where it
+    /// was stopped.
+    fn outcome(&mut self, run: &One<'_>, record: &[Outcome], to: &Path) -> anyhow::Result<Option<Outcome>> {
+        let precision = self.executor.precision(run.recipe.train.precision).to_string();
+        let wanted = Wanted {
+            seed: run.seed,
+            budget: &self.budget,
+            recipe: &run.hash,
+            precision: &precision,
+            scoring: self.judge.as_ref().map(|judge| &judge.scoring),
+        };
+        let found = match find(record, &wanted) {
+            Found::Scored(outcome) => {
+                return Ok(Some(Outcome { setting: run.setting.clone(), ..outcome.clone() }));
+            }
+            Found::Trained(outcome) => self.trained(run, outcome),
+            Found::Missing => None,
+        };
+        let outcome = match found {
+            Some((outcome, loaded)) => self.score(outcome, loaded)?,
+            None => match self.train(run, precision)? {
+                None => return Ok(None),
+                Some(outcome) if outcome.scoring.is_none() || outcome.failure().is_some() => outcome,
+                Some(outcome) => {
+                    let folder = self.root.join(&outcome.run);
+                    self.score(outcome, load(&folder, Use::default(), self.executor.clone())?)?
+                }
+            },
+        };
+        append(to, &outcome)?;
+        Ok(Some(outcome))
+    }
+
+    /// A recorded run, without its scores, and its last checkpoint; `None` where that is no longer there.
+    fn trained(&self, run: &One<'_>, recorded: &Outcome) -> Option<(Outcome, Loaded)> {
+        let loaded = load(&self.root.join(&recorded.run), Use::default(), self.executor.clone()).ok()?;
+        let recipe = &loaded.objective.recipe;
+        let begun = recipe.run.as_ref()?;
+        let same = fingerprint(self.spec, &begun.data_hash, recipe) == run.hash
+            && begun.seed == run.seed
+            && loaded.images == recorded.images;
+        let scoring = self.judge.as_ref().map(|judge| judge.scoring.clone());
+        let setting = run.setting.clone();
+        let outcome = Outcome { setting, scoring, scores: Vec::new(), unscored: None, ..recorded.clone() };
+        same.then_some((outcome, loaded))
+    }
+
+    /// Trains a run. One of a mixture has its scores then.
+    fn train(&self, run: &One<'_>, precision: String) -> anyhow::Result<Option<Outcome>> {
+        let root = self.root.join(&run.folder);
+        // What a stopped sweep left unfinished is made again: a run of some minutes cannot go on fairly.
+        if root.exists() {
+            let held = RunFolder { root: root.clone() }.lock()?;
+            std::fs::remove_dir_all(&root).with_context(|| format!("{}: cannot remove", root.display()))?;
+            drop(held);
+        }
+        let (recipe, dataset) = (run.recipe.clone(), run.dataset.clone());
+        let folder = RunFolder::create(&root)?;
+        let mut training = Run::begin(folder, recipe, dataset, self.executor.clone(), run.seed, self.length)?;
+        let ended = training.train(&self.stop, &mut Quiet);
+        let progress = training.trainer().progress();
+        let outcome = Outcome {
+            setting: run.setting.clone(),
+            seed: run.seed,
+            budget: self.budget.clone(),
+            recipe: run.hash.clone(),
+            precision,
+            run: run.folder.clone(),
+            images: progress.images,
+            seconds: progress.seconds,
+            scoring: self.judge.as_ref().map(|judge| judge.scoring.clone()),
+            scores: Vec::new(),
+            diverged: None,
+            unscored: None,
+        };
+        Ok(match ended {
+            Err(error @ Error::Diverged { .. }) => {
+                Some(Outcome { diverged: Some(error.to_string()), ..outcome })
+            }
+            // Points that no mixture can be compared with: all else has been saved by then.
+            Err(error @ Error::Metric(_)) => Some(Outcome { unscored: Some(error.to_string()), ..outcome }),
+            Err(error) => return Err(error.into()),
+            Ok(finished) if finished.interrupted && self.stop.load(Ordering::Relaxed) => None,
+            Ok(finished) => Some(match &finished.mixture {
+                Some(mixture) => outcome.scored(of_mixture(mixture)),
+                None => outcome,
+            }),
+        })
+    }
+
+    /// Scores the samples of a trained run. What only they can be to blame for, such as values that are not finite, is
+    /// its result, and the sweep goes on.
+    fn score(&mut self, outcome: Outcome, mut loaded: Loaded) -> anyhow::Result<Outcome> {
+        let Some(judge) = &mut self.judge else { return Ok(outcome) };
+        let info = loaded.info();
+        let mut drawn = Drawn::new(&loaded.objective, &mut loaded.session, 0, info);
+        match judge.evaluator.evaluate(&mut drawn, &mut ()) {
+            Ok(report) => Ok(outcome.scored(report.scores.into_iter().map(of_metric).collect())),
+            Err(error @ (Error::Refused(_) | Error::Unsuited(_) | Error::Metric(_))) => {
+                Ok(Outcome { unscored: Some(error.to_string()), ..outcome })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn of_metric(score: ganymede::eval::Score) -> Score {
+    match score.better {
+        Better::Lower => Score::new(score.name, score.value, true),
+        Better::Higher => Score::new(score.name, score.value, false),
+        Better::Neither => Score::note(score.name, score.value),
+    }
+}
+
+fn of_mixture(m: &MixtureScore) -> Vec<Score> {
+    let mut scores = vec![
+        Score::new(format!("modes of {}", m.total_modes), m.modes as f64, false),
+        Score::new("within 3 sigma", m.high_quality, false),
+    ];
+    scores.extend(m.reverse_kl.map(|kl| Score::new("reverse KL", kl, true)));
+    if let Some((low, high)) = m.spread_range() {
+        scores.extend([Score::note("least spread", low), Score::note("largest spread", high)]);
+    }
+    scores
 }
 
 /// The outcomes of earlier calls. A line that a kill cut short is passed over, and its run made again.

@@ -145,12 +145,7 @@ fn length(options: &Train) -> Option<Length> {
 
 /// A recipe for data that came without one; what was chosen, and why, is said on standard error.
 fn chosen(dataset: &Dataset, options: &Train) -> anyhow::Result<Recipe> {
-    let facts = Facts {
-        shape: dataset.shape(),
-        count: dataset.len(),
-        classes: dataset.classes().map(<[String]>::len),
-        minutes: options.minutes,
-    };
+    let facts = Facts::of(dataset, options.minutes)?;
     let Choice { recipe, reasons } =
         recipe::choose(&facts).with_context(|| format!("{}: no recipe was named", dataset.spec()))?;
     if !options.computing.json {

@@ -188,6 +188,15 @@ pub fn tiny_recipe(folder: &Path) -> &'static str {
     "tiny.toml"
 }
 
+/// Writes [`TINY`], told so many classes, to `folder/cond.toml`.
+pub fn conditional_recipe(folder: &Path, classes: usize) {
+    let text = TINY
+        .replace("default = \"glyphs\"", &format!("default = \"glyphs\"\nclasses = {classes}"))
+        .replace("[\"dense 24\", \"batch_norm\"", "[\"concat_label 4\", \"dense 24\", \"batch_norm\"")
+        .replace("\"dropout 0.1\", \"dense 1\"", "\"projection\"");
+    std::fs::write(folder.join("cond.toml"), text).expect("a file");
+}
+
 /// A folder with an image set `set`, a recipe `tiny.toml`, and a finished run `run` of 20 steps.
 pub fn trained() -> tempfile::TempDir {
     let folder = prepared();

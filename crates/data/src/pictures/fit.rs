@@ -145,18 +145,27 @@ pub(crate) fn convert(picture: &DynamicImage, target: &Target, out: &mut [u8]) -
     done
 }
 
-/// One pixel, colours multiplied by alpha, as bytes of 1, 3 or 4 channels.
+/// One pixel, colours multiplied by alpha, as bytes of 1 to 4 channels.
 fn write([r, g, b, a]: [f32; 4], out: &mut [u8]) {
     let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
-    if let [red, green, blue, alpha] = out {
-        let straight = |v: f32| if a > 0.0 { v / a } else { 0.0 };
-        [*red, *green, *blue, *alpha] = [byte(straight(r)), byte(straight(g)), byte(straight(b)), byte(a)];
-        return;
+    let straight = |v: f32| if a > 0.0 { v / a } else { 0.0 };
+    let grey_of = |[r, g, b]: [f32; 3]| GREY[0] * r + GREY[1] * g + GREY[2] * b;
+    match out {
+        [red, green, blue, alpha] => {
+            [*red, *green, *blue, *alpha] =
+                [byte(straight(r)), byte(straight(g)), byte(straight(b)), byte(a)];
+            return;
+        }
+        [grey, alpha] => {
+            [*grey, *alpha] = [byte(straight(grey_of([r, g, b]))), byte(a)];
+            return;
+        }
+        _ => {}
     }
     let on_white = |v: f32| v + (1.0 - a);
     let [r, g, b] = [r, g, b].map(on_white);
     match out {
-        [grey] => *grey = byte(GREY[0] * r + GREY[1] * g + GREY[2] * b),
+        [grey] => *grey = byte(grey_of([r, g, b])),
         colors => colors.iter_mut().zip([r, g, b]).for_each(|(color, v)| *color = byte(v)),
     }
 }

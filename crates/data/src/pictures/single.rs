@@ -9,15 +9,16 @@ use crate::bytes::value;
 use std::{path::Path, sync::Mutex};
 
 /// The picture in a PNG or JPEG file as values `[height, width, channels]` in [-1, 1], the same bits as a folder of pictures
-/// gives for it: upright, transparent pixels on white unless there are four channels, grey from colour by ITU-R BT.601.
+/// gives for it: upright, transparent pixels on white unless the last channel is alpha, grey from colour by ITU-R BT.601. Of one
+/// channel grey, of two grey and alpha, of three RGB, of four RGBA.
 /// Another size is refused: resizing would change what is judged.
 ///
 /// # Errors
 /// What is wrong with the file, its size or `shape`, as a sentence that goes on from the file's name.
 pub fn read_picture(path: &Path, shape: [usize; 3]) -> Result<Vec<f32>, String> {
     let [height, width, channels] = shape;
-    if !matches!(channels, 1 | 3 | 4) {
-        return Err(format!("a picture has 1, 3 or 4 channels, and {channels} are wanted"));
+    if !(1..=4).contains(&channels) {
+        return Err(format!("a picture has 1 to 4 channels, and {channels} are wanted"));
     }
     let (picture, _) = decode(&bytes_of(path)?, &Mutex::new(()))?;
     let (wide, high) = (picture.width(), picture.height());
@@ -79,7 +80,7 @@ mod tests {
         picture().save(&path).unwrap();
         let error = |path: &Path, shape| read_picture(path, shape).unwrap_err();
         assert!(error(&path, [9, 7, 3]).contains("is 9x7 pixels, the samples are 7x9"));
-        assert!(error(&path, [7, 9, 2]).contains("2 are wanted"));
+        assert!(error(&path, [7, 9, 5]).contains("5 are wanted"));
         assert!(error(&folder.path().join("b.png"), [7, 9, 3]).contains("cannot be read"));
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 4]).unwrap();

@@ -2,6 +2,7 @@
 //! reasons said.
 
 use super::{Augment, Recipe, RecipeError, Scheduled, Strength};
+use ganymede_data::{DataError, Dataset};
 
 /// What a choice looks at.
 #[derive(Clone, Debug)]
@@ -12,8 +13,31 @@ pub struct Facts<'a> {
     pub count: Option<u64>,
     /// How many classes they have, if they are labelled.
     pub classes: Option<usize>,
+    /// How many the smallest class has; `None` where they are drawn without end, or not labelled.
+    pub smallest: Option<u64>,
     /// Minutes of training asked for.
     pub minutes: Option<f64>,
+}
+
+impl<'a> Facts<'a> {
+    /// Of a set, and the minutes that there are.
+    ///
+    /// # Errors
+    /// Its labels cannot be read.
+    pub fn of(dataset: &'a Dataset, minutes: Option<f64>) -> Result<Self, DataError> {
+        let classes = dataset.classes().map(<[String]>::len);
+        let smallest = match classes.filter(|_| dataset.len().is_some()) {
+            None => None,
+            Some(classes) => {
+                let mut counts = vec![0u64; classes];
+                for label in dataset.labels_of_all()? {
+                    counts[label as usize] += 1;
+                }
+                counts.into_iter().min()
+            }
+        };
+        Ok(Self { shape: dataset.shape(), count: dataset.len(), classes, smallest, minutes })
+    }
 }
 
 /// A recipe and why it was chosen.
@@ -35,7 +59,8 @@ const VERY_FEW: u64 = 2_000;
 /// Images of a class that make a class worth telling apart in training.
 const PER_CLASS: u64 = 100;
 
-/// Minutes below which a residual pair of 64x64 pixels has seen too few images on a few cores to be worth its cost.
+/// Minutes below which a residual pair of 64x64 pixels has seen too few images on a few cores to be worth its cost; its
+/// work grows with the pixels, and so does this.
 const SHORT: f64 = 20.0;
 
 /// The smallest and largest side that a recipe is made for where none comes with the program.
@@ -69,12 +94,17 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
         [h, w, c] => format!("{h}x{w} images of {c} channels"),
         _ => format!("samples of shape {shape:?}"),
     };
-    let short = facts.minutes.is_some_and(|m| m < SHORT);
+    let short = facts.minutes.filter(|m| *m < SHORT * pixels(shape));
+    let classes = labelled(facts);
     let named = |name: &str| Recipe::builtin(name);
     let mut recipe = match *shape {
         [2] => {
             reasons.push(format!("{what}: small dense networks"));
             named("mlp2d")?
+        }
+        [28, 28, 1] if classes.is_ok() => {
+            reasons.push(format!("{counted} {what}: the pair of r3-28, told the class of each"));
+            named("cdcgan28")?
         }
         [28, 28, 1] => {
             reasons.push(format!("{counted} {what}: the pair that makes the best of such in minutes"));
@@ -86,11 +116,12 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
         }
         [h, w, c] if h == w && [32, 64].contains(&h) && [1, 3, 4].contains(&c) => {
             let name = match (h, facts.count) {
-                (32, _) => labelled(facts, &mut reasons).map_or("r3-32", |_| "r3-32-cond"),
-                (_, Some(n)) if n < VERY_FEW => "fewshot-64",
-                (_, Some(n)) if n < FEW => "sg2-64-ada",
-                _ if short => "dcgan64",
-                _ => "r3-64",
+                (32, _) if classes.is_ok() => "r3-32-cond",
+                (32, _) if short.is_none() => "r3-32",
+                (64, Some(n)) if n < VERY_FEW => "fewshot-64",
+                (64, Some(n)) if n < FEW => "sg2-64-ada",
+                (64, _) if short.is_none() => "r3-64",
+                _ => "dcgan64",
             };
             let why = match name {
                 "fewshot-64" => "a light pair for few images, which must also reconstruct them",
@@ -100,8 +131,16 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
             };
             reasons.push(format!("{counted} {what}: {why}"));
             let mut recipe = named(name)?;
+            if name == "dcgan64" && h != 64 {
+                recipe = cheap(h, w, c, &what, &mut reasons)?;
+            }
             recipe.data.shape = shape.to_vec();
             recipe
+        }
+        [h, w, c] if (1..=4).contains(&c) && short.is_some() => {
+            stages(h, w).ok_or_else(|| no_such_sides(h, w, &what))?;
+            reasons.push(format!("{counted} {what}: little time, so a pair that is cheap a step"));
+            cheap(h, w, c, &what, &mut reasons)?
         }
         [h, w, c] if (1..=4).contains(&c) => residual(h, w, c, &what, &mut reasons)?,
         _ => {
@@ -111,6 +150,25 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
             });
         }
     };
+    match (&classes, &mut recipe.data.classes) {
+        (Ok(classes), Some(told)) => {
+            *told = *classes;
+            reasons.push(format!(
+                "{classes} classes with labels: a pair that is told them, so that you can ask for one"
+            ));
+        }
+        (Ok(classes), None) if shape.len() == 3 => reasons.push(format!(
+            "the labels of its {classes} classes are not used: there is no conditional recipe of this kind"
+        )),
+        (Err(Some(why)), _) if shape.len() == 3 => reasons.push(why.clone()),
+        (Ok(_) | Err(_), _) => {}
+    }
+    let cheapest = recipe.generator.model.as_deref() == Some("dcgan");
+    if let Some(minutes) = short.filter(|_| shape.len() == 3 && !cheapest) {
+        reasons.push(format!(
+            "{minutes} minutes are little for such images, and no cheaper pair suits them: expect rough samples"
+        ));
+    }
     if few && shape.len() == 3 && recipe.augment.is_none() {
         let policy = policy(shape[2]);
         reasons.push(format!(
@@ -123,24 +181,92 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
     if let Some(n) = facts.count.filter(|n| *n < recipe.train.batch as u64 && *n > 0) {
         // The largest power of two, so that what divides batches still does.
         let batch = 1 << n.ilog2();
-        reasons.push(format!("a batch of {batch} instead of {}: there are no more", recipe.train.batch));
+        reasons.push(format!(
+            "a batch of {batch} instead of {}: the largest power of two that {n} samples fill",
+            recipe.train.batch
+        ));
         recipe.train.batch = batch;
     }
     Ok(Choice { recipe, reasons })
 }
 
-/// The classes, where each has enough samples to be told apart.
-fn labelled(facts: &Facts<'_>, reasons: &mut Vec<String>) -> Option<usize> {
-    let classes = facts.classes.filter(|n| *n >= 2)?;
-    let each = facts.count.map_or(PER_CLASS, |n| n / classes as u64);
-    if each < PER_CLASS {
-        reasons.push(format!("{classes} classes of {each} samples are too few of each to be told apart"));
-        return None;
+/// Pixels of an image, as a multiple of those of 64x64.
+fn pixels(shape: &[usize]) -> f64 {
+    match *shape {
+        [h, w, _] => (h * w) as f64 / (64.0 * 64.0),
+        _ => 0.0,
     }
-    reasons.push(format!(
-        "{classes} classes with labels: a pair that is told them, so that you can ask for one"
-    ));
-    Some(classes)
+}
+
+/// The classes, where each has enough samples to be told apart; else why the labels are not used, where there are any.
+fn labelled(facts: &Facts<'_>) -> Result<usize, Option<String>> {
+    let classes = facts.classes.filter(|n| *n >= 2).ok_or(None)?;
+    match facts.smallest.filter(|n| *n < PER_CLASS) {
+        None => Ok(classes),
+        Some(least) => Err(Some(format!(
+            "the labels of its {classes} classes are not used: the smallest has {least} samples, and fewer than {PER_CLASS} are \
+             too few to be told apart"
+        ))),
+    }
+}
+
+/// How often both sides can be halved with four pixels and more left, and once more for the start: the resolutions of a
+/// pair, if it begins at 4 to 16 pixels a side.
+fn stages(h: usize, w: usize) -> Option<usize> {
+    let halvings =
+        |side: usize| (0..).take_while(|n| side.is_multiple_of(2 << n) && side >> (n + 1) >= 4).count();
+    let stages = halvings(h).min(halvings(w)) + 1;
+    let inside = SIDES.contains(&h) && SIDES.contains(&w);
+    (inside && stages >= 2 && h.max(w) >> (stages - 1) <= 16).then_some(stages)
+}
+
+/// The sides nearest to these, as ratios go, that a pair can be made for: squares for squares.
+fn nearest_sides(h: usize, w: usize) -> (usize, usize) {
+    let sides = || SIDES.step_by(8);
+    let off = |a: usize, b: usize| (a as f64 / b.max(1) as f64).ln().powi(2);
+    let all = sides().flat_map(|a| sides().map(move |b| (a, b)));
+    let possible = all.filter(|&(a, b)| (h != w || a == b) && stages(a, b).is_some());
+    possible
+        .min_by(|&(a, b), &(c, d)| (off(a, h) + off(b, w)).total_cmp(&(off(c, h) + off(d, w))))
+        .unwrap_or((64, 64))
+}
+
+fn no_such_sides(h: usize, w: usize, what: &str) -> RecipeError {
+    let (height, width) = nearest_sides(h, w);
+    RecipeError {
+        at: "choosing a recipe".into(),
+        message: format!(
+            "there is none for {what}: sides that can be halved together to 4 to 16 pixels are needed; pictures of a folder \
+             are read at such a size with `?size={}`",
+            if height == width { width.to_string() } else { format!("{width}x{height}") }
+        ),
+    }
+}
+
+/// The pair of `dcgan64` for images of other sides.
+fn cheap(
+    h: usize,
+    w: usize,
+    channels: usize,
+    what: &str,
+    reasons: &mut Vec<String>,
+) -> Result<Recipe, RecipeError> {
+    let mut recipe = Recipe::builtin("dcgan64")?;
+    // As for R1 of a residual pair.
+    let strength = Scheduled::constant(rounded(pixels(&[h, w, channels])).max(0.01));
+    for regularizer in &mut recipe.regularizers {
+        regularizer.strength = Some(Strength::Given(strength.clone()));
+    }
+    recipe.name = format!("dcgan-{h}x{w}");
+    recipe.about = format!("deep convolutional GAN for {what}, derived from dcgan64");
+    recipe.data.shape = vec![h, w, channels];
+    reasons.push(format!("no recipe of their own, so dcgan64 at this size with R1 of {strength}"));
+    Ok(recipe)
+}
+
+/// To thousandths.
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 /// A residual pair for images of other sides, from `r3-64`.
@@ -151,22 +277,7 @@ fn residual(
     what: &str,
     reasons: &mut Vec<String>,
 ) -> Result<Recipe, RecipeError> {
-    let halvings =
-        |side: usize| (0..).take_while(|n| side.is_multiple_of(2 << n) && side >> (n + 1) >= 4).count();
-    let stages = halvings(h).min(halvings(w)) + 1;
-    let (short, long) = (h.min(w), h.max(w));
-    if !SIDES.contains(&short) || !SIDES.contains(&long) || stages < 2 || long >> (stages - 1) > 16 {
-        // Of multiples of 16 the nearest within reach.
-        let near = |side: usize| (side.clamp(32, 256) + 8) / 16 * 16;
-        return Err(RecipeError {
-            at: "choosing a recipe".into(),
-            message: format!(
-                "there is none for {what}: sides that can be halved to 4 to 16 pixels are needed; pictures of a folder are \
-                 read at such a size with `?size={}`",
-                if h == w { near(w).to_string() } else { format!("{}x{}", near(w), near(h)) }
-            ),
-        });
-    }
+    let stages = stages(h, w).ok_or_else(|| no_such_sides(h, w, what))?;
     let mut recipe = Recipe::builtin("r3-64")?;
     let widths: Vec<usize> = WIDTHS.into_iter().take(stages).collect();
     let mut blocks = vec![1usize; stages];
@@ -179,8 +290,7 @@ fn residual(
         network.options.insert("blocks".into(), list(&blocks));
     }
     // R1 and R2 are squared norms over all pixels: their weight follows the pixels, as in Karras et al. 2020, appendix C.
-    let pixels = (h * w) as f64 / (64.0 * 64.0);
-    let gamma = |at: f64| (at * pixels * 1e3).round() / 1e3;
+    let gamma = |at: f64| rounded(at * pixels(&[h, w, channels]));
     let strength = Scheduled::parse(&format!("cosine {} -> {}", gamma(2.0).max(0.01), gamma(0.2).max(0.001)))
         .map_err(|message: String| RecipeError { at: "choosing a recipe".into(), message })?;
     for regularizer in &mut recipe.regularizers {
@@ -199,54 +309,135 @@ fn residual(
 mod tests {
     use super::*;
 
-    fn chosen(shape: &[usize], count: Option<u64>, classes: Option<usize>, minutes: Option<f64>) -> Choice {
-        let choice = choose(&Facts { shape, count, classes, minutes }).unwrap();
+    fn chosen(facts: &Facts<'_>) -> Choice {
+        let choice = choose(facts).unwrap();
         choice.recipe.validate().unwrap();
         choice.recipe.networks().unwrap();
-        assert_eq!(choice.recipe.data.shape, shape);
+        assert_eq!(choice.recipe.data.shape, facts.shape);
         assert!(!choice.reasons.is_empty());
         choice
     }
 
+    /// Of so many samples without labels.
+    fn plain(shape: &[usize], count: Option<u64>) -> Facts<'_> {
+        Facts { shape, count, classes: None, smallest: None, minutes: None }
+    }
+
+    fn labelled(shape: &[usize], classes: usize, smallest: u64) -> Facts<'_> {
+        let count = Some(50_000);
+        Facts { shape, count, classes: Some(classes), smallest: Some(smallest), minutes: None }
+    }
+
+    fn said(choice: &Choice, word: &str) -> bool {
+        choice.reasons.iter().any(|reason| reason.contains(word))
+    }
+
     #[test]
     fn data_of_each_kind_have_a_recipe_and_a_reason() {
-        let name =
-            |shape: &[usize], count, classes, minutes| chosen(shape, count, classes, minutes).recipe.name;
-        assert_eq!(name(&[2], None, Some(8), None), "mlp2d");
-        assert_eq!(name(&[28, 28, 1], Some(60_000), Some(10), Some(5.0)), "r3-28");
-        assert_eq!(name(&[28, 28, 3], Some(60_000), Some(1000), None), "r3-stacked");
-        assert_eq!(name(&[32, 32, 3], Some(50_000), Some(10), None), "r3-32-cond");
-        assert_eq!(name(&[32, 32, 3], Some(50_000), None, None), "r3-32");
-        assert_eq!(name(&[32, 32, 3], Some(500), Some(10), None), "r3-32");
-        assert_eq!(name(&[64, 64, 3], Some(800), None, None), "fewshot-64");
-        assert_eq!(name(&[64, 64, 3], Some(4_000), None, None), "sg2-64-ada");
-        assert_eq!(name(&[64, 64, 1], Some(40_000), None, None), "r3-64");
-        assert_eq!(name(&[64, 64, 3], Some(40_000), None, Some(10.0)), "dcgan64");
-        assert_eq!(name(&[48, 32, 4], Some(40_000), None, None), "r3-48x32");
-        assert_eq!(name(&[96, 96, 3], Some(40_000), None, None), "r3-96x96");
-        assert_eq!(name(&[128, 128, 3], Some(40_000), None, None), "r3-128x128");
+        let name = |facts: Facts<'_>| chosen(&facts).recipe.name;
+        let many = Some(60_000);
+        assert_eq!(name(Facts { classes: Some(8), ..plain(&[2], None) }), "mlp2d");
+        assert_eq!(name(plain(&[28, 28, 1], many)), "r3-28");
+        assert_eq!(name(Facts { classes: Some(10), ..plain(&[28, 28, 1], None) }), "cdcgan28");
+        assert_eq!(name(plain(&[28, 28, 3], many)), "r3-stacked");
+        assert_eq!(name(plain(&[32, 32, 3], many)), "r3-32");
+        assert_eq!(name(plain(&[64, 64, 3], Some(800))), "fewshot-64");
+        assert_eq!(name(plain(&[64, 64, 1], Some(40))), "fewshot-64");
+        assert_eq!(name(plain(&[64, 64, 3], Some(4_000))), "sg2-64-ada");
+        assert_eq!(name(plain(&[64, 64, 1], Some(40_000))), "r3-64");
+        assert_eq!(name(plain(&[48, 32, 4], Some(40_000))), "r3-48x32");
+        assert_eq!(name(plain(&[96, 96, 3], Some(40_000))), "r3-96x96");
+        assert_eq!(name(plain(&[128, 128, 3], Some(40_000))), "r3-128x128");
+    }
+
+    #[test]
+    fn labels_are_used_where_every_class_has_enough_and_else_the_reason_is_said() {
+        for (shape, conditional, plain) in
+            [(&[28, 28, 1], "cdcgan28", "r3-28"), (&[32, 32, 3], "r3-32-cond", "r3-32")]
+        {
+            let told = chosen(&labelled(shape, 7, 100));
+            assert_eq!((told.recipe.name.as_str(), told.recipe.data.classes), (conditional, Some(7)));
+            assert!(said(&told, "7 classes with labels"), "{:?}", told.reasons);
+            // The mean of the classes would be enough.
+            let uneven = chosen(&labelled(shape, 3, 1));
+            assert_eq!((uneven.recipe.name.as_str(), uneven.recipe.data.classes), (plain, None));
+            assert!(said(&uneven, "the smallest has 1 samples"), "{:?}", uneven.reasons);
+        }
+        for shape in [&[64, 64, 3], &[28, 28, 3], &[96, 96, 1]] {
+            let unused = chosen(&labelled(shape, 10, 5_000));
+            assert_eq!(unused.recipe.data.classes, None);
+            assert!(said(&unused, "labels of its 10 classes are not used"), "{:?}", unused.reasons);
+        }
+        assert!(!said(&chosen(&plain(&[32, 32, 3], Some(50_000))), "labels"));
+    }
+
+    #[test]
+    fn little_time_brings_a_cheap_pair_or_a_word() {
+        let minutes = |facts: Facts<'_>, minutes| chosen(&Facts { minutes: Some(minutes), ..facts });
+        let many = Some(40_000);
+        // 20 minutes at 64x64, in proportion to the pixels elsewhere.
+        for (shape, enough, full, light) in [
+            (&[64, 64, 3], 20.0, "r3-64", "dcgan64"),
+            (&[32, 32, 3], 5.0, "r3-32", "dcgan-32x32"),
+            (&[256, 256, 3], 320.0, "r3-256x256", "dcgan-256x256"),
+            (&[96, 48, 1], 22.5, "r3-96x48", "dcgan-96x48"),
+        ] {
+            assert_eq!(minutes(plain(shape, many), enough).recipe.name, full);
+            let short = minutes(plain(shape, many), enough - 0.1);
+            assert_eq!(short.recipe.name, light);
+            assert!(said(&short, "little time") && !said(&short, "rough"), "{:?}", short.reasons);
+        }
+        for facts in
+            [plain(&[28, 28, 1], many), labelled(&[32, 32, 3], 10, 5_000), plain(&[64, 64, 3], Some(800))]
+        {
+            let short = minutes(facts.clone(), 1.0);
+            assert!(said(&short, "1 minutes are little"), "{:?}", short.reasons);
+            assert!(!said(&minutes(facts, 60.0), "minutes are little"));
+        }
     }
 
     #[test]
     fn few_images_are_augmented_and_batches_fit_them() {
-        let choice = chosen(&[28, 28, 1], Some(1_000), None, None);
-        assert_eq!(choice.recipe.augment.unwrap().policy, ["translation", "cutout"]);
-        assert!(choice.reasons.iter().any(|r| r.contains("augmentations")));
-        assert!(chosen(&[28, 28, 1], Some(60_000), None, None).recipe.augment.is_none());
-        assert_eq!(chosen(&[28, 28, 1], Some(50), None, None).recipe.train.batch, 32);
+        let choice = chosen(&plain(&[28, 28, 1], Some(1_000)));
+        assert_eq!(choice.recipe.augment.as_ref().unwrap().policy, ["translation", "cutout"]);
+        assert!(said(&choice, "augmentations"));
+        assert!(chosen(&plain(&[28, 28, 1], Some(60_000))).recipe.augment.is_none());
+        let fifty = chosen(&plain(&[28, 28, 1], Some(50)));
+        assert_eq!(fifty.recipe.train.batch, 32);
+        assert!(said(&fifty, "a batch of 32 instead of 64: the largest power of two that 50"));
     }
 
     #[test]
-    fn what_no_recipe_can_make_is_refused_with_a_way_out() {
-        for (shape, word) in [
-            (&[31usize, 31, 3][..], "?size=32"),
-            (&[700, 500, 3], "?size=256x256"),
-            (&[30, 40, 3], "?size=48x32"),
-            (&[7], "write one"),
+    fn what_no_recipe_can_make_is_refused_with_a_size_that_one_can() {
+        let refusal = |shape: &[usize]| choose(&plain(shape, Some(100))).unwrap_err().to_string();
+        for (shape, size) in [
+            ([31usize, 31, 3], "32"),
+            ([700, 500, 3], "256x256"),
+            ([30, 41, 3], "40x32"),
+            // Halved together they begin at 4 pixels and 32 or more; so does 256x32.
+            ([16, 256, 3], "128x32"),
+            ([1, 1, 1], "8"),
         ] {
-            let facts = Facts { shape, count: Some(100), classes: None, minutes: None };
-            let error = choose(&facts).unwrap_err().to_string();
-            assert!(error.contains(word), "{error}");
+            let size = if size == "256x256" { "256" } else { size };
+            assert!(refusal(&shape).contains(&format!("`?size={size}`")), "{}", refusal(&shape));
         }
+        assert!(refusal(&[7]).contains("write one"));
+        // Whatever is advised is accepted.
+        let sides = [1, 7, 12, 16, 30, 44, 72, 100, 180, 208, 256, 300, 1080, 4096];
+        let (mut refused, mut accepted) = (0, 0);
+        for shape in sides.iter().flat_map(|h| sides.iter().map(|w| [*h, *w, 3])) {
+            let Err(error) = choose(&plain(&shape, Some(10_000))) else {
+                accepted += 1;
+                continue;
+            };
+            refused += 1;
+            let advice = error.to_string();
+            let size = advice.split_once("?size=").and_then(|(_, rest)| rest.split_once('`')).unwrap().0;
+            let side = |text: &str| text.parse::<usize>().unwrap();
+            let (w, h) =
+                size.split_once('x').map_or_else(|| (side(size), side(size)), |(w, h)| (side(w), side(h)));
+            assert!(choose(&plain(&[h, w, 3], Some(10_000))).is_ok(), "{shape:?}: {advice}");
+        }
+        assert!(refused > 100 && accepted > 10, "{refused} {accepted}");
     }
 }

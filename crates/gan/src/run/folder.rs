@@ -60,7 +60,10 @@ impl RunFolder {
 
     /// Keeps other processes from training in the folder until the file is dropped. `None` where the file system has
     /// no locks.
-    pub(super) fn lock(&self) -> Result<Option<File>, Error> {
+    ///
+    /// # Errors
+    /// Another process holds the lock, or the file cannot be written.
+    pub fn lock(&self) -> Result<Option<File>, Error> {
         let path = self.root.join("lock");
         let opened = File::options().create(true).read(true).write(true).truncate(false).open(&path);
         let mut file = opened.map_err(Error::io(&path, "open the lock"))?;

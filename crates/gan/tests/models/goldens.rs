@@ -113,6 +113,7 @@ fn wrong_networks_are_told_apart() {
         // No attention; narrow blocks; sums where means belong; no normalisation.
         ("sagan-generator", named("sagan-generator").with("channels = 4\nattention = [0]"), LABELS),
         ("sagan-discriminator", named("sagan-discriminator").with("channels = 4\nattention = [4]"), LABELS),
+        ("sagan-discriminator", named("sagan-discriminator").with("channels = 4\nwide = 0"), LABELS),
         (
             "wgan-gp-discriminator",
             named("wgan-gp-discriminator").with("channels = 4\nlayer_norm = 1"),

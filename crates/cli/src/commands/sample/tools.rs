@@ -1,7 +1,7 @@
 //! Sheets, walks, directions and projections.
 
-use super::super::{Loaded, load};
-use super::{MAX_SIDE, class_named};
+use super::super::Loaded;
+use super::{MAX_SIDE, class_named, loaded};
 use crate::args::{Sample, Tool};
 use crate::progress::counter;
 use crate::say::say;
@@ -32,7 +32,7 @@ struct Job<'a> {
 }
 
 pub fn run(options: &Sample, tool: &Tool) -> anyhow::Result<ExitCode> {
-    let mut loaded = load(&options.run, options.computing.threads, options.computing.precision)?;
+    let mut loaded = loaded(options)?;
     let recipe = &loaded.objective.recipe;
     let shape = recipe.data.shape.clone();
     if shape.len() != 3 {
@@ -43,6 +43,7 @@ pub fn run(options: &Sample, tool: &Tool) -> anyhow::Result<ExitCode> {
     ending(tool, &options.out)?;
     let asked = options.class.as_deref().map(|class| class_named(recipe, class)).transpose()?;
     let (checkpoint, step, images) = (loaded.checkpoint.clone(), loaded.step, loaded.images);
+    let standing = loaded.standing;
     let Loaded { objective, session, .. } = &mut loaded;
     let mut synthesizer = Synthesizer::new(objective, session, options.seed);
     if let Some(psi) = options.truncation {
@@ -72,6 +73,8 @@ pub fn run(options: &Sample, tool: &Tool) -> anyhow::Result<ExitCode> {
             )
         }
         Tool::ByClass { columns } => {
+            let classes = job.synthesizer.objective().recipe.data.classes.unwrap_or(1);
+            job.fits(classes.saturating_mul(*columns), *columns)?;
             let sheet = class_sheet(&mut job.synthesizer, *columns)?;
             job.sheet(&sheet)?;
             let classes = sheet.codes.len() / columns;
@@ -93,6 +96,7 @@ pub fn run(options: &Sample, tool: &Tool) -> anyhow::Result<ExitCode> {
             ("checkpoint".to_string(), json!(checkpoint)),
             ("step".to_string(), json!(step)),
             ("images".to_string(), json!(images)),
+            ("standing_statistics".to_string(), json!(standing)),
         ]);
         if let Value::Object(fields) = fields {
             line.extend(fields);
