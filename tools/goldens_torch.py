@@ -7,6 +7,7 @@
 crates/gan/goldens/objectives.txt: every loss and regularizer on a discriminator of two dense layers, with its gradients;
 crates/gan/goldens/augmentations.txt: every augmentation on small images with given draws;
 crates/nn/goldens/spectral_norm.txt: weights over their largest singular value as torch.nn.utils.spectral_norm has them.
+Objectives on images and whole steps: goldens_images.py, which builds upon this.
 Operands are drawn from a fixed seed and rounded to f32. Files are blocks of a header line `KIND NAME SHAPE..` and a line
 of numbers.
 """

@@ -60,6 +60,7 @@ fn parts_add_up_to_the_whole() {
         APART.replace("non-saturating", "hinge"),
         with(&lazy("r1", 0.3, 2).replace("non-saturating", "relativistic-pairing"), "r2", 0.3, 1),
         lazy("gradient-penalty", 1.0, 1).replace("non-saturating", "wasserstein"),
+        lazy("gradient-penalty-one-sided", 1.0, 1).replace("non-saturating", "wasserstein"),
         lazy("weight-clipping", 0.2, 2).replace("non-saturating", "wasserstein"),
         lazy("orthogonal", 0.01, 1),
     ];
