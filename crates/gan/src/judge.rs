@@ -12,6 +12,8 @@ const BATCH: usize = 64;
 /// Judges samples with the discriminator of the state in a session.
 pub struct Judge {
     phase: PhaseId,
+    /// Whether a batch must be whole.
+    whole: bool,
 }
 
 impl Judge {
@@ -33,7 +35,24 @@ impl Judge {
                 objective.recipe.name
             )));
         }
-        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)? })
+        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)?, whole: false })
+    }
+
+    /// Compiles the discriminator to judge many samples of one kind: what compares the samples of a batch then compares real
+    /// ones with real ones, as in training, and whole batches alone are judged.
+    ///
+    /// # Errors
+    /// It judges packs of samples, or cannot be compiled.
+    pub fn of_many(objective: &Objective, session: &mut Session) -> Result<Self, Error> {
+        let pack = objective.recipe.train.pack;
+        if pack > 1 {
+            return Err(Error::Unsuited(format!(
+                "the discriminator of recipe `{}` judges packs of {pack} samples, not one by one",
+                objective.recipe.name
+            )));
+        }
+        let whole = objective.discriminator.compares_samples();
+        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)?, whole })
     }
 
     /// One logit a sample; larger means more like real ones. `labels` are the classes of the samples, which a conditional
@@ -63,6 +82,9 @@ impl Judge {
             }
         }
         for (i, chunk) in samples.chunks(BATCH * size).enumerate() {
+            if self.whole && chunk.len() < BATCH * size {
+                break;
+            }
             if told {
                 let labels = &labels[i * BATCH..];
                 let feed = session.feed_words_mut(self.phase, feed::LABELS)?;

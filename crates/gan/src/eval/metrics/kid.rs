@@ -29,7 +29,11 @@ impl Metric for Kid {
 
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
         let (real, generated) = context.both()?;
-        let options = KernelOptions { seed: context.seed, ..KernelOptions::default() };
+        let mut options = KernelOptions { seed: context.seed, ..KernelOptions::default() };
+        if context.resampled {
+            // One estimate over all of the part: it is as unbiased.
+            options = KernelOptions { subsets: 1, size: real.count.min(generated.count), ..options };
+        }
         let found = kernel_distance(&real.features, &generated.features, options)?;
         let mut score = Score::new(self.name(), context.named("kernel distance"), found.mean, Better::Lower)
             .noting(format!("deviation of a subset {:.2e}", found.deviation));
