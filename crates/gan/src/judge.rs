@@ -6,12 +6,14 @@ use crate::step::{Objective, feed};
 use ganymede_cpu::{PhaseId, Session};
 use ganymede_data::Dataset;
 
-/// Samples judged at once.
+/// Most samples judged at once.
 const BATCH: usize = 64;
 
 /// Judges samples with the discriminator of the state in a session.
 pub struct Judge {
     phase: PhaseId,
+    /// Samples judged at once.
+    batch: usize,
     /// Whether a batch must be whole.
     whole: bool,
 }
@@ -35,7 +37,11 @@ impl Judge {
                 objective.recipe.name
             )));
         }
-        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)?, whole: false })
+        Ok(Self {
+            phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)?,
+            batch: BATCH,
+            whole: false,
+        })
     }
 
     /// Compiles the discriminator to judge many samples of one kind: what compares the samples of a batch then compares real
@@ -52,7 +58,9 @@ impl Judge {
             )));
         }
         let whole = objective.discriminator.compares_samples();
-        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)?, whole })
+        // No larger than in training, so that judging takes less memory than a step.
+        let batch = objective.recipe.part().clamp(1, BATCH);
+        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(batch)?)?, batch, whole })
     }
 
     /// One logit a sample; larger means more like real ones. `labels` are the classes of the samples, which a conditional
@@ -81,12 +89,12 @@ impl Judge {
                 )));
             }
         }
-        for (i, chunk) in samples.chunks(BATCH * size).enumerate() {
-            if self.whole && chunk.len() < BATCH * size {
+        for (i, chunk) in samples.chunks(self.batch * size).enumerate() {
+            if self.whole && chunk.len() < self.batch * size {
                 break;
             }
             if told {
-                let labels = &labels[i * BATCH..];
+                let labels = &labels[i * self.batch..];
                 let feed = session.feed_words_mut(self.phase, feed::LABELS)?;
                 feed.fill(0);
                 for (word, label) in feed.iter_mut().zip(labels) {

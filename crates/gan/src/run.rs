@@ -4,6 +4,7 @@ mod folder;
 mod guard;
 mod length;
 mod scoring;
+mod watch;
 mod window;
 
 pub use folder::RunFolder;
@@ -11,6 +12,8 @@ use guard::MAX_SKIPS;
 pub use length::{Length, planned_images};
 use length::{next_measurement, steps_left};
 use scoring::Scoring;
+use watch::Watch;
+pub use watch::{Seen, Trouble};
 
 use crate::best::Best;
 use crate::checkpoint::{self, Checkpoint};
@@ -94,6 +97,17 @@ pub struct Tick {
     /// Whether it is the best so far, which is then kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub best: bool,
+    /// How many times as often two samples are of the same kind, and nearly the same, as two real ones; around 1 where they
+    /// are as varied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variety: Option<[f64; 2]>,
+    /// Where samples are held out: how far they lie on the way from training to generated ones, by the discriminator's
+    /// logits (r_v of Karras et al. 2020).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overfitting: Option<f64>,
+    /// What has been wrong for some ticks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trouble: Vec<Trouble>,
 }
 
 /// Follows a run: the command line shows progress with it.
@@ -138,6 +152,7 @@ pub struct Run {
     sampler: Sampler,
     standing: Option<Standing>,
     scoring: Option<Scoring>,
+    watch: Option<Watch>,
     minutes: Option<f64>,
     saved: Option<(u64, Instant, Duration)>,
     /// What is worth a sentence and happened before anyone listened.
@@ -216,6 +231,7 @@ impl Run {
         let (objective, session) = trainer.parts_mut();
         let standing = (batches > 0).then(|| Standing::new(objective, session, seed, batches)).transpose()?;
         let sampler = Sampler::new(seed);
+        let watch = Watch::new(&dataset)?;
         let (minutes, saved) = (None, None);
         Ok(Self {
             folder,
@@ -225,6 +241,7 @@ impl Run {
             sampler,
             standing,
             scoring,
+            watch,
             minutes,
             saved,
             notes,
@@ -379,13 +396,21 @@ impl Run {
         write().map_err(Error::io(&path, "write the log"))
     }
 
-    fn draw(&mut self) -> Result<PathBuf, Error> {
+    /// The samples of a tick: as many as its picture shows first, then those that are watched. They are drawn in requests of
+    /// one size, so that no further program is made for them.
+    fn samples_of_tick(&mut self) -> Result<Vec<f32>, Error> {
+        let recipe = &self.trainer.objective().recipe;
+        let (count, _) = samples_drawn(&recipe.data.shape, recipe.data.classes);
+        let wanted = self.watch.as_ref().map_or(0, Watch::wanted);
+        self.samples_by(count, wanted.max(count))
+    }
+
+    fn draw(&mut self, samples: &[f32]) -> Result<PathBuf, Error> {
         let path = self.folder.sample(self.trainer.progress().step);
-        let shape = self.trainer.objective().recipe.data.shape.clone();
-        let classes = self.trainer.objective().recipe.data.classes;
-        let (count, columns) = samples_drawn(&shape, classes);
-        let samples = self.samples(count)?;
-        write_picture(&path, &samples, &shape, &self.dataset, columns)?;
+        let recipe = &self.trainer.objective().recipe;
+        let (count, columns) = samples_drawn(&recipe.data.shape, recipe.data.classes);
+        let shown = &samples[..count * self.dataset.elements()];
+        write_picture(&path, shown, &recipe.data.shape, &self.dataset, columns)?;
         Ok(path)
     }
 
@@ -397,10 +422,22 @@ impl Run {
         window: &mut Window,
         observer: &mut dyn Observer,
     ) -> Result<PathBuf, Error> {
-        let told = drawn.map_or_else(|| self.draw(), Ok).and_then(|path| {
+        if let (Some(path), 0) = (&drawn, window.steps) {
+            return Ok(path.clone());
+        }
+        let told = self.samples_of_tick().and_then(|samples| {
+            let path = drawn.map_or_else(|| self.draw(&samples), Ok)?;
             if window.steps > 0 {
                 let (score, best) = self.score()?;
-                let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
+                let seen = self.look(&samples, observer)?;
+                let tick = Tick {
+                    score,
+                    best,
+                    variety: seen.as_ref().map(|seen| seen.variety),
+                    overfitting: seen.as_ref().and_then(|seen| seen.overfitting),
+                    trouble: seen.map(|seen| seen.trouble).unwrap_or_default(),
+                    ..window.close(&self.trainer, &self.folder.root, &path)
+                };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);
             }

@@ -14,7 +14,7 @@ use ganymede::run::{Finished, Length, Run, RunFolder, planned_images};
 use ganymede::transfer::Origin;
 use ganymede::{Error, Objective, Recipe};
 use ganymede_cpu::{Executor, Target};
-use ganymede_data::{Dataset, OpenOptions};
+use ganymede_data::{Dataset, OpenOptions, Split};
 use ganymede_nn::LayerRow;
 use ganymede_nn::summary::bytes;
 use std::path::Path;
@@ -89,7 +89,9 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     };
     let root = folder.root.clone();
     announce(options, &objective, &cost, &dataset, &executor, &root, options.seed);
-    let run = Run::begin_from(folder, recipe, dataset, executor, options.seed, length, origin.as_ref())?;
+    let set = dataset.clone();
+    let mut run = Run::begin_from(folder, recipe, dataset, executor, options.seed, length, origin.as_ref())?;
+    hold_out(&mut run, &set)?;
     if options.json {
         tell!(
             "{}",
@@ -321,6 +323,19 @@ fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
+/// Lets a run watch for overfitting where a part of its data is held out.
+fn hold_out(run: &mut Run, dataset: &Dataset) -> anyhow::Result<()> {
+    if dataset.len().is_none() {
+        return Ok(());
+    }
+    let options = OpenOptions { split: Split::Test, ..OpenOptions::default() }.for_shape(dataset.shape());
+    // Data without such a part train as well.
+    if let Ok(held_out) = ganymede_data::open(dataset.spec(), &options) {
+        run.watch_held_out(&held_out)?;
+    }
+    Ok(())
+}
+
 fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let (checkpoint, warnings) = checkpoint::open(path)?;
     for warning in &warnings {
@@ -390,7 +405,9 @@ fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let step = checkpoint.progress.step;
     let cost = ganymede::cost::of_run(&objective, target(&objective, &executor))?;
     announce(options, &objective, &cost, &dataset, &executor, &root, begun.seed);
-    let run = Run::resume(folder, recipe, checkpoint, dataset, executor, begun.seed, longer)?;
+    let set = dataset.clone();
+    let mut run = Run::resume(folder, recipe, checkpoint, dataset, executor, begun.seed, longer)?;
+    hold_out(&mut run, &set)?;
     if options.json {
         let images = run.trainer().progress().images;
         tell!(

@@ -206,6 +206,22 @@ impl Evaluator {
         first.ok_or_else(|| Error::Refused(format!("metric {} gave no figure", metric.name())))
     }
 
+    /// The class that the extractor sees in each of the first samples of a source.
+    ///
+    /// # Errors
+    /// The extractor is no classifier of whole samples, or as for looking at them.
+    pub fn classes_of(&mut self, source: &mut dyn SampleSource, count: usize) -> Result<Vec<usize>, Error> {
+        self.open_extractor(&mut ())?;
+        let extractor = looked_through(&mut self.extractor)?;
+        let (Some(classes), 1) = (extractor.classes(), extractor.heads()) else {
+            return Err(Error::Unsuited(format!("extractor {} does not classify samples", extractor.name())));
+        };
+        let batch = self.options.batch.unwrap_or(CHUNK);
+        let seen =
+            collect(source, extractor, Wish { count, keep: 0, batch, what: "classifying samples" }, &mut ())?;
+        Ok(seen.probabilities.unwrap_or_default().chunks_exact(classes).map(extractors::best_of).collect())
+    }
+
     fn subject(&self, source: &dyn SampleSource) -> Subject {
         Subject {
             shape: self.train.shape().to_vec(),

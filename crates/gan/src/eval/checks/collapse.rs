@@ -12,6 +12,8 @@ const KEPT: f64 = 0.25;
 const A_CELL: usize = 100;
 /// Fewest and most cells.
 const CELLS: [usize; 2] = [8, 50];
+/// Samples of either side that cells and pairs say something of.
+const FEWEST: usize = 20 * CELLS[0];
 /// The share of the real samples in lost cells from which on it is a fault.
 const MASS: f64 = 0.05;
 /// Samples whose pairs are compared.
@@ -53,8 +55,16 @@ impl Check for Collapse {
         if let Some((classes, heads)) = evidence.classes {
             findings.extend(classes_lost(evidence, classes, heads)?);
         }
-        findings.push(cells_lost(evidence)?);
-        findings.extend(variety(evidence)?);
+        let few = evidence.real.features.rows().min(evidence.generated.features.rows());
+        if few >= FEWEST {
+            findings.push(cells_lost(evidence)?);
+            findings.extend(variety(evidence)?);
+        }
+        if findings.is_empty() {
+            return Err(Error::Unsuited(format!(
+                "{few} samples are too few to say which kinds are missing: it takes {FEWEST} of either side"
+            )));
+        }
         Ok(findings)
     }
 }
@@ -118,14 +128,6 @@ fn classes_lost(evidence: &Evidence<'_>, classes: usize, heads: usize) -> Result
 fn cells_lost(evidence: &Evidence<'_>) -> Result<Finding, Error> {
     let (real, generated) = (&evidence.real.features, &evidence.generated.features);
     let wanted = (real.rows().min(generated.rows()) / A_CELL).clamp(CELLS[0], CELLS[1]);
-    if real.rows() < 20 * CELLS[0] || generated.rows() < 20 * CELLS[0] {
-        return Err(Error::Unsuited(format!(
-            "{} samples and {} real ones are too few to say which kinds are missing: it takes {} of each",
-            generated.rows(),
-            real.rows(),
-            20 * CELLS[0]
-        )));
-    }
     let cells = Cells::new(real, wanted, evidence.seed)?;
     let found = lost(&cells.counts(real)?, &cells.counts(generated)?, KEPT, LEVEL)?;
     let flagged = found.mass > MASS;

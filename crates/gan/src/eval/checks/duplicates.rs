@@ -9,6 +9,8 @@ use std::collections::HashMap;
 const PAIRED: usize = 2_000;
 /// Pairs of real samples that set how near two samples are that count for one: the nearest so many of two million.
 const NEAREST: f64 = 10.0;
+/// So many times fewer different samples than real ones are by the same count are a fault.
+const FEWER: f64 = 20.0;
 /// Deviations that make a share certain.
 const SURE: f64 = 4.0;
 /// Equal samples, as a share, from which on they are a fault.
@@ -56,8 +58,10 @@ impl Check for Duplicates {
         let found = collisions(&seen, at)?;
         let support = found.support(count);
         let most = 1.0 / found.at_least(SURE).max(f64::MIN_POSITIVE);
-        // Fewer different samples than there are training samples: then keeping those would be as good.
-        let threshold = evidence.train.len().map_or(count as f64, |items| items as f64);
+        // Fewer different samples than there are training samples: then keeping those would be as good. The estimate for real
+        // samples is what near pairs of an endless law give, so that nothing within some factor of it is a fault.
+        let of_real = real_pairs / NEAREST / FEWER;
+        let threshold = evidence.train.len().map_or(of_real, |items| of_real.min(items as f64)).round();
         let flagged = most < threshold;
         let about = |value: f64| {
             let unit = 10f64.powf(value.log10().floor() - 1.0);
@@ -65,7 +69,7 @@ impl Check for Duplicates {
         };
         let sentence = if flagged {
             format!(
-                "Samples repeat: there are about {} different ones, fewer than the {threshold} of the data.",
+                "Samples repeat: there are about {} different ones, fewer than {threshold}.",
                 about(support)
             )
         } else {
@@ -82,8 +86,8 @@ impl Check for Duplicates {
             value: support,
             threshold,
             fault: Fault::Below,
-            reason: "the number of training samples: with fewer different samples than that a generator is no better than \
-                     keeping the data (and only where four deviations of the count agree)",
+            reason: "the number of training samples, with fewer than which a generator is no better than keeping the data, or \
+                     a twentieth of what the same count gives for real samples, where that is less; by four deviations",
             flagged,
             sentence: upper_first(&sentence),
             p: None,

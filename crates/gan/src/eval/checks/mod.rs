@@ -15,7 +15,10 @@ use ganymede_data::Dataset;
 use serde::Serialize;
 use std::sync::Arc;
 
+pub(crate) use collapse::SCALES;
 pub use memorization::Pair;
+pub(crate) use overfitting::{FEWEST, Verdict};
+pub(crate) use views::Rough;
 
 /// Generated samples that are looked at one by one.
 pub(super) const LOOKED_AT: usize = 4_000;
@@ -106,7 +109,7 @@ pub const CHECKS: &[&dyn Check] =
     &[&memorization::Memorization, &duplicates::Duplicates, &collapse::Collapse, &overfitting::Overfitting];
 
 /// Items of a set at equal distances, at most so many, with their classes if it has any.
-pub(super) fn spaced(set: &Dataset, most: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
+pub(crate) fn spaced(set: &Dataset, most: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
     let all = set.len().unwrap_or(most as u64);
     let count = all.min(most as u64);
     let indices: Vec<u64> =

@@ -11,15 +11,24 @@ const GRID: usize = 8;
 pub struct Rough {
     shape: Vec<usize>,
     grid: [usize; 2],
+    /// Whether brightness and contrast are forgotten.
+    relative: bool,
 }
 
 impl Rough {
+    /// Of samples of this shape.
     pub fn of(shape: &[usize]) -> Self {
         let cells = |side: usize| (side / 4).clamp(side.min(4), GRID);
         let grid = if shape.len() == 3 { [cells(shape[0]), cells(shape[1])] } else { [1, 1] };
-        Self { shape: shape.to_vec(), grid }
+        Self { shape: shape.to_vec(), grid, relative: true }
     }
 
+    /// Means over cells as they are.
+    pub fn plain(shape: &[usize]) -> Self {
+        Self { relative: false, ..Self::of(shape) }
+    }
+
+    /// Values of a view.
     pub fn dimensions(&self) -> usize {
         if self.shape.len() == 3 {
             self.grid[0] * self.grid[1] * self.shape[2]
@@ -29,6 +38,9 @@ impl Rough {
     }
 
     /// Of samples one after the other.
+    ///
+    /// # Errors
+    /// A value that is not finite.
     pub fn see(&self, samples: &[f32]) -> Result<Features, MetricError> {
         let size: usize = self.shape.iter().product();
         let mut values = Vec::with_capacity(samples.len() / size * self.dimensions());
@@ -56,6 +68,9 @@ impl Rough {
                     seen.push(sum / ((bottom - top) * (right - left)) as f64);
                 }
             }
+        }
+        if !self.relative {
+            return seen;
         }
         let mean = seen.iter().sum::<f64>() / seen.len() as f64;
         seen.iter_mut().for_each(|v| *v -= mean);
