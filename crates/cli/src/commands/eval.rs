@@ -130,7 +130,11 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
             )
         })?;
     let shape = own.map(|(_, shape)| shape);
-    let mut evaluator = Evaluator::open(&data, shape.as_deref(), chosen, executor(options.threads)?)?;
+    let executor = match &opened {
+        Opened::Run(loaded) => loaded.session.executor().clone(),
+        Opened::Folder(_) => executor(options.threads)?,
+    };
+    let mut evaluator = Evaluator::open(&data, shape.as_deref(), chosen, executor)?;
     let mut follow = Follow::default();
     let ended = match &mut against {
         Some(other) => {

@@ -51,7 +51,7 @@ impl Run {
         let (objective, session) = self.trainer.parts_mut();
         let replaced = self.standing.as_ref().map(|standing| standing.take(session)).transpose()?;
         let mut samples = Vec::new();
-        let drawn = (0..count).step_by(part.max(1)).try_for_each(|first| {
+        let drawn: Result<(), Error> = (0..count).step_by(part.max(1)).try_for_each(|first| {
             samples.extend(self.sampler.draw(objective, session, first as u64, part)?);
             Ok(())
         });

@@ -6,8 +6,9 @@ use ganymede_metrics::{Features, MetricError};
 /// Cells a side of a rough view.
 const GRID: usize = 8;
 
-/// A rough view of samples: means over cells of at least four pixels a side, less their mean, over their length, so that
-/// neither brightness nor contrast counts and a shift by a pixel hardly does. Points are what they are.
+/// A rough view of samples: what stands out moved to the middle, means over cells of at least four pixels a side (at most eight
+/// cells), less their mean, over their length, so that neither place nor brightness nor contrast counts. Points are what they
+/// are.
 pub struct Rough {
     shape: Vec<usize>,
     grid: [usize; 2],
@@ -50,9 +51,42 @@ impl Rough {
         Features::new(values, self.dimensions())
     }
 
+    /// How far the middle of what stands out from the border lies below and right of the image's, in whole pixels: moved back by
+    /// that, a shifted image is the same again.
+    fn off_centre(&self, sample: &[f32]) -> (isize, isize) {
+        let [h, w, c] = self.shape[..] else { return (0, 0) };
+        let light = |y: usize, x: usize| {
+            (0..c).map(|k| f64::from(sample[(y * w + x) * c + k])).sum::<f64>() / c as f64
+        };
+        let on_border = |y: usize, x: usize| y == 0 || x == 0 || y + 1 == h || x + 1 == w;
+        let places = move || (0..h).flat_map(move |y| (0..w).map(move |x| (y, x)));
+        let (mut border, mut count) = (0.0, 0.0);
+        for (y, x) in places().filter(|&(y, x)| on_border(y, x)) {
+            border += light(y, x);
+            count += 1.0;
+        }
+        let (mut total, mut down, mut across) = (0.0, 0.0, 0.0);
+        for (y, x) in places() {
+            let weight = (light(y, x) - border / count).abs();
+            total += weight;
+            down += weight * y as f64;
+            across += weight * x as f64;
+        }
+        // Rounded from a part of a pixel that symmetric images do not have, so that a shift by a pixel moves it by one.
+        let off = |sum: f64, side: usize| {
+            let most = (side / 4) as f64;
+            let middle = sum / total - (side - 1) as f64 / 2.0;
+            if total > 1e-9 { (middle + 0.37).floor().clamp(-most, most) as isize } else { 0 }
+        };
+        (off(down, h), off(across, w))
+    }
+
     fn one(&self, sample: &[f32]) -> Vec<f64> {
         let [h, w, c] = self.shape[..] else { return sample.iter().map(|&v| f64::from(v)).collect() };
         let [rows, columns] = self.grid;
+        let (down, across) = if self.relative { self.off_centre(sample) } else { (0, 0) };
+        let moved =
+            |at: usize, by: isize, side: usize| (at as isize + by).clamp(0, side as isize - 1) as usize;
         let mut seen = Vec::with_capacity(self.dimensions());
         for row in 0..rows {
             let (top, bottom) = (row * h / rows, (row + 1) * h / rows);
@@ -62,6 +96,7 @@ impl Rough {
                     let mut sum = 0.0;
                     for y in top..bottom {
                         for x in left..right {
+                            let (y, x) = (moved(y, down, h), moved(x, across, w));
                             sum += f64::from(sample[(y * w + x) * c + channel]);
                         }
                     }
@@ -234,6 +269,18 @@ mod tests {
         assert!((length - 1.0).abs() < 1e-12);
         assert!(seen.row(0).iter().zip(seen.row(1)).all(|(a, b)| (a - b).abs() < 1e-6));
         assert!(seen.row(2).iter().all(|&v| v == 0.0));
+        // A patch is the same wherever it lies, but not as it is.
+        let patch = |down: usize, right: usize| -> Vec<f32> {
+            let inside = |i: usize| {
+                (4 + down..7 + down).contains(&(i / 12)) && (4 + right..9 + right).contains(&(i % 12))
+            };
+            (0..14 * 12).map(|i| if inside(i) { 0.1 * (i % 12 - right) as f32 } else { -1.0 }).collect()
+        };
+        let both = [patch(0, 0), patch(2, 1)].concat();
+        let seen = rough.see(&both).unwrap();
+        assert!(seen.row(0).iter().zip(seen.row(1)).all(|(a, b)| (a - b).abs() < 1e-6));
+        let plain = Rough::plain(&SHAPE).see(&both).unwrap();
+        assert!(plain.row(0).iter().zip(plain.row(1)).any(|(a, b)| (a - b).abs() > 0.1));
         assert_eq!(Rough::of(&[2]).see(&[1.0, 2.0]).unwrap().row(0), [1.0, 2.0]);
         assert_eq!(Rough::of(&[28, 28, 1]).dimensions(), 49);
         assert_eq!(Rough::of(&[64, 64, 3]).dimensions(), 192);
