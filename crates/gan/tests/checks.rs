@@ -204,8 +204,8 @@ fn planted_faults_are_named_and_healthy_samplers_are_not_accused() {
             if !found.flagged {
                 missed.push(format!("{what} {share}: {}", described(&examined)));
             } else {
-                // Candidates and chance lose a few copies.
-                assert!((0.5 * share..1.3 * share).contains(&found.value), "{what} {share}: {}", found.value);
+                // Of shifted ones, what the border cuts off hides about half from the rough view; chance adds a little.
+                assert!((0.4 * share..1.3 * share).contains(&found.value), "{what} {share}: {}", found.value);
                 assert!(found.sentence.contains("copies of training samples"), "{}", found.sentence);
             }
             let exact = examined.report.findings.iter().find(|f| f.name == "exact copies").unwrap();
