@@ -41,15 +41,26 @@ fn class(index: u64) -> u64 {
     Random::new(index ^ 0x636c_6173).below(CLASSES as usize) as u64
 }
 
-/// Items from number `first` on.
+/// Items from number `first` on, as a file of bytes holds them.
 struct Blobs {
     first: u64,
-    count: u64,
+    images: Vec<f32>,
+}
+
+impl Blobs {
+    fn new(first: u64, count: u64) -> Self {
+        let mut images = vec![0.0; count as usize * SIZE];
+        for (i, item) in (first..).zip(images.chunks_exact_mut(SIZE)) {
+            draw(i, class(i), 0.0, item);
+            item.iter_mut().for_each(|v| *v = ((*v + 1.0) * 127.5).round().clamp(0.0, 255.0) / 127.5 - 1.0);
+        }
+        Self { first, images }
+    }
 }
 
 impl Items for Blobs {
     fn count(&self) -> Option<u64> {
-        Some(self.count)
+        Some((self.images.len() / SIZE) as u64)
     }
 
     fn held_bytes(&self) -> u64 {
@@ -58,9 +69,7 @@ impl Items for Blobs {
 
     fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
         for (&i, item) in indices.iter().zip(out.chunks_exact_mut(SIZE)) {
-            draw(self.first + i, class(self.first + i), 0.0, item);
-            // As a file of bytes holds them.
-            item.iter_mut().for_each(|v| *v = ((*v + 1.0) * 127.5).round().clamp(0.0, 255.0) / 127.5 - 1.0);
+            item.copy_from_slice(&self.images[i as usize * SIZE..][..SIZE]);
         }
         if let Some(labels) = labels {
             labels.iter_mut().zip(indices).for_each(|(to, &i)| *to = class(self.first + i) as i32);
@@ -71,8 +80,8 @@ impl Items for Blobs {
 fn blobs(first: u64, count: u64) -> Arc<Dataset> {
     let hash = blake3::hash(format!("blobs {first} {count}").as_bytes());
     let names = (0..CLASSES).map(|c| format!("blob {c}")).collect();
-    let set =
-        Dataset::new("blobs", &[SIDE, SIDE, 1], ContentHash(hash.into()), Box::new(Blobs { first, count }));
+    let items = Box::new(Blobs::new(first, count));
+    let set = Dataset::new("blobs", &[SIDE, SIDE, 1], ContentHash(hash.into()), items);
     Arc::new(set.with_classes(names))
 }
 
@@ -264,13 +273,8 @@ fn planted_faults_are_named_and_healthy_samplers_are_not_accused() {
 fn a_discriminator_is_asked_about_held_out_samples() {
     let cache = tempfile::tempdir().unwrap();
     let mut of = evaluator(cache.path(), Options { extractor: Some("random-conv".into()), ..options() });
-    let known: std::collections::HashSet<Vec<u8>> = (0..TRAINING)
-        .map(|i| {
-            let mut image = vec![0.0; SIZE];
-            Blobs { first: 0, count: TRAINING }.fill(&[i], &mut image, None);
-            bytes(&image)
-        })
-        .collect();
+    let known: std::collections::HashSet<Vec<u8>> =
+        Blobs::new(0, TRAINING).images.chunks_exact(SIZE).map(bytes).collect();
     // By heart, training samples get a bonus; else a logit that is a function of the image alone. Generated samples are
     // dimmer.
     let logit = |bonus: f32| {
