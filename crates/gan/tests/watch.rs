@@ -79,7 +79,7 @@ fn a_generator_that_stands_still_or_follows_one_direction_is_named() {
         mlp(&["batch=32", "generator.optimizer.lr=0", "half_life=0"]),
         points("synthetic:ring8"),
         None,
-        600,
+        900,
     )
     .unwrap();
     assert!(seen.with(Trouble::DeadGenerator) >= 10, "{:?}", seen.ticks.last());
@@ -91,13 +91,13 @@ fn a_generator_that_stands_still_or_follows_one_direction_is_named() {
         seen.notes
     );
     // Nothing is named before it has lasted, nor of a young generator.
-    assert!(seen.ticks.iter().all(|tick| tick.step >= 300 || tick.trouble.is_empty()));
+    assert!(seen.ticks.iter().all(|tick| tick.step >= 500 || tick.trouble.is_empty()));
     // A discriminator without a rate draws all samples to one side.
     let (seen, log) = train(
         mlp(&["batch=32", "discriminator.optimizer.lr=0", "generator.optimizer.lr=2e-4", "half_life=0"]),
         points("synthetic:ring8"),
         None,
-        600,
+        900,
     )
     .unwrap();
     let named = seen.with(Trouble::Collapse) + seen.with(Trouble::DeadGenerator);

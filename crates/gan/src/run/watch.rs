@@ -25,7 +25,7 @@ const ASKED: usize = 128;
 const LASTING: u32 = 3;
 /// Generator steps before anything is named, and half-lives of the average: a young generator makes one image whatever it is
 /// given, and an average has to follow it first.
-const YOUNG: u64 = 300;
+const YOUNG: u64 = 500;
 const HALF_LIVES: f64 = 2.0;
 /// Deviations that make a share of colliding pairs certain.
 const SURE: f64 = 4.0;
@@ -115,7 +115,7 @@ pub(super) struct Watch {
 /// Whether each fault is there.
 fn faults(found: &[Collisions; 2], still: bool, verdict: Option<&Verdict>) -> [bool; 3] {
     let sure = |at: usize| found[at].at_least(SURE);
-    let alike = (0..2).any(|at| sure(at) > SCALES[at].times * SCALES[at].share);
+    let alike = (0..2).any(|at| sure(at) > TIMES[at] * SCALES[at].share);
     // A share of 1 has no deviation.
     let dead = still || sure(1) > ONE;
     [alike && !dead, dead, verdict.is_some_and(|verdict| verdict.overfits(LEVEL))]
