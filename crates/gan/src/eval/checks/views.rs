@@ -255,7 +255,7 @@ mod tests {
         let large = Close::of(&[64, 65, 1]).unwrap();
         let ramp: Vec<f32> = (0..64 * 65).map(|i| (i % 65) as f32).collect();
         let small = large.prepare(&ramp);
-        assert_eq!((small.len(), small[0], small[1], small[32]), (21 * 21, 1.0, 4.0, 34.0));
+        assert_eq!((small.len(), small[0], small[1], small[32]), (32 * 32, 0.5, 2.5, 0.5));
     }
 
     #[test]
