@@ -9,6 +9,7 @@ mod report;
 mod saving;
 mod scoring;
 mod start;
+mod watch;
 mod window;
 
 pub use folder::RunFolder;
@@ -19,6 +20,8 @@ pub use pictures::{GRID, original_points, samples_drawn, write_picture};
 pub use report::{Finished, Observer, Tick};
 use scoring::Scoring;
 pub use scoring::{SCORED, known_mixture};
+use watch::Watch;
+pub use watch::{Seen, Trouble};
 
 use crate::error::Error;
 use crate::sampler::Sampler;
@@ -46,6 +49,7 @@ pub struct Run {
     sampler: Sampler,
     standing: Option<Standing>,
     scoring: Option<Scoring>,
+    watch: Option<Watch>,
     minutes: Option<f64>,
     saved: Option<(u64, Instant, Duration)>,
     /// What is worth a sentence and happened before anyone listened.
@@ -73,10 +77,22 @@ impl Run {
         window: &mut Window,
         observer: &mut dyn Observer,
     ) -> Result<PathBuf, Error> {
-        let told = drawn.map_or_else(|| self.draw(), Ok).and_then(|path| {
+        if let (Some(path), 0) = (&drawn, window.steps) {
+            return Ok(path.clone());
+        }
+        let told = self.samples_of_tick().and_then(|samples| {
+            let path = drawn.map_or_else(|| self.draw(&samples), Ok)?;
             if window.steps > 0 {
                 let (score, best) = self.score()?;
-                let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
+                let seen = self.look(&samples, observer)?;
+                let tick = Tick {
+                    score,
+                    best,
+                    variety: seen.as_ref().map(|seen| seen.variety),
+                    overfitting: seen.as_ref().and_then(|seen| seen.overfitting),
+                    trouble: seen.map(|seen| seen.trouble).unwrap_or_default(),
+                    ..window.close(&self.trainer, &self.folder.root, &path)
+                };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);
             }

@@ -5,21 +5,32 @@
 //! * [`features`]: what an extractor makes of samples, for
 //! * [`frechet`]: the Frechet distance, [`kernel`]: the kernel distance, [`neighbours`]: precision, recall, density and
 //!   coverage;
+//! * [`copying`]: whether a generator copies training samples, over [`mod@nearest`] neighbours; [`mod@lost`]: kinds that it has
+//!   lost, classes or [`cells`] of feature space; [`mod@collisions`]: how alike its samples are; [`ranks`]: which of two sets of
+//!   values lies above the other;
+//! * [`pca`]: features in the plane, to be looked at;
 //! * [`stats`]: means, quantiles, bootstrap intervals;
 //! * [`law`]: entropy and Kullback-Leibler divergence of finite laws.
 //!
 //! Logarithms are natural: entropies and divergences are in nats.
 
 mod blocks;
+pub mod cells;
 pub mod classes;
+pub mod collisions;
+pub mod copying;
 pub mod error;
 pub mod features;
 pub mod frechet;
 pub mod kernel;
 pub mod law;
+pub mod lost;
 pub mod mixture;
 pub mod modes;
+pub mod nearest;
 pub mod neighbours;
+pub mod pca;
+pub mod ranks;
 pub mod stats;
 
 pub use classes::ClassScore;

@@ -1,11 +1,12 @@
 //! Where samples come from: a trained generator, a folder of images, a set of real ones.
 
 use crate::error::Error;
+use crate::judge::Judge;
 use crate::picture::read_image;
 use crate::sampler::{Asked, Sampler};
 use crate::step::Objective;
 use ganymede_cpu::Session;
-use ganymede_data::{Dataset, Loader, is_hidden, is_picture};
+use ganymede_data::{Dataset, Loader, Spec, is_hidden, is_picture};
 use ganymede_metrics::stats::Random;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -44,6 +45,18 @@ pub trait SampleSource {
     /// # Errors
     /// What drawing or reading them says.
     fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error>;
+    /// How sizes of samples were changed, if they were.
+    fn resizing(&self) -> Option<String> {
+        None
+    }
+    /// What the discriminator that was trained beside the generator makes of samples of these classes, as far as they fill
+    /// its batches; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unsuited`] of a discriminator that cannot judge samples one by one; the executor's own.
+    fn logits(&mut self, _samples: &[f32], _labels: &[i32]) -> Result<Option<Vec<f32>>, Error> {
+        Ok(None)
+    }
 }
 
 /// Samples of a trained generator.
@@ -51,13 +64,14 @@ pub struct Drawn<'a> {
     objective: &'a Objective,
     session: &'a mut Session,
     sampler: Sampler,
+    judge: Option<Judge>,
     info: SourceInfo,
 }
 
 impl<'a> Drawn<'a> {
     /// From the state in a session, with the latents of a seed.
     pub fn new(objective: &'a Objective, session: &'a mut Session, seed: u64, info: SourceInfo) -> Self {
-        Self { objective, session, sampler: Sampler::new(seed), info }
+        Self { objective, session, sampler: Sampler::new(seed), judge: None, info }
     }
 }
 
@@ -78,6 +92,16 @@ impl SampleSource for Drawn<'_> {
         let samples = self.sampler.draw(self.objective, self.session, first, count)?;
         let of = |classes| (first..first + count as u64).map(move |i| Asked::Each.class(i, classes) as i32);
         Ok((samples, self.classes().map(|classes| of(classes).collect())))
+    }
+
+    fn logits(&mut self, samples: &[f32], labels: &[i32]) -> Result<Option<Vec<f32>>, Error> {
+        if self.judge.is_none() {
+            self.judge = Some(Judge::of_many(self.objective, self.session)?);
+        }
+        self.judge
+            .as_ref()
+            .map(|judge| judge.logits(self.objective, self.session, samples, labels))
+            .transpose()
     }
 }
 
@@ -108,6 +132,7 @@ impl Images {
                 data.spec()
             )));
         }
+        refuse_the_data_themselves(root, data)?;
         let mut listing = Listing::default();
         listing.add(root)?;
         let Listing { images: mut found, mut others, .. } = listing;
@@ -158,6 +183,22 @@ impl Images {
         let classes = (known > 0).then_some(names.len());
         Ok(Self { root: root.to_path_buf(), shape, files, classes })
     }
+}
+
+/// Refuses a folder that holds the data, or lies in them: the score of samples against themselves.
+fn refuse_the_data_themselves(root: &Path, data: &Dataset) -> Result<(), Error> {
+    let base = Spec::parse(data.spec()).ok().map(|spec| PathBuf::from(spec.base()));
+    let (Some(base), Ok(root)) = (base.and_then(|base| base.canonicalize().ok()), root.canonicalize()) else {
+        return Ok(());
+    };
+    if root.starts_with(&base) || base.starts_with(&root) {
+        return Err(Error::Refused(format!(
+            "{}: these are the data themselves ({}), and samples are compared with others: name a folder of generated images",
+            root.display(),
+            data.spec()
+        )));
+    }
+    Ok(())
 }
 
 /// What lies below a folder.

@@ -48,13 +48,22 @@ impl Scoring {
 impl Run {
     /// The first `count` samples, with standing statistics where the recipe has them; the state stays as it is.
     pub(super) fn samples(&mut self, count: usize) -> Result<Vec<f32>, Error> {
+        self.samples_by(count, count)
+    }
+
+    /// [`Run::samples`], at least so many, drawn `part` at a time.
+    pub(super) fn samples_by(&mut self, part: usize, count: usize) -> Result<Vec<f32>, Error> {
         let (objective, session) = self.trainer.parts_mut();
         let replaced = self.standing.as_ref().map(|standing| standing.take(session)).transpose()?;
-        let drawn = self.sampler.draw(objective, session, 0, count);
+        let mut samples = Vec::new();
+        let drawn: Result<(), Error> = (0..count).step_by(part.max(1)).try_for_each(|first| {
+            samples.extend(self.sampler.draw(objective, session, first as u64, part)?);
+            Ok(())
+        });
         if let Some(replaced) = &replaced {
             Standing::put_back(session, replaced)?;
         }
-        drawn
+        drawn.map(|()| samples)
     }
 
     /// Scores samples by the recipe's metric, and keeps the state if none was better; whether it did.

@@ -66,6 +66,9 @@ pub struct Context<'a> {
     pub n: Option<usize>,
     /// The seed asked for.
     pub seed: u64,
+    /// Whether this is one of many parts of the samples, drawn to tell how far a figure may be off: intervals of its own are
+    /// left out, and means over subsets taken over a few.
+    pub resampled: bool,
     /// Told of progress.
     pub watch: &'a mut dyn Watch,
 }
