@@ -345,6 +345,7 @@ Examples:
   ganymede eval runs/dcgan28-1 --metrics frechet,kid --n 5000        some of them, on the run's own data
   ganymede eval runs/cdcgan28-1 --metrics accuracy --split test      a classifier trained on its samples
   ganymede eval made/ --data mnist/                                  images of another program
+  ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity  some that take long, and are left out unless named
   ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
   ganymede eval --list                                               metrics and extractors
 
@@ -357,7 +358,7 @@ pub struct Eval {
     /// The real samples to compare with [default: the run's own data].
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
-    /// Metrics by name, separated by commas [default: all that suit].
+    /// Metrics by name, separated by commas [default: all that suit and take no more than moments]; --list names them.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub metrics: Option<Vec<String>>,
     /// Samples of either side [default: 10000, and what a metric takes by custom].

@@ -24,13 +24,14 @@ use crate::recipe::unknown;
 use collect::{Collected, collect};
 use ganymede_cpu::Executor;
 use ganymede_data::{Dataset, OpenOptions, Split, open};
+use ganymede_metrics::pairs::{PairOptions, PairScores, compare};
 use metrics::{Context, METRICS, Metric, Subject};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use report::{Better, ExtractorInfo, Report, Score, Skipped};
-pub use source::{Drawn, Images, SampleSource, SourceInfo};
+pub use source::{Drawn, Images, Path, SampleSource, SourceInfo, Steps};
 
 /// Samples of either side unless asked otherwise.
 pub const SAMPLES: usize = 10_000;
@@ -126,10 +127,7 @@ impl Evaluator {
 
     /// The part that samples are compared with.
     fn reference(&self) -> &Arc<Dataset> {
-        match (self.options.split, &self.test) {
-            (Split::Test, Some(test)) => test,
-            (Split::Test, None) | (Split::Train, _) => &self.train,
-        }
+        compared_with(self.options.split, &self.train, self.test.as_ref())
     }
 
     /// Scores samples by the metrics of the options, or by all that suit them. A metric that was named and cannot be
@@ -190,12 +188,19 @@ impl Evaluator {
             mixture: self.train.mixture().is_some(),
             generated_labels: source.classes().is_some(),
             held_out: self.test.is_some(),
+            generator: !source.paths().is_empty(),
             spec: self.train.spec().to_string(),
         };
         let (mut chosen, mut skipped) = (Vec::new(), Vec::new());
         for metric in wanted {
             match metric.suits(&subject) {
-                Ok(()) => chosen.push(*metric),
+                Ok(()) => match metric.on_request().filter(|_| !named) {
+                    None => chosen.push(*metric),
+                    Some(why) => {
+                        let reason = format!("{why}: name it, --metrics {}", metric.name());
+                        skipped.push(Skipped { metric: metric.name(), reason });
+                    }
+                },
                 Err(reason) if named => {
                     return Err(Error::Refused(format!("metric {}: {reason}", metric.name())));
                 }
@@ -224,14 +229,20 @@ impl Evaluator {
         } else {
             None
         };
+        let pairs = match (&self.real, &generated) {
+            (Some(real), Some(generated)) => self.paired(&chosen, real, generated)?,
+            (None, _) | (_, None) => None,
+        };
         let mut scores = Vec::new();
         for metric in chosen {
             let computed = metric.compute(&mut Context {
                 real: self.real.as_ref(),
                 generated: generated.as_ref(),
+                pairs: pairs.as_ref(),
                 source: &mut *source,
                 train: &self.train,
                 test: self.test.as_ref(),
+                reference: compared_with(self.options.split, &self.train, self.test.as_ref()),
                 extractor: self.extractor.as_deref_mut(),
                 executor: &self.executor,
                 n: self.options.n,
@@ -272,6 +283,41 @@ impl Evaluator {
             seconds: began.elapsed().as_secs_f64(),
             time_unix: time,
         })
+    }
+}
+
+fn compared_with<'a>(
+    split: Split,
+    train: &'a Arc<Dataset>,
+    test: Option<&'a Arc<Dataset>>,
+) -> &'a Arc<Dataset> {
+    match (split, test) {
+        (Split::Test, Some(test)) => test,
+        (Split::Test, None) | (Split::Train, _) => train,
+    }
+}
+
+impl Evaluator {
+    /// What the chosen metrics ask of pairs, as far as there are enough samples for it: those for which there are not
+    /// say so themselves.
+    fn paired(
+        &self,
+        chosen: &[&'static dyn Metric],
+        real: &Collected,
+        generated: &Collected,
+    ) -> Result<Option<PairScores>, Error> {
+        let few = real.count.min(generated.count);
+        let mut asked = PairOptions::default();
+        for options in chosen.iter().map(|metric| metric.of_pairs(self.options.seed)) {
+            asked.neighbours.extend(options.neighbours.into_iter().filter(|&k| k < few));
+            asked.kernel = asked.kernel.or(options.kernel.filter(|kernel| kernel.size <= few));
+        }
+        asked.neighbours.sort_unstable();
+        asked.neighbours.dedup();
+        if asked == PairOptions::default() {
+            return Ok(None);
+        }
+        Ok(Some(compare(&real.features, &generated.features, &asked)?))
     }
 }
 
