@@ -82,6 +82,33 @@ fn a_run_is_scored_on_its_own_data_and_the_report_kept() {
 }
 
 #[test]
+fn metrics_that_take_long_are_computed_when_named() {
+    let folder = trained();
+    let at = folder.path();
+    let text = run_with(at, CACHE, &["eval", "run", "--n", "64", "--extractor", "random-conv"]).fine();
+    for metric in ["ppl", "ms-ssim", "frechet-infinity"] {
+        assert!(text.contains(&format!("not computed: {metric}: ")), "{metric}: {text}");
+        assert!(text.contains(&format!("name it, --metrics {metric}")), "{metric}: {text}");
+    }
+    let arguments =
+        ["eval", "run", "--n", "64", "--extractor", "random-conv", "--metrics", "ppl,ms-ssim", "--json"];
+    let named = || json(&run_with(at, CACHE, &arguments).fine());
+    let found = named();
+    let of = |i: usize| found["scores"][i]["name"].as_str().unwrap().to_string();
+    assert_eq!(
+        (of(0).as_str(), of(1).as_str()),
+        ("path length, latents, full (random-conv)", "MS-SSIM of pairs, 4 scales")
+    );
+    assert_eq!(found["scores"][0]["interval"].as_array().map(Vec::len), Some(2));
+    assert_eq!(scores(&named()), scores(&found));
+    run(at, &["sample", "run", "--n", "40", "--out", "made"]).fine();
+    let all = ["eval", "made", "--data", "./set", "--metrics", "ppl"];
+    run_with(at, CACHE, &all).fails(1, &["metric ppl", "a run or a checkpoint"]);
+    let all = ["eval", "run", "--n", "64", "--metrics", "sliced-wasserstein"];
+    run_with(at, CACHE, &all).fails(1, &["metric sliced-wasserstein", "8x8", "16x16"]);
+}
+
+#[test]
 fn folders_of_images_are_scored_whoever_made_them() {
     let folder = trained();
     let at = folder.path();

@@ -140,6 +140,11 @@ fn faults_are_seen_and_a_perfect_sampler_has_none() {
         "{:?}",
         lost.scores
     );
+    // Told surely, it is exp of the entropy of classes: of four, of shares 1/2, 1/4 and 1/4, of one.
+    for (report, classes) in [(&perfect, 4.0), (&lost, 2f64.powf(1.5)), (&one, 1.0)] {
+        let found = value(report, "exp KL of classes, all samples (classifier)");
+        assert!((found / classes - 1.0).abs() < 0.06, "{found} of {classes}");
+    }
     let score = &perfect.scores[0];
     let [low, high] = score.interval.unwrap();
     assert!(low <= score.value && score.value <= high);
@@ -150,7 +155,19 @@ fn faults_are_seen_and_a_perfect_sampler_has_none() {
     assert_eq!((perfect.generated, perfect.real, perfect.split), (Some(1200), Some(1200), "train"));
     assert!(perfect.quantization.contains("uint8"));
     let skipped: Vec<&str> = perfect.skipped.iter().map(|skipped| skipped.metric).collect();
-    assert_eq!(skipped, ["modes", "mixture", "accuracy"]);
+    assert_eq!(
+        skipped,
+        [
+            "frechet-infinity",
+            "class-frechet",
+            "modes",
+            "mixture",
+            "accuracy",
+            "sliced-wasserstein",
+            "ms-ssim",
+            "ppl"
+        ]
+    );
 
     // The same figures on one thread, and of one metric alone: what a training run would choose its best by.
     let mut alone = evaluator(&set, options, cache.path(), 1);

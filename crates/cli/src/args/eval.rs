@@ -14,6 +14,7 @@ Examples:
   ganymede eval runs/cdcgan28-1 --metrics accuracy --split test      a classifier trained on its samples
   ganymede eval made/ --data mnist/                                  images of another program
   ganymede eval runs/r3-28-1 --against runs/dcgan28-1                two, side by side, with intervals
+  ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity  some that take long, and are left out unless named
   ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
   ganymede eval --list                                               metrics and extractors
 
@@ -33,7 +34,8 @@ pub struct Eval {
     /// better and where it cannot tell (comparison.json and comparison.html).
     #[arg(long, value_name = "RUN|FOLDER", conflicts_with = "metrics")]
     pub against: Option<PathBuf>,
-    /// Metrics by name, separated by commas, and no checks [default: all that suit, and every check].
+    /// Metrics by name, separated by commas, and no checks [default: all that suit and take no more than moments, and every
+    /// check]; --list names them.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub metrics: Option<Vec<String>>,
     /// Samples of either side [default: 10000, and what a metric takes by custom].

@@ -334,7 +334,7 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     if json {
         let metrics: Vec<_> = METRICS
             .iter()
-            .map(|m| serde_json::json!({"metric": m.name(), "about": m.about(), "paper": m.paper(), "better": m.better()}))
+            .map(|m| serde_json::json!({"metric": m.name(), "about": m.about(), "paper": m.paper(), "better": m.better(), "when_named": m.on_request().is_some()}))
             .collect();
         let extractors: Vec<_> = EXTRACTORS
             .iter()
@@ -349,15 +349,16 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     }
     say!("Metrics")?;
     for metric in METRICS {
-        say!("  {:17} {} {}.", metric.name(), metric.about(), metric.paper())?;
+        let named = if metric.on_request().is_some() { " Computed when named." } else { "" };
+        say!("  {:18} {} {}.{named}", metric.name(), metric.about(), metric.paper())?;
     }
     say!("Checks, made unless metrics are named")?;
     for check in CHECKS {
-        say!("  {:17} {} {}.", check.name(), check.about(), check.paper())?;
+        say!("  {:18} {} {}.", check.name(), check.about(), check.paper())?;
     }
     say!("Extractors, or a file of a classifier's weights that ends in .safetensors")?;
     for kind in EXTRACTORS {
-        say!("  {:17} {}", kind.name(), kind.about())?;
+        say!("  {:18} {}", kind.name(), kind.about())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use super::collect::Collected;
 use super::metrics::{Context, METRICS};
 use super::report::{Better, Report, Score};
 use super::source::{SampleSource, SourceInfo};
-use super::{Evaluator, Examined};
+use super::{Evaluator, Examined, compared_with};
 use crate::checkpoint::write_atomically;
 use crate::error::Error;
 use crate::extractors::Watch;
@@ -192,9 +192,11 @@ impl Evaluator {
                     let computed = metric.compute(&mut Context {
                         real: Some(&real),
                         generated: Some(generated),
+                        pairs: None,
                         source: &mut Nothing { shape: self.train.shape().to_vec() },
                         train: &self.train,
                         test: self.test.as_ref(),
+                        reference: compared_with(self.options.split, &self.train, self.test.as_ref()),
                         extractor: self.extractor.as_deref_mut(),
                         executor: &self.executor,
                         n: Some(part),

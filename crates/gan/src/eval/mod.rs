@@ -32,6 +32,7 @@ use checks::{CHECKS, Evidence};
 use collect::{CHUNK, Collected, Wish, collect};
 use ganymede_cpu::Executor;
 use ganymede_data::{ContentHash, Dataset, OpenOptions, Split, open};
+use ganymede_metrics::pairs::{self, PairOptions, PairScores};
 use held_out::Found;
 use metrics::{Context, METRICS, Metric, Subject};
 use reference::Key;
@@ -42,7 +43,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub use keep::Before;
 pub use looks::Looks;
 pub use report::{Better, ExtractorInfo, Report, Score, Skipped, Unchecked, figure};
-pub use source::{Drawn, Images, SampleSource, SourceInfo};
+pub use source::{Drawn, Images, Path, SampleSource, SourceInfo, Steps};
 
 /// Samples of either side unless asked otherwise.
 pub const SAMPLES: usize = 10_000;
@@ -161,10 +162,7 @@ impl Evaluator {
 
     /// The part that samples are compared with.
     fn reference(&self) -> &Arc<Dataset> {
-        match (self.options.split, &self.test) {
-            (Split::Test, Some(test)) => test,
-            (Split::Test, None) | (Split::Train, _) => &self.train,
-        }
+        compared_with(self.options.split, &self.train, self.test.as_ref())
     }
 
     /// Scores samples by the metrics of the options, or by all that suit them. A metric that was named and cannot be
@@ -245,6 +243,7 @@ impl Evaluator {
             generated_labels: source.classes().is_some(),
             held_out: self.test.is_some(),
             unasked: self.unasked.clone(),
+            generator: !source.paths().is_empty(),
             spec: self.train.spec().to_string(),
         }
     }
@@ -294,6 +293,28 @@ impl Evaluator {
         Ok(())
     }
 
+    /// What the chosen metrics ask of pairs, as far as there are enough samples for it: those for which there are not
+    /// say so themselves.
+    fn paired(
+        &self,
+        chosen: &[&'static dyn Metric],
+        real: &Collected,
+        generated: &Collected,
+    ) -> Result<Option<PairScores>, Error> {
+        let few = real.count.min(generated.count);
+        let mut asked = PairOptions::default();
+        for options in chosen.iter().map(|metric| metric.of_pairs(self.options.seed)) {
+            asked.neighbours.extend(options.neighbours.into_iter().filter(|&k| k < few));
+            asked.kernel = asked.kernel.or(options.kernel.filter(|kernel| kernel.size <= few));
+        }
+        asked.neighbours.sort_unstable();
+        asked.neighbours.dedup();
+        if asked == PairOptions::default() {
+            return Ok(None);
+        }
+        Ok(Some(pairs::compare(&real.features, &generated.features, &asked)?))
+    }
+
     fn evaluate_by(
         &mut self,
         choice: &Choice<'_>,
@@ -318,7 +339,13 @@ impl Evaluator {
         let (mut chosen, mut skipped) = (Vec::new(), Vec::new());
         for metric in choice.wanted {
             match metric.suits(&subject) {
-                Ok(()) => chosen.push(*metric),
+                Ok(()) => match metric.on_request().filter(|_| !choice.named) {
+                    None => chosen.push(*metric),
+                    Some(why) => {
+                        let reason = format!("{why}: name it, --metrics {}", metric.name());
+                        skipped.push(Skipped { metric: metric.name(), reason });
+                    }
+                },
                 Err(reason) if choice.named => {
                     return Err(Error::Refused(format!("metric {}: {reason}", metric.name())));
                 }
@@ -341,14 +368,20 @@ impl Evaluator {
             let wish = Wish { count, keep, batch, what: "looking at generated samples" };
             generated = Some(collect(source, extractor, wish, watch)?);
         }
+        let paired = match (&self.real, &generated) {
+            (Some(real), Some(generated)) => self.paired(&chosen, real, generated)?,
+            (None, _) | (_, None) => None,
+        };
         let mut scores = Vec::new();
         for metric in chosen {
             let computed = metric.compute(&mut Context {
                 real: self.real.as_ref(),
                 generated: generated.as_ref(),
+                pairs: paired.as_ref(),
                 source: &mut *source,
                 train: &self.train,
                 test: self.test.as_ref(),
+                reference: compared_with(self.options.split, &self.train, self.test.as_ref()),
                 extractor: self.extractor.as_deref_mut(),
                 executor: &self.executor,
                 n: self.options.n,
@@ -429,6 +462,18 @@ impl Evaluator {
             (_, _, _) => None,
         };
         Ok((report, looks))
+    }
+}
+
+/// The part that samples are compared with.
+fn compared_with<'a>(
+    split: Split,
+    train: &'a Arc<Dataset>,
+    test: Option<&'a Arc<Dataset>>,
+) -> &'a Arc<Dataset> {
+    match (split, test) {
+        (Split::Test, Some(test)) => test,
+        (Split::Test, None) | (Split::Train, _) => train,
     }
 }
 
