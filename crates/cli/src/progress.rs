@@ -108,6 +108,11 @@ fn score(tick: &Tick) -> String {
     tick.score.map_or(String::new(), |score| format!("score {score:.4}{best}  "))
 }
 
+/// What is wrong, to stand out in a line.
+fn trouble(tick: &Tick) -> String {
+    tick.trouble.iter().map(|trouble| format!("! {}  ", trouble.name().to_uppercase())).collect()
+}
+
 impl Observer for Progress {
     fn step(&mut self, trainer: &Trainer, report: &StepReport, rate: f64) {
         let Some(bar) = &self.bar else { return };
@@ -138,13 +143,14 @@ impl Observer for Progress {
             return;
         }
         self.say(&format!(
-            "{:>9} images  {:>5.0}/s  D real {:+.2}  D fake {:+.2}  G loss {:.3}  {}{}  {}",
+            "{:>9} images  {:>5.0}/s  D real {:+.2}  D fake {:+.2}  G loss {:.3}  {}{}{}  {}",
             tick.images,
             tick.images_per_second,
             tick.d_real,
             tick.d_fake,
             tick.g_loss,
             score(tick),
+            trouble(tick),
             left(tick.images, tick.total_images, tick.images_per_second),
             samples.display()
         ));

@@ -27,7 +27,15 @@ fn a_run_is_scored_on_its_own_data_and_the_report_kept() {
     {
         assert!(text.contains(words), "`{words}` is not in:\n{text}");
     }
-    assert!(text.contains("report in run/report.json") && !text.contains("FID"), "{text}");
+    assert!(
+        text.contains("report in run/report.json and run/report.html") && !text.contains("FID"),
+        "{text}"
+    );
+    // What is wrong, and what cannot be told of so few samples without a held-out part.
+    assert!(text.contains("missing classes") && text.contains("not checked: memorization"), "{text}");
+    let page = std::fs::read_to_string(at.join("run/report.html")).unwrap();
+    assert!(page.contains("data:image/png;base64,") && page.contains("Frechet distance (classifier)"));
+    assert!(!page.contains("<script") && !page.contains("href="));
     let kept = json(&std::fs::read_to_string(at.join("run/report.json")).unwrap());
     let names = |report: &Value| -> Vec<String> {
         let scores = report["scores"].as_array().unwrap();
@@ -71,6 +79,33 @@ fn a_run_is_scored_on_its_own_data_and_the_report_kept() {
     let other = json(&other.fine());
     assert_eq!(names(&other), ["frechet"]);
     assert_ne!(other["scores"][0]["value"], kept["scores"][0]["value"]);
+}
+
+#[test]
+fn metrics_that_take_long_are_computed_when_named() {
+    let folder = trained();
+    let at = folder.path();
+    let text = run_with(at, CACHE, &["eval", "run", "--n", "64", "--extractor", "random-conv"]).fine();
+    for metric in ["ppl", "ms-ssim", "frechet-infinity"] {
+        assert!(text.contains(&format!("not computed: {metric}: ")), "{metric}: {text}");
+        assert!(text.contains(&format!("name it, --metrics {metric}")), "{metric}: {text}");
+    }
+    let arguments =
+        ["eval", "run", "--n", "64", "--extractor", "random-conv", "--metrics", "ppl,ms-ssim", "--json"];
+    let named = || json(&run_with(at, CACHE, &arguments).fine());
+    let found = named();
+    let of = |i: usize| found["scores"][i]["name"].as_str().unwrap().to_string();
+    assert_eq!(
+        (of(0).as_str(), of(1).as_str()),
+        ("path length, latents, full (random-conv)", "MS-SSIM of pairs, 4 scales")
+    );
+    assert_eq!(found["scores"][0]["interval"].as_array().map(Vec::len), Some(2));
+    assert_eq!(scores(&named()), scores(&found));
+    run(at, &["sample", "run", "--n", "40", "--out", "made"]).fine();
+    let all = ["eval", "made", "--data", "./set", "--metrics", "ppl"];
+    run_with(at, CACHE, &all).fails(1, &["metric ppl", "a run or a checkpoint"]);
+    let all = ["eval", "run", "--n", "64", "--metrics", "sliced-wasserstein"];
+    run_with(at, CACHE, &all).fails(1, &["metric sliced-wasserstein", "8x8", "16x16"]);
 }
 
 #[test]
@@ -174,6 +209,51 @@ fn a_report_stays_when_another_is_made() {
 }
 
 #[test]
+fn two_are_compared_and_data_are_not_scored_against_themselves() {
+    let folder = trained();
+    let at = folder.path();
+    run(at, &["train", "./set", "--recipe", "tiny.toml", "--steps", "30", "--seed", "2", "--out", "other"])
+        .fine();
+    let words = ["eval", "run", "--against", "other", "--n", "64", "--extractor", "pixels"];
+    let text = run_with(at, CACHE, &words).fine();
+    for word in [
+        "first      run/",
+        "second     other/",
+        "difference",
+        "cannot tell",
+        "comparison in run/comparison.json",
+    ] {
+        assert!(text.contains(word), "`{word}` is not in:\n{text}");
+    }
+    let kept = json(&std::fs::read_to_string(at.join("run/comparison.json")).unwrap());
+    let difference = &kept["differences"][0];
+    let of = |side: &str| difference[side].as_f64().unwrap();
+    assert_eq!(of("difference"), of("second") - of("first"));
+    assert!(std::fs::read_to_string(at.join("run/comparison.html")).unwrap().contains("Score by score"));
+    // The same run is as good as itself.
+    let same = run_with(
+        at,
+        CACHE,
+        &["eval", "run", "--against", "run", "--n", "64", "--extractor", "pixels", "--json"],
+    );
+    let same = json(&same.fine());
+    assert!(
+        same["differences"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|d| d["difference"] == 0.0 && d["verdict"] != "first")
+    );
+    assert_eq!(run(at, &["eval", "run", "--against", "other", "--metrics", "frechet"]).code, Some(2));
+    // A folder of pictures that is the data, or lies in them.
+    run(at, &["sample", "run", "--n", "80", "--out", "made"]).fine();
+    run_with(at, CACHE, &["eval", "made", "--data", "made"]).fails(1, &["made", "the data themselves"]);
+    std::fs::create_dir(at.join("data")).unwrap();
+    std::fs::rename(at.join("made"), at.join("data/made")).unwrap();
+    run_with(at, CACHE, &["eval", "data/made", "--data", "data"]).fails(1, &["made", "the data themselves"]);
+}
+
+#[test]
 fn points_are_scored_against_their_mixture() {
     let folder = prepared();
     let at = folder.path();
@@ -188,7 +268,7 @@ fn the_list_names_every_metric_and_extractor() {
     let folder = tempfile::tempdir().unwrap();
     let text = run(folder.path(), &["eval", "--list"]).fine();
     let parsed = json(&run(folder.path(), &["eval", "--list", "--json"]).fine());
-    for (key, name) in [("metrics", "metric"), ("extractors", "extractor")] {
+    for (key, name) in [("metrics", "metric"), ("checks", "check"), ("extractors", "extractor")] {
         let all = parsed[key].as_array().unwrap();
         assert!(all.len() >= 3);
         assert!(all.iter().all(|one| text.contains(one[name].as_str().unwrap())), "{text}");

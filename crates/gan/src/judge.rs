@@ -6,12 +6,16 @@ use crate::step::{Objective, feed};
 use ganymede_cpu::{PhaseId, Session};
 use ganymede_data::Dataset;
 
-/// Samples judged at once.
+/// Most samples judged at once.
 const BATCH: usize = 64;
 
 /// Judges samples with the discriminator of the state in a session.
 pub struct Judge {
     phase: PhaseId,
+    /// Samples judged at once.
+    batch: usize,
+    /// Whether a batch must be whole.
+    whole: bool,
 }
 
 impl Judge {
@@ -33,7 +37,30 @@ impl Judge {
                 objective.recipe.name
             )));
         }
-        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)? })
+        Ok(Self {
+            phase: session.add_phase("judge", &objective.judge_phase(BATCH)?)?,
+            batch: BATCH,
+            whole: false,
+        })
+    }
+
+    /// Compiles the discriminator to judge many samples of one kind: what compares the samples of a batch then compares real
+    /// ones with real ones, as in training, and whole batches alone are judged.
+    ///
+    /// # Errors
+    /// It judges packs of samples, or cannot be compiled.
+    pub fn of_many(objective: &Objective, session: &mut Session) -> Result<Self, Error> {
+        let pack = objective.recipe.train.pack;
+        if pack > 1 {
+            return Err(Error::Unsuited(format!(
+                "the discriminator of recipe `{}` judges packs of {pack} samples, not one by one",
+                objective.recipe.name
+            )));
+        }
+        let whole = objective.discriminator.compares_samples();
+        // No larger than in training, so that judging takes less memory than a step.
+        let batch = objective.recipe.part().clamp(1, BATCH);
+        Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(batch)?)?, batch, whole })
     }
 
     /// One logit a sample; larger means more like real ones. `labels` are the classes of the samples, which a conditional
@@ -62,9 +89,12 @@ impl Judge {
                 )));
             }
         }
-        for (i, chunk) in samples.chunks(BATCH * size).enumerate() {
+        for (i, chunk) in samples.chunks(self.batch * size).enumerate() {
+            if self.whole && chunk.len() < self.batch * size {
+                break;
+            }
             if told {
-                let labels = &labels[i * BATCH..];
+                let labels = &labels[i * self.batch..];
                 let feed = session.feed_words_mut(self.phase, feed::LABELS)?;
                 feed.fill(0);
                 for (word, label) in feed.iter_mut().zip(labels) {

@@ -31,6 +31,20 @@ fn encode(
     write(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
 }
 
+/// The bytes of a PNG file.
+///
+/// # Errors
+/// The picture is too large to be one.
+pub fn png(picture: RgbImage) -> Result<Vec<u8>, PictureError> {
+    let mut bytes = Vec::new();
+    let keep = |_: &Path, png: &[u8]| {
+        bytes = png.to_vec();
+        Ok(())
+    };
+    encode(&picture.into(), Path::new("picture"), keep)?;
+    Ok(bytes)
+}
+
 /// A picture that is ready.
 pub fn write_rgb(path: &Path, picture: RgbImage) -> Result<(), PictureError> {
     encode(&picture.into(), path, write_atomically)
@@ -104,7 +118,7 @@ pub fn grid_size(shape: &[usize], count: usize, columns: usize) -> (usize, usize
 
 /// Images `[n, height, width, channels]` in `[-1, 1]` side by side, `columns` in a row, enlarged so that small images
 /// can be looked at.
-pub fn write_grid(path: &Path, samples: &[f32], shape: &[usize], columns: usize) -> Result<(), PictureError> {
+pub fn grid(samples: &[f32], shape: &[usize], columns: usize) -> RgbImage {
     let (height, width, channels) = (shape[0], shape[1], shape[2]);
     let size = height * width * channels;
     let count = samples.len() / size;
@@ -122,7 +136,12 @@ pub fn write_grid(path: &Path, samples: &[f32], shape: &[usize], columns: usize)
             }
         }
     }
-    encode(&picture.into(), path, write_atomically)
+    picture
+}
+
+/// [`grid`] as a file.
+pub fn write_grid(path: &Path, samples: &[f32], shape: &[usize], columns: usize) -> Result<(), PictureError> {
+    encode(&grid(samples, shape, columns).into(), path, write_atomically)
 }
 
 /// Width and height in pixels of the picture that [`write_scatter`] makes.

@@ -9,6 +9,7 @@ mod report;
 mod saving;
 mod scoring;
 mod start;
+mod watch;
 mod window;
 
 pub use folder::RunFolder;
@@ -19,6 +20,8 @@ pub use pictures::{GRID, original_points, samples_drawn, write_picture};
 pub use report::{Finished, Observer, Tick};
 pub use scoring::{SCORED, known_mixture};
 use scoring::{Scoring, Watching};
+use watch::Watch;
+pub use watch::{Seen, Trouble};
 
 use crate::error::Error;
 use crate::networks::Side;
@@ -47,6 +50,7 @@ pub struct Run {
     sampler: Sampler,
     standing: Option<Standing>,
     scoring: Option<Scoring>,
+    watch: Option<Watch>,
     minutes: Option<f64>,
     saved: Option<(u64, Instant, Duration)>,
     /// The network whose penalty was what ran away, at the last step that dropped an update.
@@ -78,14 +82,25 @@ impl Run {
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<PathBuf, Error> {
-        let drawn = drawn.map_or_else(|| self.draw(&mut Watching { observer: &mut *observer, stop }), Ok);
-        let told = drawn.and_then(|path| {
+        if let (Some(path), 0, 0) = (&drawn, window.steps, window.dropped) {
+            return Ok(path.clone());
+        }
+        let told = self.samples_of_tick(&mut Watching { observer: &mut *observer, stop }).and_then(|samples| {
+            let path = drawn.map_or_else(|| self.draw(&samples), Ok)?;
             if window.steps > 0 {
                 let (score, best) = match scored {
                     true => self.score(&mut Watching { observer: &mut *observer, stop })?,
                     false => (None, false),
                 };
-                let tick = Tick { score, best, ..window.close(&self.trainer, &self.folder.root, &path) };
+                let seen = self.look(&samples, observer)?;
+                let tick = Tick {
+                    score,
+                    best,
+                    variety: seen.as_ref().map(|seen| seen.variety),
+                    overfitting: seen.as_ref().and_then(|seen| seen.overfitting),
+                    trouble: seen.map(|seen| seen.trouble).unwrap_or_default(),
+                    ..window.close(&self.trainer, &self.folder.root, &path)
+                };
                 self.append_log(&serde_json::to_value(&tick).unwrap_or_default())?;
                 observer.tick(&tick, &path);
             } else if window.dropped > 0 {

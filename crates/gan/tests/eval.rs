@@ -140,6 +140,11 @@ fn faults_are_seen_and_a_perfect_sampler_has_none() {
         "{:?}",
         lost.scores
     );
+    // Told surely, it is exp of the entropy of classes: of four, of shares 1/2, 1/4 and 1/4, of one.
+    for (report, classes) in [(&perfect, 4.0), (&lost, 2f64.powf(1.5)), (&one, 1.0)] {
+        let found = value(report, "exp KL of classes, all samples (classifier)");
+        assert!((found / classes - 1.0).abs() < 0.06, "{found} of {classes}");
+    }
     let score = &perfect.scores[0];
     let [low, high] = score.interval.unwrap();
     assert!(low <= score.value && score.value <= high);
@@ -150,7 +155,19 @@ fn faults_are_seen_and_a_perfect_sampler_has_none() {
     assert_eq!((perfect.generated, perfect.real, perfect.split), (Some(1200), Some(1200), "train"));
     assert!(perfect.quantization.contains("uint8"));
     let skipped: Vec<&str> = perfect.skipped.iter().map(|skipped| skipped.metric).collect();
-    assert_eq!(skipped, ["modes", "mixture", "accuracy"]);
+    assert_eq!(
+        skipped,
+        [
+            "frechet-infinity",
+            "class-frechet",
+            "modes",
+            "mixture",
+            "accuracy",
+            "sliced-wasserstein",
+            "ms-ssim",
+            "ppl"
+        ]
+    );
 
     // The same figures on one thread, and of one metric alone: what a training run would choose its best by.
     let mut alone = evaluator(&set, options, cache.path(), 1);
@@ -324,6 +341,30 @@ fn folders_of_images_are_samples_and_their_folders_classes() {
     assert!(error.contains("none"), "{error}");
 }
 
+/// A classifier of 8x8 grey images whose features overflow.
+fn broken_judge(path: &std::path::Path) {
+    use safetensors::tensor::{Dtype, TensorView};
+    let shapes = [
+        ("conv1.weight", vec![2, 1, 3, 3]),
+        ("conv1.bias", vec![2]),
+        ("conv2.weight", vec![2, 2, 3, 3]),
+        ("conv2.bias", vec![2]),
+        ("conv3.weight", vec![2, 2, 3, 3]),
+        ("conv3.bias", vec![2]),
+        ("fc1.weight", vec![5, 8]),
+        ("fc1.bias", vec![5]),
+        ("fc2.weight", vec![4, 5]),
+        ("fc2.bias", vec![4]),
+    ];
+    let value = |name: &str| if name.ends_with("bias") { 1.0f32 } else { 1e30 };
+    let bytes: Vec<Vec<u8>> =
+        shapes.iter().map(|(name, shape)| value(name).to_le_bytes().repeat(shape.iter().product())).collect();
+    let views = shapes.iter().zip(&bytes);
+    let views =
+        views.map(|((name, shape), b)| (*name, TensorView::new(Dtype::F32, shape.clone(), b).unwrap()));
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
 #[test]
 fn no_image_of_a_folder_is_passed_over_in_silence() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -410,6 +451,30 @@ fn what_cannot_be_scored_is_refused_or_left_out_with_a_reason() {
         let error = of(named(metric, 100)).evaluate(&mut good(), &mut ()).unwrap_err().to_string();
         assert!(error.contains(&format!("metric {metric}")), "{error}");
     }
+    // A class of which nothing was generated teaches a classifier nothing, and one without real samples has no share.
+    let mut lacking = Made::new(1, |i| i % (DIGITS - 1));
+    lacking.told = true;
+    let error = of(named("accuracy", 400)).evaluate(&mut lacking, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("class 3 has no generated sample among 400"), "{error}");
+    let few =
+        Options { n: Some(3), extractor: None, metrics: Some(vec!["classes".into()]), ..Options::default() };
+    let error = of(few).evaluate(&mut Made::new(1, |i| i % DIGITS), &mut ()).unwrap_err().to_string();
+    assert!(error.contains("has no sample among the 4 real ones"), "{error}");
+    // Features that are not finite, with the extractor that made them.
+    let weights = cache.path().join("broken.safetensors");
+    broken_judge(&weights);
+    let through = |extractor: &std::path::Path| Options {
+        extractor: Some(extractor.display().to_string()),
+        ..named("frechet", 100)
+    };
+    let error = of(through(&weights)).evaluate(&mut good(), &mut ()).unwrap_err().to_string();
+    assert!(error.contains("broken.safetensors") && error.contains("finite"), "{error}");
+    // An extractor of other channels.
+    let error = evaluator(&bars("bars", 3, 1000), through(&weights), cache.path(), 2)
+        .evaluate(&mut Made::new(3, |_| 0), &mut ())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("broken.safetensors") && error.contains("channel"), "{error}");
     // A held-out part that does not exist cannot be compared with.
     let options = Options { split: Split::Test, ..Options::default() };
     assert!(Evaluator::open("nowhere/", None, options, executor(1)).is_err());

@@ -50,9 +50,33 @@ pub enum MetricError {
         /// Samples of the smaller set.
         got: usize,
     },
+    /// Fewer samples of a class than the definition needs.
+    #[error("{what} {class} needs at least {needed} samples on either side, got {got}")]
+    Class {
+        /// The score.
+        what: &'static str,
+        /// The class.
+        class: usize,
+        /// Samples that its definition needs.
+        needed: usize,
+        /// Samples of the side that has fewer.
+        got: usize,
+    },
+    /// Images of a size that the definition has no figure for.
+    #[error("{what}: images of {height}x{width} pixels: {reason}")]
+    Size {
+        /// The score.
+        what: &'static str,
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A matrix decomposition that found no end.
     #[error(
-        "the eigenvalues or singular values of the features were not found: their values span too many magnitudes"
+        "the eigenvalues of the features' covariance were not found: their values span too many magnitudes"
     )]
     NotConverged,
 }

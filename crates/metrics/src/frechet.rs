@@ -10,14 +10,19 @@
 use crate::blocks::map_blocks;
 use crate::error::{MetricError, check};
 use crate::features::{Features, check_rows};
+use crate::singular::nuclear_norm;
 use crate::stats::{Interval, Moments, Random};
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 /// Rows that are added to the scatter at once: fixed, so that a fit does not depend on how rows are handed in.
 const BLOCK: usize = 512;
+/// Dimensions of either side of a tile of the scatter.
+const TILE: usize = 512;
+/// Columns of Cholesky's factor that are found at once.
+const STEP: usize = 64;
 /// Below this share of its variance that other features do not explain, a feature counts as depending on them.
 const DEPENDENT: f64 = 1e-9;
-/// Sweeps that a singular value may take on average, before the decomposition counts as failed.
+/// Sweeps that an eigenvalue may take on average, before the decomposition counts as failed.
 const SWEEPS: usize = 1000;
 
 /// Mean and covariance of a stream of rows, in one pass.
@@ -90,7 +95,7 @@ impl GaussianFit {
         let (n, b) = (self.folded as f64, count as f64);
         let between = (&mean - &self.mean) * (n * b / (n + b)).sqrt();
         let scatter = self.scatter.get_or_insert_with(|| DMatrix::zeros(self.dimensions, self.dimensions));
-        *scatter += &centred * centred.transpose();
+        add_scatter(scatter, &centred);
         scatter.ger(1.0, &between, &between, 1.0);
         self.mean += (mean - &self.mean) * (b / (n + b));
         self.folded += count;
@@ -116,6 +121,28 @@ impl GaussianFit {
     }
 }
 
+/// Adds X X', tile by tile on all threads; tiles below the diagonal are those above it turned over.
+fn add_scatter(scatter: &mut DMatrix<f64>, x: &DMatrix<f64>) {
+    let d = x.nrows();
+    let blocks = d.div_ceil(TILE);
+    let block = |i: usize| (i * TILE, TILE.min(d - i * TILE));
+    let tiles: Vec<(usize, usize)> = (0..blocks).flat_map(|i| (i..blocks).map(move |j| (i, j))).collect();
+    let found = map_blocks(tiles.len(), 1, |tile| {
+        let ((i, height), (j, width)) = (block(tiles[tile.start].0), block(tiles[tile.start].1));
+        x.rows(i, height) * x.rows(j, width).transpose()
+    });
+    for ((i, j), tile) in tiles.into_iter().zip(found) {
+        let (i, j) = (i * TILE, j * TILE);
+        let mut into = scatter.view_mut((i, j), tile.shape());
+        into += &tile;
+        if i != j {
+            let turned = tile.transpose();
+            let mut into = scatter.view_mut((j, i), turned.shape());
+            into += turned;
+        }
+    }
+}
+
 /// The mean of rows, and the rows less it as columns.
 fn centred(rows: &[f64], dimensions: usize) -> (DVector<f64>, DMatrix<f64>) {
     let mut columns = DMatrixView::from_slice(rows, dimensions, rows.len() / dimensions).into_owned();
@@ -131,7 +158,7 @@ fn factor(scatter: &DMatrix<f64>) -> Result<DMatrix<f64>, MetricError> {
     // A unit that never fires has variance 0 and no part in the distance.
     let varying: Vec<usize> = (0..d).filter(|&i| scatter[(i, i)] > 0.0).collect();
     let inner = scatter.select_rows(&varying).select_columns(&varying);
-    let triangle = inner.clone().cholesky().map(|c| c.l());
+    let triangle = cholesky(inner.clone());
     let sound = |l: &DMatrix<f64>| (0..l.nrows()).all(|i| l[(i, i)].powi(2) > DEPENDENT * inner[(i, i)]);
     let small = match triangle.filter(sound) {
         Some(triangle) => triangle,
@@ -153,6 +180,28 @@ fn factor(scatter: &DMatrix<f64>) -> Result<DMatrix<f64>, MetricError> {
         factor.set_row(at, &small.row(row));
     }
     Ok(factor)
+}
+
+/// L with L L' the matrix, if it is positive definite, block by block: the bulk of it is matrix products, which do not wait for
+/// memory as a factor column by column does.
+fn cholesky(mut matrix: DMatrix<f64>) -> Option<DMatrix<f64>> {
+    let size = matrix.nrows();
+    for first in (0..size).step_by(STEP) {
+        let next = (first + STEP).min(size);
+        let (width, rest) = (next - first, size - next);
+        let corner = matrix.view((first, first), (width, width)).into_owned().cholesky()?.l();
+        if rest > 0 {
+            // Below the corner L satisfies X L' = A, and what it explains is taken off the rest.
+            let below = matrix.view((next, first), (rest, width));
+            let turned = corner.solve_lower_triangular(&below.transpose())?;
+            let below = turned.transpose();
+            matrix.view_mut((next, next), (rest, rest)).gemm(-1.0, &below, &turned, 1.0);
+            matrix.view_mut((next, first), (rest, width)).copy_from(&below);
+            matrix.view_mut((first, next), (width, rest)).fill(0.0);
+        }
+        matrix.view_mut((first, first), (width, width)).copy_from(&corner);
+    }
+    Some(matrix)
 }
 
 impl Gaussian {
@@ -190,7 +239,7 @@ impl Gaussian {
     /// of both traces.
     ///
     /// # Errors
-    /// Other dimensions, or singular values that are not found, which finite features do not bring about.
+    /// Other dimensions.
     pub fn distance(&self, other: &Self) -> Result<f64, MetricError> {
         let (expected, got) = (self.dimensions(), other.dimensions());
         if expected != got {
@@ -202,20 +251,10 @@ impl Gaussian {
         }
         let between = (&self.mean - &other.mean).norm_squared();
         let traces = self.factor.norm_squared() + other.factor.norm_squared();
-        let root = nuclear_norm(self.factor.transpose() * &other.factor)?;
+        let root = nuclear_norm(self.factor.transpose() * &other.factor);
         // It is a squared distance; rounding alone makes it negative.
         Ok((between + traces - 2.0 * root).max(0.0))
     }
-}
-
-/// The sum of the singular values.
-fn nuclear_norm(matrix: DMatrix<f64>) -> Result<f64, MetricError> {
-    if matrix.is_empty() {
-        return Ok(0.0);
-    }
-    let most = SWEEPS * matrix.nrows().min(matrix.ncols());
-    let svd = matrix.try_svd(false, false, f64::EPSILON, most).ok_or(MetricError::NotConverged)?;
-    Ok(svd.singular_values.iter().sum())
 }
 
 /// The Frechet distance between two sets.

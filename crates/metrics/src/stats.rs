@@ -219,6 +219,19 @@ impl Random {
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.word()) * bound as u128) >> 64) as usize
     }
+
+    /// A standard normal (Box and Muller 1958) of two uniforms, which it does not share with the next.
+    pub fn normal(&mut self) -> f64 {
+        let (radius, angle) = (1.0 - self.unit(), self.unit());
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    }
+
+    /// Puts values into an order of equal probability for all (Fisher and Yates), from the front.
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for i in 0..values.len() {
+            values.swap(i, i + self.below(values.len() - i));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -329,5 +342,20 @@ mod tests {
         assert_eq!([random.word(), random.word(), random.word()], expected);
         assert!((0..1000).all(|_| random.below(7) < 7 && (0.0..1.0).contains(&random.unit())));
         assert_eq!(random.below(0), 0);
+    }
+
+    #[test]
+    fn normals_and_shuffles_have_their_laws() {
+        let mut random = Random::new(11);
+        let moments: Moments = (0..40_000).map(|_| random.normal()).collect();
+        // Four deviations of the mean and of the variance, sqrt(2 / n).
+        assert!(moments.mean().unwrap().abs() < 0.02 && (moments.variance().unwrap() - 1.0).abs() < 0.03);
+        let mut places = [0u32; 4];
+        for _ in 0..8000 {
+            let mut four = [0, 1, 2, 3];
+            random.shuffle(&mut four);
+            places[four.iter().position(|&x| x == 0).unwrap()] += 1;
+        }
+        assert!(places.iter().all(|&count| (1845..=2155).contains(&count)), "{places:?}");
     }
 }

@@ -1,9 +1,13 @@
 //! Distances between feature sets against NumPy, SciPy and prdc (`tools/goldens_metrics.py`), closed forms, and twins that
 //! are wrong on purpose.
 
+mod common;
+
+use common::{Set, close, drawn};
 use ganymede_metrics::frechet::{Gaussian, GaussianFit, frechet_distance, frechet_interval};
 use ganymede_metrics::kernel::{KernelOptions, discrepancy, kernel_distance};
 use ganymede_metrics::neighbours::{Ball, density_coverage, precision_recall, radii};
+use ganymede_metrics::pairs::{PairOptions, compare};
 use ganymede_metrics::stats::Random;
 use ganymede_metrics::{Features, MetricError};
 use nalgebra::DMatrix;
@@ -11,30 +15,8 @@ use nalgebra::DMatrix;
 const GOLDENS: &str = include_str!("../goldens/distances.txt");
 
 fn golden(case: &str, figure: &str) -> f64 {
-    let mut lines = GOLDENS.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let line = lines.find(|words| words[..] == [case, figure, words[words.len() - 1]]);
-    line.unwrap_or_else(|| panic!("no golden {case} {figure}"))[2].parse().unwrap()
+    common::golden(GOLDENS, case, figure)
 }
-
-/// A set as the script draws it.
-fn drawn((seed, n, d, scale, shift, kind): (u64, usize, usize, f64, f64, &str)) -> Features {
-    let mut random = Random::new(seed);
-    let z: Vec<f64> = (0..n * d).map(|_| random.unit()).collect();
-    let mut values = Vec::with_capacity(n * d);
-    for z in z.chunks_exact(d) {
-        let plain = |j: usize| scale * (z[j] + 0.7 * z[(7 * j + 1) % d]) + shift * (j % 3) as f64;
-        let half = d / 2;
-        values.extend((0..d).map(|j| match kind {
-            "whole" => (4.0 * z[j]).floor(),
-            "flat" if j >= half => plain(j % half) + plain((3 * j + 1) % half),
-            "dead" if j % 4 == 0 => 0.0,
-            _ => plain(j),
-        }));
-    }
-    Features::new(values, d).unwrap()
-}
-
-type Set = (u64, usize, usize, f64, f64, &'static str);
 
 const CASES: [(&str, Set, Set); 8] = [
     ("full", (1, 500, 64, 1.0, 0.0, ""), (2, 400, 64, 1.1, 0.05, "")),
@@ -46,12 +28,6 @@ const CASES: [(&str, Set, Set); 8] = [
     ("dead", (12, 200, 32, 1.0, 0.0, "dead"), (13, 200, 32, 1.5, 0.0, "dead")),
     ("whole", (14, 200, 6, 1.0, 0.0, "whole"), (15, 150, 6, 1.0, 0.0, "whole")),
 ];
-
-#[track_caller]
-fn close(what: &str, got: f64, expected: f64, tolerance: f64) {
-    let error = (got - expected).abs() / expected.abs().max(1e-300);
-    assert!(error <= tolerance, "{what}: {got} against {expected}, {error:e} off");
-}
 
 #[test]
 fn frechet_is_the_exact_trace_at_every_rank() {
@@ -249,6 +225,104 @@ fn neighbours_closed_forms() {
     // Each real sample is covered or not: a deviation of .0032, somewhat more as neighbours share samples.
     assert!((alike.coverage - 0.96875).abs() < 0.012, "{alike:?}");
     assert!((alike.density - 1.0).abs() < 0.05, "{alike:?}");
+}
+
+#[test]
+fn one_pass_finds_what_each_score_finds_alone() {
+    // Several tiles, the last ones ragged.
+    let (a, b) = (drawn((71, 1300, 12, 1.0, 0.0, "")), drawn((72, 1100, 12, 1.1, 0.1, "")));
+    let kernel = KernelOptions { subsets: 80, size: 300, seed: 5 };
+    let both = compare(&a, &b, &PairOptions { neighbours: vec![3, 5], kernel: Some(kernel) }).unwrap();
+    for (k, ball) in [(3, Ball::Open), (3, Ball::Closed), (5, Ball::Open), (5, Ball::Closed)] {
+        assert_eq!(both.precision_recall(k, ball), precision_recall(&a, &b, k, ball));
+        assert_eq!(both.density_coverage(k, ball), density_coverage(&a, &b, k, ball));
+    }
+    assert_eq!(both.kernel(), Some(kernel_distance(&a, &b, kernel).unwrap()));
+    assert!(
+        both.answers(&PairOptions { neighbours: vec![5], kernel: None })
+            && both.precision_recall(4, Ball::Open).is_err()
+    );
+    // By differences alone, row by row.
+    let square = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - y).powi(2)).sum::<f64>();
+    let plain = |set: &Features, k: usize| -> Vec<f64> {
+        let of = |i: usize| {
+            let others = (0..set.rows()).filter(|&j| j != i);
+            let mut all: Vec<f64> = others.map(|j| square(set.row(i), set.row(j))).collect();
+            all.sort_by(f64::total_cmp);
+            all[k - 1]
+        };
+        (0..set.rows()).map(of).collect()
+    };
+    assert_eq!(radii(&a, 5).unwrap(), plain(&a, 5));
+    let (of_a, of_b) = (plain(&a, 3), plain(&b, 3));
+    let share = |balls: &Features, radii: &[f64], points: &Features| {
+        let holds = |p: usize| (0..balls.rows()).any(|c| square(balls.row(c), points.row(p)) < radii[c]);
+        (0..points.rows()).filter(|&p| holds(p)).count() as f64 / points.rows() as f64
+    };
+    let found = both.precision_recall(3, Ball::Open).unwrap();
+    assert_eq!((found.precision, found.recall), (share(&a, &of_a, &b), share(&b, &of_b, &a)));
+    // Subset by subset, where a pass over all pairs would take more, the distance is the same but for rounding.
+    let few = KernelOptions { subsets: 3, size: 300, seed: 5 };
+    let alone = kernel_distance(&a, &b, few).unwrap();
+    let mean = |options: KernelOptions| kernel_distance(&a, &b, options).unwrap();
+    assert!((alone.mean - mean(kernel).mean).abs() < 5.0 * mean(kernel).deviation);
+}
+
+#[test]
+fn intervals_of_shares_and_of_the_kernel_distance_hold_them_as_often_as_they_say() {
+    let draw = |seed: u64| drawn((seed, 400, 3, 1.0, 0.0, ""));
+    let wide = |seed: u64| drawn((seed, 400, 3, 1.3, 0.0, ""));
+    // What the laws' own distance is, from sets far larger than those of the intervals.
+    let options = KernelOptions { subsets: 60, size: 100, seed: 1 };
+    let long = |seed, scale| drawn((seed, 6000, 3, scale, 0.0, ""));
+    let truth = discrepancy(&long(700, 1.0), &long(701, 1.3)).unwrap();
+    let holds = |round: u64| {
+        let found = kernel_distance(&draw(2000 + round), &wide(4000 + round), options).unwrap();
+        let [low, high] = found.interval.unwrap();
+        assert!(low < high);
+        (low..=high).contains(&truth)
+    };
+    let held = (0..200).filter(|&round| holds(round)).count();
+    // 190 expected, standard deviation 3.1; a little less, since subsets of one set are not independent.
+    assert!((176..=199).contains(&held), "{held}");
+    // All samples in each subset: nothing to tell the sampling by.
+    let whole = KernelOptions { subsets: 4, size: 400, seed: 1 };
+    assert_eq!(kernel_distance(&draw(1), &wide(2), whole).unwrap().interval, None);
+    // Given the balls, a share is a mean of independent samples: its interval is about +- 1.96 binomial deviations.
+    let asked = PairOptions { neighbours: vec![3], kernel: None };
+    let found = compare(&draw(1), &wide(2), &asked).unwrap();
+    for interval in found.precision_recall_intervals(3, Ball::Closed, 0.95).unwrap() {
+        let p = interval.estimate;
+        let width = 2.0 * 1.96 * (p * (1.0 - p) / 400.0).sqrt();
+        assert!(
+            interval.low < p
+                && p < interval.high
+                && ((interval.high - interval.low) / width - 1.0).abs() < 0.15
+        );
+    }
+    for interval in found.density_coverage_intervals(3, Ball::Open, 0.95).unwrap() {
+        assert!(interval.low < interval.estimate && interval.estimate < interval.high);
+    }
+}
+
+#[test]
+fn collapsed_sets_are_scored() {
+    // Copies of three rows, of which each pair is one that rounding could decide.
+    let rows = drawn((81, 3, 256, 1.0, 0.0, ""));
+    let collapsed = rows.select((0..4000).map(|i| i % 3));
+    assert_eq!(radii(&collapsed, 5).unwrap(), vec![0.0; 4000]);
+    let own = compare(&collapsed, &collapsed, &PairOptions { neighbours: vec![3], kernel: None }).unwrap();
+    assert_eq!(own.precision_recall(3, Ball::Closed).unwrap().precision, 1.0);
+    assert_eq!(own.precision_recall(3, Ball::Open).unwrap().precision, 0.0);
+    let density = own.density_coverage(3, Ball::Closed).unwrap().density;
+    assert!((density - 4000.0 / 9.0).abs() < 1.0, "{density}");
+    // Two copies and no third: the third neighbour is another row.
+    let pair = rows.select([0, 1, 0, 2]);
+    let square = |i: usize, j: usize| -> f64 {
+        rows.row(i).iter().zip(rows.row(j)).map(|(x, y)| (x - y).powi(2)).sum()
+    };
+    assert_eq!(radii(&pair, 1).unwrap()[0], 0.0);
+    assert_eq!(radii(&pair, 2).unwrap()[0], square(0, 1).min(square(0, 2)));
 }
 
 #[test]

@@ -13,12 +13,16 @@ Examples:
   ganymede eval runs/dcgan28-1 --metrics frechet,kid --n 5000        some of them, on the run's own data
   ganymede eval runs/cdcgan28-1 --metrics accuracy --split test      a classifier trained on its samples
   ganymede eval made/ --data mnist/                                  images of another program
+  ganymede eval runs/r3-28-1 --against runs/dcgan28-1                two, side by side, with intervals
+  ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity  some that take long, and are left out unless named
   ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
   ganymede eval --list                                               metrics and extractors
 
 Scores name what they were seen through, and compare only with others of the same extractor, counts and split.
-The report goes to report.json beside the run or in the folder, where the one before stays as report-SETTINGS.json if it
-had other settings; docs/scores.md says how each is made.")]
+Without --metrics, checks say in a sentence each whether samples are copies, repeat, lack a part of the data, and whether
+the discriminator knows its data by heart. The report goes to report.json and report.html (one file for a browser) beside
+the run or in the folder, where the one before stays as report-SETTINGS.json if it had other settings; docs/scores.md says
+how each is made.")]
 pub struct Eval {
     /// A run folder, a checkpoint file, or a folder of images (sub-folders named like classes label them).
     #[arg(required_unless_present = "list")]
@@ -26,7 +30,12 @@ pub struct Eval {
     /// The real samples to compare with [default: the run's own data].
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
-    /// Metrics by name, separated by commas [default: all that suit].
+    /// Another run, checkpoint or folder of images to compare with: a table of differences with intervals that says which is
+    /// better and where it cannot tell (comparison.json and comparison.html).
+    #[arg(long, value_name = "RUN|FOLDER", conflicts_with = "metrics")]
+    pub against: Option<PathBuf>,
+    /// Metrics by name, separated by commas, and no checks [default: all that suit and take no more than moments, and every
+    /// check]; --list names them.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub metrics: Option<Vec<String>>,
     /// Samples of either side [default: 10000, and what a metric takes by custom].
@@ -42,7 +51,10 @@ pub struct Eval {
     /// The part of the data to compare with.
     #[arg(long, value_name = "train|test", value_parser = split, default_value = "train")]
     pub split: Split,
-    /// List metrics and extractors, and stop.
+    /// Samples drawn and looked at together: less memory or more speed, the same figures [default: 1024].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub batch: Option<u64>,
+    /// List metrics, checks and extractors, and stop.
     #[arg(long)]
     pub list: bool,
     /// How it is computed and told.

@@ -1,12 +1,14 @@
-use super::{Use, executor, load};
+use super::{Loaded, Use, executor, load};
 use crate::args::Eval;
 use crate::progress::Follow;
 use crate::say::say;
-use anyhow::{anyhow, bail};
-use ganymede::checkpoint;
+use anyhow::{Context, anyhow, bail};
+use ganymede::eval::checks::CHECKS;
+use ganymede::eval::compare::{Comparison, Verdict};
 use ganymede::eval::metrics::METRICS;
-use ganymede::eval::{Before, Better, Drawn, Evaluator, Images, Options, Report};
+use ganymede::eval::{Before, Better, Drawn, Evaluator, Images, Options, Report, SampleSource, figure};
 use ganymede::extractors::EXTRACTORS;
+use ganymede::{Error, checkpoint};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,12 +17,63 @@ fn is_run(path: &Path) -> bool {
     path.is_file() || path.join("checkpoints").is_dir() || !checkpoint::list(path).is_empty()
 }
 
-/// Where the report of a run or folder goes: into the run's folder, or the folder itself.
-fn report_path(path: &Path) -> PathBuf {
+/// Where what is found of a run or folder goes: into the run's folder, or the folder itself.
+fn beside(path: &Path, name: &str) -> PathBuf {
     let folder = if path.is_file() { path.parent().unwrap_or(Path::new("")) } else { path };
     let inside = folder.file_name().is_some_and(|name| name == "checkpoints");
     let folder = if inside { folder.parent().unwrap_or(folder) } else { folder };
-    folder.join("report.json")
+    folder.join(name)
+}
+
+/// What is scored, opened.
+enum Opened {
+    Run(Box<Loaded>),
+    Folder(PathBuf),
+}
+
+impl Opened {
+    fn new(path: &Path, options: &Eval) -> anyhow::Result<Self> {
+        let how = Use { precision: options.computing.precision, ..Use::default() };
+        Ok(match is_run(path) {
+            true => Self::Run(Box::new(load(path, how, executor(options.computing.threads)?)?)),
+            false => Self::Folder(path.to_path_buf()),
+        })
+    }
+
+    /// The data that it was trained on, and their shape.
+    fn data(&self) -> Option<(String, Vec<usize>)> {
+        let Self::Run(loaded) = self else { return None };
+        let recipe = &loaded.objective.recipe;
+        let own = || recipe.run.as_ref().map_or_else(|| recipe.data.default.clone(), |run| run.data.clone());
+        Some((own(), recipe.data.shape.clone()))
+    }
+
+    /// The arithmetic of a run's generator.
+    fn precision(&self) -> Option<String> {
+        match self {
+            Self::Run(loaded) => Some(loaded.session.precision().to_string()),
+            Self::Folder(_) => None,
+        }
+    }
+
+    /// Hands its samples over.
+    fn with<T>(
+        &mut self,
+        evaluator: &mut Evaluator,
+        seed: u64,
+        work: impl FnOnce(&mut Evaluator, &mut dyn SampleSource) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self {
+            Self::Run(loaded) => {
+                let info = loaded.info();
+                work(evaluator, &mut Drawn::new(&loaded.objective, &mut loaded.session, seed, info))
+            }
+            Self::Folder(path) => {
+                let mut images = Images::open(path, evaluator.data(), seed)?;
+                work(evaluator, &mut images)
+            }
+        }
+    }
 }
 
 pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
@@ -34,58 +87,165 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
         seed: options.seed,
         extractor: options.extractor.clone(),
         split: options.split,
+        batch: options.batch.map(|n| n as usize),
     };
-    let mut follow = Follow::default();
-    let report = if is_run(path) {
-        let how = Use { precision: options.computing.precision, ..Use::default() };
-        let mut loaded = load(path, how, executor(options.computing.threads)?)?;
-        let recipe = &loaded.objective.recipe;
-        let own = || recipe.run.as_ref().map_or_else(|| recipe.data.default.clone(), |run| run.data.clone());
-        let data = options.data.clone().unwrap_or_else(own);
-        let executor = loaded.session.executor().clone();
-        let precision = Some(loaded.session.precision().to_string());
-        let mut evaluator = Evaluator::open(&data, Some(&recipe.data.shape), chosen, executor)?;
-        let info = loaded.info();
-        let mut drawn = Drawn::new(&loaded.objective, &mut loaded.session, options.seed, info);
-        evaluator.evaluate(&mut drawn, &mut follow).map(|report| Report { precision, ..report })
-    } else {
-        let data = options.data.as_deref().ok_or_else(|| {
+    let mut opened = Opened::new(path, options)?;
+    let mut against = options.against.as_deref().map(|path| Opened::new(path, options)).transpose()?;
+    let own = opened.data().or_else(|| against.as_ref().and_then(Opened::data));
+    let data =
+        options.data.clone().or_else(|| own.as_ref().map(|(data, _)| data.clone())).ok_or_else(|| {
             anyhow!(
                 "{}: not a run, so what its images are compared with must be named: --data DATA",
                 path.display()
             )
         })?;
-        let mut evaluator = Evaluator::open(data, None, chosen, executor(options.computing.threads)?)?;
-        let mut images = Images::open(path, evaluator.data(), options.seed)?;
-        evaluator.evaluate(&mut images, &mut follow)
+    let shape = own.map(|(_, shape)| shape);
+    let executor = match &opened {
+        Opened::Run(loaded) => loaded.session.executor().clone(),
+        Opened::Folder(_) => executor(options.computing.threads)?,
+    };
+    let mut evaluator = Evaluator::open(&data, shape.as_deref(), chosen, executor)?;
+    let mut follow = Follow::default();
+    let ended = match &mut against {
+        Some(other) => {
+            let other_path = options.against.as_deref().unwrap_or(path);
+            compare(options, [path, other_path], &mut opened, other, &mut evaluator, &mut follow)
+        }
+        None => score(options, path, &mut opened, &mut evaluator, &mut follow),
     };
     follow.clear();
-    let report = report?;
-    let to = report_path(path);
-    let before = report.keep(&to)?;
+    ended
+}
+
+/// Scores one, with checks unless metrics are named.
+fn score(
+    options: &Eval,
+    path: &Path,
+    opened: &mut Opened,
+    evaluator: &mut Evaluator,
+    follow: &mut Follow,
+) -> anyhow::Result<ExitCode> {
+    let to = beside(path, "report.json");
+    let precision = opened.precision();
+    if options.metrics.is_some() {
+        let report =
+            opened.with(evaluator, options.seed, |evaluator, source| evaluator.evaluate(source, follow));
+        follow.clear();
+        let report = Report { precision, ..report? };
+        let before = report.keep(&to)?;
+        if options.computing.json {
+            say!("{}", serde_json::to_string(&report)?)?;
+        } else {
+            table(&report)?;
+            say!("report in {}{}", to.display(), told(&before))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let examined =
+        opened.with(evaluator, options.seed, |evaluator, source| evaluator.examine(source, follow));
+    follow.clear();
+    let mut examined = examined?;
+    examined.report.precision = precision;
+    let page = beside(path, "report.html");
+    let before = examined.report.keep(&to)?;
+    if let (Before::Moved(other), true) = (&before, page.exists()) {
+        let other = other.with_extension("html");
+        std::fs::rename(&page, &other)
+            .with_context(|| format!("{}: cannot be moved to {}", page.display(), other.display()))?;
+    }
+    examined.write_html(&page)?;
     if options.computing.json {
-        say!("{}", serde_json::to_string(&report)?)?;
+        say!("{}", serde_json::to_string(&examined.report)?)?;
     } else {
-        table(&report)?;
-        let before = match &before {
-            Before::Nothing => String::new(),
-            Before::Replaced => ", in place of one with the same settings".to_string(),
-            Before::Moved(other) => {
-                format!("; the one before, of other settings, is {} now", other.display())
-            }
-        };
-        say!("report in {}{before}", to.display())?;
+        table(&examined.report)?;
+        findings(&examined.report)?;
+        say!("report in {} and {}{}", to.display(), page.display(), told(&before))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A figure with as many digits as mean something.
-fn figure(value: f64) -> String {
-    match value.abs() {
-        v if v >= 1e5 || (v < 1e-3 && v > 0.0) => format!("{value:.3e}"),
-        v if v >= 100.0 => format!("{value:.1}").trim_end_matches(".0").to_string(),
-        _ => format!("{value:.4}"),
+/// What became of the report that was there.
+fn told(before: &Before) -> String {
+    match before {
+        Before::Nothing => String::new(),
+        Before::Replaced => ", in place of one with the same settings".into(),
+        Before::Moved(other) => format!("; the one before, of other settings, is {} now", other.display()),
     }
+}
+
+/// Scores two and says what differs.
+fn compare(
+    options: &Eval,
+    paths: [&Path; 2],
+    first: &mut Opened,
+    second: &mut Opened,
+    evaluator: &mut Evaluator,
+    follow: &mut Follow,
+) -> anyhow::Result<ExitCode> {
+    let mut examine = |opened: &mut Opened| {
+        opened.with(evaluator, options.seed, |evaluator, source| evaluator.examine(source, follow))
+    };
+    let (one, two) = (examine(first)?, examine(second)?);
+    let comparison = evaluator.compare(&one, &two, follow)?;
+    follow.clear();
+    let (to, page) = (beside(paths[0], "comparison.json"), beside(paths[0], "comparison.html"));
+    comparison.write(&to)?;
+    comparison.write_html(&page, &one.looks, &two.looks)?;
+    if options.computing.json {
+        say!("{}", serde_json::to_string(&comparison)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Comparison { first, second, differences, sentence } = &comparison;
+    say!("first      {}", first.source.path)?;
+    say!("second     {}", second.source.path)?;
+    let width = differences.iter().map(|d| d.name.chars().count()).max().unwrap_or(0);
+    say!("\n{:width$}  {:>10}  {:>10}  {:>10}  95 % interval; better", "", "first", "second", "difference")?;
+    for d in differences {
+        let interval = d
+            .interval
+            .map_or("no interval".into(), |[low, high]| format!("{} to {}", figure(low), figure(high)));
+        let better = match d.verdict {
+            Verdict::First => "first",
+            Verdict::Second => "second",
+            Verdict::Unclear => "cannot tell",
+            Verdict::Neither => "-",
+        };
+        say!(
+            "{:width$}  {:>10}  {:>10}  {:>10}  {interval}; {better}",
+            d.name,
+            figure(d.first),
+            figure(d.second),
+            figure(d.difference)
+        )?;
+    }
+    for (name, report) in [("first", first), ("second", second)] {
+        for fault in report.findings.iter().filter(|finding| finding.flagged) {
+            say!("{name}: {}", fault.sentence)?;
+        }
+    }
+    say!("\n{sentence}")?;
+    say!("comparison in {} and {}", to.display(), page.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the checks found.
+fn findings(report: &Report) -> anyhow::Result<()> {
+    let width = report.findings.iter().map(|finding| finding.name.chars().count()).max().unwrap_or(0);
+    say!()?;
+    for finding in &report.findings {
+        let mark = if finding.flagged { "!" } else { " " };
+        say!("{mark} {:width$}  {:>10}  {}", finding.name, figure(finding.value), finding.sentence)?;
+    }
+    for unchecked in &report.unchecked {
+        say!("not checked: {}: {}", unchecked.check, unchecked.reason)?;
+    }
+    let faults = report.findings.iter().filter(|finding| finding.flagged).count();
+    match (faults, report.findings.len()) {
+        (0, n) => say!("{n} checks found nothing wrong")?,
+        (1, _) => say!("one check found something wrong (!)")?,
+        (n, _) => say!("{n} checks found something wrong (!)")?,
+    }
+    Ok(())
 }
 
 fn table(report: &Report) -> anyhow::Result<()> {
@@ -134,22 +294,31 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     if json {
         let metrics: Vec<_> = METRICS
             .iter()
-            .map(|m| serde_json::json!({"metric": m.name(), "about": m.about(), "paper": m.paper(), "better": m.better()}))
+            .map(|m| serde_json::json!({"metric": m.name(), "about": m.about(), "paper": m.paper(), "better": m.better(), "when_named": m.on_request().is_some()}))
             .collect();
         let extractors: Vec<_> = EXTRACTORS
             .iter()
             .map(|k| serde_json::json!({"extractor": k.name(), "about": k.about()}))
             .collect();
-        say!("{}", serde_json::json!({"metrics": metrics, "extractors": extractors}))?;
+        let checks: Vec<_> = CHECKS
+            .iter()
+            .map(|c| serde_json::json!({"check": c.name(), "about": c.about(), "paper": c.paper()}))
+            .collect();
+        say!("{}", serde_json::json!({"metrics": metrics, "checks": checks, "extractors": extractors}))?;
         return Ok(ExitCode::SUCCESS);
     }
     say!("Metrics")?;
     for metric in METRICS {
-        say!("  {:17} {} {}.", metric.name(), metric.about(), metric.paper())?;
+        let named = if metric.on_request().is_some() { " Computed when named." } else { "" };
+        say!("  {:18} {} {}.{named}", metric.name(), metric.about(), metric.paper())?;
+    }
+    say!("Checks, made unless metrics are named")?;
+    for check in CHECKS {
+        say!("  {:18} {} {}.", check.name(), check.about(), check.paper())?;
     }
     say!("Extractors, or a file of a classifier's weights that ends in .safetensors")?;
     for kind in EXTRACTORS {
-        say!("  {:17} {}", kind.name(), kind.about())?;
+        say!("  {:18} {}", kind.name(), kind.about())?;
     }
     Ok(ExitCode::SUCCESS)
 }

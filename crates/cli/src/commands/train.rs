@@ -22,7 +22,7 @@ use ganymede::run::{Length, Run, RunFolder, planned_images};
 use ganymede::transfer::Origin;
 use ganymede::{Objective, Recipe};
 use ganymede_cpu::{Executor, Target};
-use ganymede_data::{Dataset, OpenOptions};
+use ganymede_data::{DataError, Dataset, OpenOptions, Split};
 use ganymede_nn::summary::bytes;
 use resume::resume;
 use std::path::Path;
@@ -96,7 +96,9 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     };
     let root = folder.root.clone();
     announce(options, &objective, &cost, &dataset, &executor, &root, options.seed);
-    let run = Run::begin_from(folder, recipe, dataset, executor, options.seed, length, origin.as_ref())?;
+    let set = dataset.clone();
+    let mut run = Run::begin_from(folder, recipe, dataset, executor, options.seed, length, origin.as_ref())?;
+    hold_out(&mut run, &set)?;
     if options.computing.json {
         tell!(
             "{}",
@@ -187,4 +189,19 @@ fn announce(
         "The losses of a GAN need not fall, since its networks compete. Look at the samples: {}",
         root.join("samples").display()
     );
+}
+
+/// Lets a run watch for overfitting where a part of its data is held out.
+fn hold_out(run: &mut Run, dataset: &Dataset) -> anyhow::Result<()> {
+    if dataset.len().is_none() {
+        return Ok(());
+    }
+    let options = OpenOptions { split: Split::Test, ..OpenOptions::default() }.for_shape(dataset.shape());
+    match ganymede_data::open(dataset.spec(), &options) {
+        Ok(held_out) => run.watch_held_out(&held_out)?,
+        Err(DataError::Missing { .. }) => {}
+        // Data train without such a part, but that it is there and cannot be used shall be known.
+        Err(error) => complain!("note: the held-out part cannot be watched for overfitting: {error}"),
+    }
+    Ok(())
 }

@@ -6,8 +6,8 @@ use crate::extractors::{BATCH, Extractor, Watch};
 use crate::picture::byte;
 use ganymede_metrics::{Features, Gaussian, GaussianFit};
 
-/// Samples taken from a source at once.
-const CHUNK: usize = 4 * BATCH;
+/// Samples taken from a source at once unless asked otherwise.
+pub const CHUNK: usize = 4 * BATCH;
 
 /// A set of samples as an extractor sees it.
 pub struct Collected {
@@ -21,6 +21,48 @@ pub struct Collected {
     pub probabilities: Option<Vec<f64>>,
     /// Classes that the source says they are of.
     pub labels: Option<Vec<i32>>,
+    /// The first samples themselves, as many as were asked for.
+    pub kept: Vec<f32>,
+}
+
+impl Collected {
+    /// The same of some samples alone; none of them is kept as it is.
+    ///
+    /// # Errors
+    /// Fewer than two.
+    pub fn select(&self, rows: &[usize]) -> Result<Self, Error> {
+        let features = self.features.select(rows.iter().copied());
+        let width = self.probabilities.as_ref().map_or(0, |p| p.len() / self.count.max(1));
+        let of = |p: &Vec<f64>| rows.iter().flat_map(|&row| &p[row * width..][..width]).copied().collect();
+        Ok(Self {
+            count: rows.len(),
+            gaussian: fitted(&features)?,
+            probabilities: self.probabilities.as_ref().map(of),
+            labels: self.labels.as_ref().map(|labels| rows.iter().map(|&row| labels[row]).collect()),
+            features,
+            kept: Vec::new(),
+        })
+    }
+}
+
+/// The Gaussian of features.
+pub fn fitted(features: &Features) -> Result<Gaussian, Error> {
+    let mut fit = GaussianFit::new(features.dimensions())?;
+    fit.push(features.values())?;
+    Ok(fit.finish()?)
+}
+
+/// What to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// Samples.
+    pub count: usize,
+    /// Of these, the first that are kept as they are.
+    pub keep: usize,
+    /// Samples taken from the source at once; what is found does not depend on it.
+    pub batch: usize,
+    /// What it is called meanwhile.
+    pub what: &'static str,
 }
 
 /// How samples of a shape are quantized before they are looked at, in words.
@@ -70,32 +112,34 @@ pub fn check_available(source: &dyn SampleSource, count: usize) -> Result<(), Er
     }
 }
 
-/// Looks at the first `count` samples of a source.
+/// Looks at the first samples of a source.
 ///
 /// # Errors
 /// As [`take`]; features that are not finite.
 pub fn collect(
     source: &mut dyn SampleSource,
     extractor: &mut dyn Extractor,
-    count: usize,
-    what: &'static str,
+    wish: Wish,
     watch: &mut dyn Watch,
 ) -> Result<Collected, Error> {
+    let Wish { count, keep, batch, what } = wish;
     check_available(source, count)?;
+    let size: usize = source.shape().iter().product();
     let mut features = Features::empty(extractor.dimensions())?;
-    let mut fit = GaussianFit::new(extractor.dimensions())?;
     let (mut probabilities, mut labels): (Option<Vec<f64>>, Option<Vec<i32>>) = (None, None);
-    let mut first = 0;
+    let (mut first, mut kept) = (0, Vec::new());
     while first < count {
         if watch.stopped() {
             return Err(Error::Stopped);
         }
-        let chunk = CHUNK.min(count - first);
+        let chunk = batch.max(1).min(count - first);
         let (samples, of_classes) = take(source, first, chunk)?;
         let seen = extractor.extract(&samples)?;
         let rows: Vec<f64> = seen.features.iter().map(|&v| f64::from(v)).collect();
-        features.push(&rows)?;
-        fit.push(&rows)?;
+        features.push(&rows).map_err(|error| {
+            Error::Refused(format!("extractor {} on {}: {error}", extractor.name(), source.info().path))
+        })?;
+        kept.extend_from_slice(&samples[..(keep.saturating_sub(first)).min(chunk) * size]);
         if let Some(p) = seen.probabilities {
             probabilities.get_or_insert_with(Vec::new).extend(p.iter().map(|&p| f64::from(p)));
         }
@@ -105,5 +149,5 @@ pub fn collect(
         first += chunk;
         watch.moved(what, first as u64, count as u64);
     }
-    Ok(Collected { count, features, gaussian: fit.finish()?, probabilities, labels })
+    Ok(Collected { count, gaussian: fitted(&features)?, features, probabilities, labels, kept })
 }

@@ -12,29 +12,38 @@
 //! # Ok::<(), ganymede::Error>(())
 //! ```
 
+pub mod checks;
 mod collect;
+pub mod compare;
 mod held_out;
+pub mod html;
 mod keep;
+mod looks;
 mod memory;
 pub mod metrics;
+mod reference;
 mod report;
 mod source;
 
 use crate::error::Error;
 use crate::extractors::{self, Extractor, Wanted, Watch, cache_folder, channels::Stack};
 use crate::recipe::unknown;
-use collect::{Collected, collect};
+use checks::{CHECKS, Evidence};
+use collect::{CHUNK, Collected, Wish, collect};
 use ganymede_cpu::Executor;
 use ganymede_data::{ContentHash, Dataset, OpenOptions, Split, open};
+use ganymede_metrics::pairs::{self, PairOptions, PairScores};
 use held_out::Found;
 use metrics::{Context, METRICS, Metric, Subject};
+use reference::Key;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use keep::Before;
-pub use report::{Better, ExtractorInfo, Report, Score, Skipped};
-pub use source::{Drawn, Images, SampleSource, SourceInfo};
+pub use looks::Looks;
+pub use report::{Better, ExtractorInfo, Report, Score, Skipped, Unchecked, figure};
+pub use source::{Drawn, Images, Path, SampleSource, SourceInfo, Steps};
 
 /// Samples of either side unless asked otherwise.
 pub const SAMPLES: usize = 10_000;
@@ -52,6 +61,18 @@ pub struct Options {
     pub extractor: Option<String>,
     /// The part of the data that samples are compared with.
     pub split: Split,
+    /// Samples drawn and looked at together; figures do not depend on it [default: 1024].
+    pub batch: Option<usize>,
+}
+
+/// A report with what can be shown of it.
+pub struct Examined {
+    /// Scores and findings.
+    pub report: Report,
+    /// Pictures.
+    pub looks: Looks,
+    /// The generated samples as seen.
+    generated: Collected,
 }
 
 /// The real side of scores, and what is computed from it once.
@@ -141,10 +162,7 @@ impl Evaluator {
 
     /// The part that samples are compared with.
     fn reference(&self) -> &Arc<Dataset> {
-        match (self.options.split, &self.test) {
-            (Split::Test, Some(test)) => test,
-            (Split::Test, None) | (Split::Train, _) => &self.train,
-        }
+        compared_with(self.options.split, &self.train, self.test.as_ref())
     }
 
     /// Scores samples by the metrics of the options, or by all that suit them. A metric that was named and cannot be
@@ -159,7 +177,25 @@ impl Evaluator {
         watch: &mut dyn Watch,
     ) -> Result<Report, Error> {
         let wanted = if self.options.metrics.is_some() { self.named.clone() } else { METRICS.to_vec() };
-        self.evaluate_by(&wanted, self.options.metrics.is_some(), source, watch)
+        let choice = Choice { wanted: &wanted, named: self.options.metrics.is_some(), examined: false };
+        Ok(self.evaluate_by(&choice, source, watch)?.0)
+    }
+
+    /// [`Evaluator::evaluate`] with every check ([`checks`]) and pictures.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`]; a check that does not suit the samples is left out with its reason.
+    pub fn examine(
+        &mut self,
+        source: &mut dyn SampleSource,
+        watch: &mut dyn Watch,
+    ) -> Result<Examined, Error> {
+        let wanted = if self.options.metrics.is_some() { self.named.clone() } else { METRICS.to_vec() };
+        let choice = Choice { wanted: &wanted, named: self.options.metrics.is_some(), examined: true };
+        match self.evaluate_by(&choice, source, watch)? {
+            (report, Some((looks, generated))) => Ok(Examined { report, looks, generated }),
+            (_, None) => Err(Error::Refused("nothing was looked at to check".into())),
+        }
     }
 
     /// The first figure of one metric: what training can choose its best checkpoint by, with [`Metric::better`].
@@ -176,7 +212,8 @@ impl Evaluator {
             let known: Vec<&str> = METRICS.iter().map(|m| m.name()).collect();
             Error::Refused(unknown("metric", metric, &known))
         })?;
-        let report = self.evaluate_by(&[metric], true, source, watch)?;
+        let choice = Choice { wanted: &[metric], named: true, examined: false };
+        let (report, _) = self.evaluate_by(&choice, source, watch)?;
         let first = report.scores.first().map(|score| score.value);
         first.ok_or_else(|| Error::Refused(format!("metric {} gave no figure", metric.name())))
     }
@@ -188,7 +225,8 @@ impl Evaluator {
     /// [`Error::Stopped`], or what data, extractor and executor say.
     pub fn prepare(&mut self, watch: &mut dyn Watch) -> Result<(usize, usize), Error> {
         self.open_extractor(watch)?;
-        let real = self.look_at_real(watch)?;
+        self.look_at_real(watch)?;
+        let real = self.seen()?;
         Ok((real.count, real.features.dimensions()))
     }
 
@@ -200,8 +238,40 @@ impl Evaluator {
         self.prepare(watch)?;
         let n = self.options.n.unwrap_or(SAMPLES);
         let extractor = looked_through(&mut self.extractor)?;
-        let generated = collect(source, extractor, n, "looking at generated samples", watch)?;
-        Ok(generated.gaussian.distance(&self.look_at_real(watch)?.gaussian)?)
+        let batch = self.options.batch.unwrap_or(CHUNK);
+        let wish = Wish { count: n, keep: 0, batch, what: "looking at generated samples" };
+        let generated = collect(source, extractor, wish, watch)?;
+        Ok(generated.gaussian.distance(&self.seen()?.gaussian)?)
+    }
+
+    /// The class that the extractor sees in each of the first samples of a source.
+    ///
+    /// # Errors
+    /// The extractor is no classifier of whole samples, or as for looking at them.
+    pub fn classes_of(&mut self, source: &mut dyn SampleSource, count: usize) -> Result<Vec<usize>, Error> {
+        self.open_extractor(&mut ())?;
+        let extractor = looked_through(&mut self.extractor)?;
+        let (Some(classes), 1) = (extractor.classes(), extractor.heads()) else {
+            return Err(Error::Unsuited(format!("extractor {} does not classify samples", extractor.name())));
+        };
+        let batch = self.options.batch.unwrap_or(CHUNK);
+        let seen =
+            collect(source, extractor, Wish { count, keep: 0, batch, what: "classifying samples" }, &mut ())?;
+        Ok(seen.probabilities.unwrap_or_default().chunks_exact(classes).map(extractors::best_of).collect())
+    }
+
+    fn subject(&self, source: &dyn SampleSource) -> Subject {
+        Subject {
+            shape: self.train.shape().to_vec(),
+            labelled: self.train.classes().is_some(),
+            stacked: Stack::of(&self.train).is_some(),
+            mixture: self.train.mixture().is_some(),
+            generated_labels: source.classes().is_some(),
+            held_out: self.test.is_some(),
+            unasked: self.unasked.clone(),
+            generator: !source.paths().is_empty(),
+            spec: self.train.spec().to_string(),
+        }
     }
 
     fn open_extractor(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
@@ -215,28 +285,73 @@ impl Evaluator {
         Ok(())
     }
 
-    fn look_at_real(&mut self, watch: &mut dyn Watch) -> Result<&Collected, Error> {
-        let seen = match self.real.take() {
-            Some(seen) => seen,
-            None => {
-                let n = self.options.n.unwrap_or(SAMPLES);
-                let reference = self.reference().clone();
-                let count = reference.len().map_or(n, |items| n.min(items as usize));
-                let mut real = source::Real::new(reference, self.options.seed)?;
-                let extractor = looked_through(&mut self.extractor)?;
-                collect(&mut real, extractor, count, "looking at real samples", watch)?
+    /// The real samples, once looked at.
+    fn seen(&self) -> Result<&Collected, Error> {
+        self.real.as_ref().ok_or_else(|| Error::Refused("the real samples have not been looked at".into()))
+    }
+
+    /// Looks at the real samples, or at what was kept of them.
+    fn look_at_real(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
+        if self.real.is_some() {
+            return Ok(());
+        }
+        let reference = self.reference().clone();
+        let n = self.options.n.unwrap_or(SAMPLES);
+        let count = reference.len().map_or(n, |items| n.min(items as usize));
+        let (seed, batch) = (self.options.seed, self.options.batch.unwrap_or(CHUNK));
+        let extractor = looked_through(&mut self.extractor)?;
+        let key = Key { extractor: extractor.hash(), data: reference.hash().0, count, seed };
+        let path = self.cache.as_deref().map(|cache| key.path(cache));
+        if let Some(path) = path.as_ref().filter(|path| path.exists()) {
+            match reference::load(path, &key) {
+                Ok(seen) => {
+                    self.real = Some(seen);
+                    return Ok(());
+                }
+                Err(reason) => {
+                    watch.note(&format!("{}: {reason}: looking at real samples again", path.display()))
+                }
             }
-        };
-        Ok(self.real.insert(seen))
+        }
+        let mut real = source::Real::new(reference, seed)?;
+        let wish = Wish { count, keep: 0, batch, what: "looking at real samples" };
+        let seen = collect(&mut real, extractor, wish, watch)?;
+        // Without a place to keep them, they are as good for now.
+        if let Some(Err(error)) = path.map(|path| reference::store(&path, &seen)) {
+            watch.note(&format!("features of real samples are not kept: {error}"));
+        }
+        self.real = Some(seen);
+        Ok(())
+    }
+
+    /// What the chosen metrics ask of pairs, as far as there are enough samples for it: those for which there are not
+    /// say so themselves.
+    fn paired(
+        &self,
+        chosen: &[&'static dyn Metric],
+        real: &Collected,
+        generated: &Collected,
+    ) -> Result<Option<PairScores>, Error> {
+        let few = real.count.min(generated.count);
+        let mut asked = PairOptions::default();
+        for options in chosen.iter().map(|metric| metric.of_pairs(self.options.seed)) {
+            asked.neighbours.extend(options.neighbours.into_iter().filter(|&k| k < few));
+            asked.kernel = asked.kernel.or(options.kernel.filter(|kernel| kernel.size <= few));
+        }
+        asked.neighbours.sort_unstable();
+        asked.neighbours.dedup();
+        if asked == PairOptions::default() {
+            return Ok(None);
+        }
+        Ok(Some(pairs::compare(&real.features, &generated.features, &asked)?))
     }
 
     fn evaluate_by(
         &mut self,
-        wanted: &[&'static dyn Metric],
-        named: bool,
+        choice: &Choice<'_>,
         source: &mut dyn SampleSource,
         watch: &mut dyn Watch,
-    ) -> Result<Report, Error> {
+    ) -> Result<(Report, Option<(Looks, Collected)>), Error> {
         let began = Instant::now();
         if let Some(reason) = self.unasked.as_ref().filter(|_| !self.told) {
             watch.note(&format!("{reason}; no class is asked of it"));
@@ -251,58 +366,63 @@ impl Evaluator {
                 self.train.shape()
             )));
         }
-        let subject = Subject {
-            shape: self.train.shape().to_vec(),
-            labelled: self.train.classes().is_some(),
-            stacked: Stack::of(&self.train).is_some(),
-            mixture: self.train.mixture().is_some(),
-            generated_labels: source.classes().is_some(),
-            held_out: self.test.is_some(),
-            unasked: self.unasked.clone(),
-            spec: self.train.spec().to_string(),
-        };
+        let subject = self.subject(source);
         let (mut chosen, mut skipped) = (Vec::new(), Vec::new());
-        for metric in wanted {
+        for metric in choice.wanted {
             match metric.suits(&subject) {
-                Ok(()) => chosen.push(*metric),
-                Err(reason) if named => {
+                Ok(()) => match metric.on_request().filter(|_| !choice.named) {
+                    None => chosen.push(*metric),
+                    Some(why) => {
+                        let reason = format!("{why}: name it, --metrics {}", metric.name());
+                        skipped.push(Skipped { metric: metric.name(), reason });
+                    }
+                },
+                Err(reason) if choice.named => {
                     return Err(Error::Refused(format!("metric {}: {reason}", metric.name())));
                 }
                 Err(reason) => skipped.push(Skipped { metric: metric.name(), reason }),
             }
         }
-        if chosen.iter().any(|metric| metric.looks()) {
+        if choice.examined || chosen.iter().any(|metric| metric.looks()) {
             self.open_extractor(watch)?;
         }
         let n = self.options.n.unwrap_or(SAMPLES);
-        if chosen.iter().any(|metric| metric.compares()) {
+        let mut generated = None;
+        if choice.examined || chosen.iter().any(|metric| metric.compares()) {
             self.look_at_real(watch)?;
-        }
-        let generated = if chosen.iter().any(|metric| metric.compares()) {
             let extractor = looked_through(&mut self.extractor)?;
             let count =
                 source.available().map_or(n, |there| if self.options.n.is_some() { n } else { n.min(there) });
-            Some(collect(source, extractor, count, "looking at generated samples", watch)?)
-        } else {
-            None
+            let kept = checks::LOOKED_AT.min(checks::MOST_BYTES / (4 * self.train.elements()));
+            let keep = if choice.examined { kept.max(1) } else { 0 };
+            let batch = self.options.batch.unwrap_or(CHUNK);
+            let wish = Wish { count, keep, batch, what: "looking at generated samples" };
+            generated = Some(collect(source, extractor, wish, watch)?);
+        }
+        let paired = match (&self.real, &generated) {
+            (Some(real), Some(generated)) => self.paired(&chosen, real, generated)?,
+            (None, _) | (_, None) => None,
         };
         let mut scores = Vec::new();
         for metric in chosen {
             let computed = metric.compute(&mut Context {
                 real: self.real.as_ref(),
                 generated: generated.as_ref(),
+                pairs: paired.as_ref(),
                 source: &mut *source,
                 train: &self.train,
                 test: self.test.as_ref(),
+                reference: compared_with(self.options.split, &self.train, self.test.as_ref()),
                 extractor: self.extractor.as_deref_mut(),
                 executor: &self.executor,
                 n: self.options.n,
                 seed: self.options.seed,
+                resampled: false,
                 watch: &mut *watch,
             });
             match computed {
                 Ok(found) => scores.extend(found),
-                Err(error @ (Error::Metric(_) | Error::Unsuited(_))) if named => {
+                Err(error @ (Error::Metric(_) | Error::Unsuited(_))) if choice.named => {
                     return Err(Error::Refused(format!("metric {}: {error}", metric.name())));
                 }
                 Err(error @ (Error::Metric(_) | Error::Unsuited(_))) => {
@@ -311,13 +431,39 @@ impl Evaluator {
                 Err(error) => return Err(error),
             }
         }
-        if scores.is_empty() {
+        if scores.is_empty() && !choice.examined {
             let reasons: Vec<String> =
                 skipped.iter().map(|s| format!("{}: {}", s.metric, s.reason)).collect();
             return Err(Error::Refused(format!("no metric suits these samples: {}", reasons.join("; "))));
         }
+        let (mut findings, mut unchecked, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        if let (true, Some(generated), Some(real)) = (choice.examined, &generated, &self.real) {
+            let heads =
+                |extractor: &dyn Extractor| extractor.classes().map(|classes| (classes, extractor.heads()));
+            let mut evidence = Evidence {
+                generated,
+                real,
+                of_training: self.options.split == Split::Train,
+                classes: self.extractor.as_deref().and_then(heads),
+                train: &self.train,
+                test: self.test.as_ref(),
+                source: &mut *source,
+                seed: self.options.seed,
+                watch: &mut *watch,
+                pairs: &mut pairs,
+            };
+            for check in CHECKS {
+                match check.check(&mut evidence) {
+                    Ok(found) => findings.extend(found),
+                    Err(error @ (Error::Metric(_) | Error::Unsuited(_))) => {
+                        unchecked.push(Unchecked { check: check.name(), reason: error.to_string() });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        Ok(Report {
+        let report = Report {
             program: concat!("ganymede ", env!("CARGO_PKG_VERSION")),
             source: source.info(),
             n: self.options.n,
@@ -329,15 +475,70 @@ impl Evaluator {
             real: self.real.as_ref().map(|r| r.count),
             extractor: self.extractor.as_deref().map(ExtractorInfo::of),
             quantization: collect::quantization(self.train.shape()),
-            resizer: "none: samples have the size of the data",
+            resizer: resizing(self.reference(), source.resizing()),
             seed: self.options.seed,
             scores,
             skipped,
+            findings,
+            unchecked,
             seconds: began.elapsed().as_secs_f64(),
             time_unix: time,
-        })
+        };
+        let looks = match (choice.examined, generated, &self.real) {
+            (true, Some(generated), Some(real)) => {
+                let classes = self.extractor.as_deref().and_then(Extractor::classes);
+                let names = self.train.classes().unwrap_or_default();
+                Some((Looks::of(self.train.shape(), real, &generated, classes, names, pairs)?, generated))
+            }
+            (_, _, _) => None,
+        };
+        Ok((report, looks))
     }
 }
+
+/// The part that samples are compared with.
+fn compared_with<'a>(
+    split: Split,
+    train: &'a Arc<Dataset>,
+    test: Option<&'a Arc<Dataset>>,
+) -> &'a Arc<Dataset> {
+    match (split, test) {
+        (Split::Test, Some(test)) => test,
+        (Split::Test, None) | (Split::Train, _) => train,
+    }
+}
+
+/// What is asked for.
+struct Choice<'a> {
+    wanted: &'a [&'static dyn Metric],
+    /// Whether the metrics were named, so that one that does not suit is an error.
+    named: bool,
+    /// Whether checks are made and pictures kept.
+    examined: bool,
+}
+
+/// How sizes were changed, of real samples when the set was opened, and of generated ones.
+fn resizing(real: &Dataset, generated: Option<String>) -> String {
+    let counts = &real.reading().counts;
+    let sized =
+        |word: &str| ["reduced", "enlarged", "cropped", "stretched", "bars"].iter().any(|w| word.contains(w));
+    let done: Vec<String> = counts
+        .iter()
+        .filter(|(word, n)| *n > 0 && sized(word))
+        .map(|(word, n)| format!("{n} {word}"))
+        .collect();
+    let of_real = match done.is_empty() {
+        true => "none: real samples have the size they come in".to_string(),
+        false => format!("real samples once, when read, by {RESIZER}: {}", done.join(", ")),
+    };
+    match generated {
+        Some(told) => format!("{of_real}; generated samples {told}"),
+        None => of_real,
+    }
+}
+
+/// The one resizer that there is.
+const RESIZER: &str = "Lanczos of three lobes, antialiased, in floats, rounded once";
 
 fn looked_through(extractor: &mut Option<Box<dyn Extractor>>) -> Result<&mut dyn Extractor, Error> {
     match extractor {

@@ -1,5 +1,6 @@
 //! What an evaluation found, and how.
 
+use super::checks::Finding;
 use super::source::SourceInfo;
 use crate::checkpoint::write_atomically;
 use crate::error::Error;
@@ -63,6 +64,15 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// A check that was not made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Unchecked {
+    /// Which.
+    pub check: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
 /// What the samples were seen through.
 #[derive(Clone, Debug, Serialize)]
 pub struct ExtractorInfo {
@@ -87,6 +97,15 @@ impl ExtractorInfo {
             accuracy: extractor.accuracy(),
             accuracy_of: extractor.asked_of(),
         }
+    }
+}
+
+/// A figure with as many digits as mean something.
+pub fn figure(value: f64) -> String {
+    match value.abs() {
+        v if v >= 1e5 || (v < 1e-3 && v > 0.0) => format!("{value:.3e}"),
+        v if v >= 100.0 => format!("{value:.1}").trim_end_matches(".0").to_string(),
+        _ => format!("{value:.4}"),
     }
 }
 
@@ -116,13 +135,19 @@ pub struct Report {
     /// How values were rounded before.
     pub quantization: &'static str,
     /// How sizes were changed before.
-    pub resizer: &'static str,
+    pub resizer: String,
     /// Seed of latents and of the choice of samples.
     pub seed: u64,
     /// The figures.
     pub scores: Vec<Score>,
     /// Metrics that do not suit the samples.
     pub skipped: Vec<Skipped>,
+    /// What the checks found, where they were made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Checks that do not suit the samples.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<Unchecked>,
     /// Seconds that it took.
     pub seconds: f64,
     /// When it was made, in seconds since 1970.

@@ -1,16 +1,23 @@
 //! Where samples come from: a trained generator, a folder of images, a set of real ones.
 
 use crate::error::Error;
+use crate::judge::Judge;
+use crate::latent::{Codes, Space, Synthesizer, lerp, slerp};
 use crate::picture::read_image;
 use crate::sampler::{Asked, Sampler};
 use crate::step::Objective;
 use ganymede_cpu::Session;
-use ganymede_data::{Dataset, Loader, is_hidden, is_picture};
+use ganymede_data::{Dataset, Loader, Spec, is_hidden, is_picture};
 use ganymede_metrics::stats::Random;
 use serde::Serialize;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::{self, PathBuf};
 use std::sync::Arc;
+
+/// Paths that are followed at once.
+const CHUNK: usize = 512;
+/// Sets the places on paths apart from other draws under the same seed.
+const PATHS: u64 = 0x7061_7468;
 
 /// Where samples come from, for reports.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +31,41 @@ pub struct SourceInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<u64>,
 }
+
+/// Between which codes, and where, a path of a generator's codes is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Between latents, on the sphere, anywhere: equation 2 of Karras, Laine and Aila 2019.
+    Latents,
+    /// Between styles, straight, anywhere: equation 3.
+    Styles,
+    /// Between styles, at the first: what Karras et al. 2020 (StyleGAN2) and later report.
+    StylesEnd,
+}
+
+impl Path {
+    /// Every path.
+    pub const ALL: [Path; 3] = [Path::Latents, Path::Styles, Path::StylesEnd];
+
+    /// What it is, for a figure's name.
+    pub fn words(self) -> &'static str {
+        match self {
+            Path::Latents => "latents, full",
+            Path::Styles => "styles, full",
+            Path::StylesEnd => "styles, end",
+        }
+    }
+
+    fn space(self) -> Space {
+        match self {
+            Path::Latents => Space::Latent,
+            Path::Styles | Path::StylesEnd => Space::Styles,
+        }
+    }
+}
+
+/// Takes samples at both ends of steps, some at a time.
+pub type Steps<'a> = &'a mut dyn FnMut(&[f32], &[f32]) -> Result<(), Error>;
 
 /// Samples by number.
 pub trait SampleSource {
@@ -44,6 +86,29 @@ pub trait SampleSource {
     /// # Errors
     /// What drawing or reading them says.
     fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error>;
+    /// How sizes of samples were changed, if they were.
+    fn resizing(&self) -> Option<String> {
+        None
+    }
+    /// What the discriminator that was trained beside the generator makes of samples of these classes, as far as they fill
+    /// its batches; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Unsuited`] of a discriminator that cannot judge samples one by one; the executor's own.
+    fn logits(&mut self, _samples: &[f32], _labels: &[i32]) -> Result<Option<Vec<f32>>, Error> {
+        Ok(None)
+    }
+    /// The paths of codes that can be followed, where samples come from a generator at hand.
+    fn paths(&self) -> &[Path] {
+        &[]
+    }
+    /// Samples where each of `count` paths is, and a step of `epsilon` of its length farther on, as they are.
+    ///
+    /// # Errors
+    /// There is no such path, or what drawing says.
+    fn along(&mut self, path: Path, _count: usize, _epsilon: f64, _each: Steps<'_>) -> Result<(), Error> {
+        Err(Error::Refused(format!("{}: there are no codes to follow ({})", self.info().path, path.words())))
+    }
 }
 
 /// Samples of a trained generator.
@@ -51,13 +116,15 @@ pub struct Drawn<'a> {
     objective: &'a Objective,
     session: &'a mut Session,
     sampler: Sampler,
+    judge: Option<Judge>,
+    seed: u64,
     info: SourceInfo,
 }
 
 impl<'a> Drawn<'a> {
     /// From the state in a session, with the latents of a seed.
     pub fn new(objective: &'a Objective, session: &'a mut Session, seed: u64, info: SourceInfo) -> Self {
-        Self { objective, session, sampler: Sampler::new(seed), info }
+        Self { objective, session, sampler: Sampler::new(seed), judge: None, seed, info }
     }
 }
 
@@ -74,10 +141,67 @@ impl SampleSource for Drawn<'_> {
         self.objective.recipe.data.classes
     }
 
+    fn paths(&self) -> &[Path] {
+        match self.objective.code_shape(Space::Styles) {
+            Some(_) => &Path::ALL,
+            None => &Path::ALL[..1],
+        }
+    }
+
+    fn along(&mut self, path: Path, count: usize, epsilon: f64, each: Steps<'_>) -> Result<(), Error> {
+        let mut synthesizer = Synthesizer::new(self.objective, self.session, self.seed);
+        let classes = self.objective.recipe.data.classes;
+        let mut random = Random::new(self.seed ^ PATHS);
+        for first in (0..count).step_by(CHUNK) {
+            let paths = CHUNK.min(count - first);
+            let mut codes = synthesizer.latents(2 * first as u64, 2 * paths)?;
+            // Both ends are of one class, so that the path is within it.
+            if let Some(classes) = classes {
+                let of = (0..2 * paths).map(|i| (first + i / 2) % classes).collect();
+                codes = Codes::new(codes.space(), codes.shape(), codes.values().to_vec(), Some(of))?;
+            }
+            if path.space() == Space::Styles {
+                codes = synthesizer.styles(&codes)?;
+            }
+            let mut ends = [codes.none_like(), codes.none_like()];
+            for i in 0..paths {
+                let (a, b) = (codes.code(2 * i), codes.code(2 * i + 1));
+                let t = match path {
+                    Path::Latents | Path::Styles => random.unit(),
+                    Path::StylesEnd => 0.0,
+                };
+                for (end, t) in ends.iter_mut().zip([t, t + epsilon]) {
+                    let code = match path.space() {
+                        Space::Latent => slerp(a, b, t),
+                        Space::Styles => lerp(a, b, t),
+                    };
+                    end.push(&code, codes.class(2 * i));
+                }
+            }
+            // One after the other, not together: each sample then has the place in its batch, and so the noise, that the
+            // other has.
+            let [from, to] = ends;
+            let from = synthesizer.samples(&from, &mut |_| {})?;
+            let to = synthesizer.samples(&to, &mut |_| {})?;
+            each(&from, &to)?;
+        }
+        Ok(())
+    }
+
     fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
         let samples = self.sampler.draw(self.objective, self.session, first, count)?;
         let of = |classes| (first..first + count as u64).map(move |i| Asked::Each.class(i, classes) as i32);
         Ok((samples, self.classes().map(|classes| of(classes).collect())))
+    }
+
+    fn logits(&mut self, samples: &[f32], labels: &[i32]) -> Result<Option<Vec<f32>>, Error> {
+        if self.judge.is_none() {
+            self.judge = Some(Judge::of_many(self.objective, self.session)?);
+        }
+        self.judge
+            .as_ref()
+            .map(|judge| judge.logits(self.objective, self.session, samples, labels))
+            .transpose()
     }
 }
 
@@ -99,7 +223,7 @@ impl Images {
     /// # Errors
     /// It cannot be read, holds no images or some of formats that are not read, leads to a folder twice, or only some of its
     /// sub-folders are named like classes.
-    pub fn open(root: &Path, data: &Dataset, seed: u64) -> Result<Self, Error> {
+    pub fn open(root: &path::Path, data: &Dataset, seed: u64) -> Result<Self, Error> {
         let shape = data.shape().to_vec();
         if shape.len() != 3 {
             return Err(Error::Refused(format!(
@@ -108,6 +232,7 @@ impl Images {
                 data.spec()
             )));
         }
+        refuse_the_data_themselves(root, data)?;
         let mut listing = Listing::default();
         listing.add(root)?;
         let Listing { images: mut found, mut others, .. } = listing;
@@ -160,6 +285,22 @@ impl Images {
     }
 }
 
+/// Refuses a folder that holds the data, or lies in them: the score of samples against themselves.
+fn refuse_the_data_themselves(root: &path::Path, data: &Dataset) -> Result<(), Error> {
+    let base = Spec::parse(data.spec()).ok().map(|spec| PathBuf::from(spec.base()));
+    let (Some(base), Ok(root)) = (base.and_then(|base| base.canonicalize().ok()), root.canonicalize()) else {
+        return Ok(());
+    };
+    if root.starts_with(&base) || base.starts_with(&root) {
+        return Err(Error::Refused(format!(
+            "{}: these are the data themselves ({}), and samples are compared with others: name a folder of generated images",
+            root.display(),
+            data.spec()
+        )));
+    }
+    Ok(())
+}
+
 /// What lies below a folder.
 #[derive(Default)]
 struct Listing {
@@ -171,7 +312,7 @@ struct Listing {
 }
 
 impl Listing {
-    fn add(&mut self, folder: &Path) -> Result<(), Error> {
+    fn add(&mut self, folder: &path::Path) -> Result<(), Error> {
         let real = folder.canonicalize().map_err(Error::io(folder, "read the folder"))?;
         if let Some(before) = self.seen.insert(real, folder.to_path_buf()) {
             // A link to a folder above would lead round and round, any other would count images twice.

@@ -70,13 +70,13 @@ impl Codes {
     }
 
     /// None, of the kind of `self`.
-    pub(super) fn none_like(&self) -> Self {
+    pub(crate) fn none_like(&self) -> Self {
         let classes = self.classes.is_some().then(Vec::new);
         Self { space: self.space, shape: self.shape.clone(), values: Vec::new(), classes }
     }
 
     /// Appends one; a class counts only where the others have one too.
-    pub(super) fn push(&mut self, code: &[f32], class: Option<usize>) {
+    pub(crate) fn push(&mut self, code: &[f32], class: Option<usize>) {
         debug_assert_eq!(code.len(), self.width());
         self.values.extend_from_slice(code);
         if let Some(classes) = &mut self.classes {

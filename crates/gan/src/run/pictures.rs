@@ -17,14 +17,22 @@ const GRID_SIDE: usize = 4096;
 const POINTS: usize = 2000;
 
 impl Run {
-    /// Writes the picture of this step.
-    pub(super) fn draw(&mut self, watch: &mut dyn Watch) -> Result<PathBuf, Error> {
+    /// The samples of a tick: as many as its picture shows first, then those that are watched. They are drawn in requests of
+    /// one size, so that no further program is made for them.
+    pub(super) fn samples_of_tick(&mut self, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
+        let recipe = &self.trainer.objective().recipe;
+        let (count, _) = samples_drawn(&recipe.data.shape, recipe.data.classes);
+        let wanted = self.watch.as_ref().map_or(0, |watch| watch.wanted());
+        self.samples_to_show(count, wanted.max(count), watch)
+    }
+
+    /// Writes the picture of this step, of the first of these samples.
+    pub(super) fn draw(&mut self, samples: &[f32]) -> Result<PathBuf, Error> {
         let path = self.folder.sample(self.trainer.progress().step);
-        let shape = self.trainer.objective().recipe.data.shape.clone();
-        let classes = self.trainer.objective().recipe.data.classes;
-        let (count, columns) = samples_drawn(&shape, classes);
-        let samples = self.samples_to_show(count, watch)?;
-        write_picture(&path, &samples, &shape, &self.dataset, columns)?;
+        let recipe = &self.trainer.objective().recipe;
+        let (count, columns) = samples_drawn(&recipe.data.shape, recipe.data.classes);
+        let shown = &samples[..count * self.dataset.elements()];
+        write_picture(&path, shown, &recipe.data.shape, &self.dataset, columns)?;
         Ok(path)
     }
 }

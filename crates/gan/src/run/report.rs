@@ -1,5 +1,6 @@
 //! What a run tells: to its log, to whoever follows it, and at its end.
 
+use super::Trouble;
 use crate::best::Best;
 use crate::trainer::{StepReport, Trainer};
 use ganymede_metrics::mixture::MixtureScore;
@@ -47,6 +48,17 @@ pub struct Tick {
     /// Whether it is the best so far, which is then kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub best: bool,
+    /// How many times as often two samples are of the same kind, and nearly the same, as two real ones; around 1 where they
+    /// are as varied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variety: Option<[f64; 2]>,
+    /// Where samples are held out: how far they lie on the way from training to generated ones, by the discriminator's
+    /// logits (r_v of Karras et al. 2020).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overfitting: Option<f64>,
+    /// What has been wrong for some ticks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trouble: Vec<Trouble>,
 }
 
 /// Follows a run: the command line shows progress with it.

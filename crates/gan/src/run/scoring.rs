@@ -7,8 +7,10 @@ use crate::checkpoint::{self, Progress};
 use crate::error::Error;
 use crate::extractors::Watch;
 use crate::recipe::Recipe;
+use crate::sampler::Sampler;
 use crate::standing::Standing;
-use ganymede_cpu::Executor;
+use crate::step::Objective;
+use ganymede_cpu::{Executor, Session};
 use ganymede_data::Dataset;
 use ganymede_metrics::mixture::{Mixture2d, MixtureScore, Sigma};
 use std::sync::Arc;
@@ -106,10 +108,15 @@ impl Run {
     /// # Errors
     /// [`Error::Stopped`] while these are taken, or what drawing says.
     fn samples(&mut self, count: usize, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
+        self.samples_by(count, count, watch)
+    }
+
+    /// [`Run::samples`], at least so many, drawn `part` at a time.
+    fn samples_by(&mut self, part: usize, count: usize, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
         let (objective, session) = self.trainer.parts_mut();
         let taken = self.standing.as_ref().map(|standing| standing.take_watched(session, watch));
         let replaced = taken.transpose()?;
-        let drawn = self.sampler.draw(objective, session, 0, count);
+        let drawn = in_parts(&mut self.sampler, objective, session, part, count);
         if let Some(replaced) = &replaced {
             Standing::put_back(session, replaced)?;
         }
@@ -117,13 +124,18 @@ impl Run {
     }
 
     /// The same for somebody to look at: after a stop with running statistics, which takes no time.
-    pub(super) fn samples_to_show(&mut self, count: usize, watch: &mut dyn Watch) -> Result<Vec<f32>, Error> {
-        match self.samples(count, watch) {
+    pub(super) fn samples_to_show(
+        &mut self,
+        part: usize,
+        count: usize,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<f32>, Error> {
+        match self.samples_by(part, count, watch) {
             Err(Error::Stopped) => {
                 watch
                     .note("stopped: these samples are drawn with running statistics, not with standing ones");
                 let (objective, session) = self.trainer.parts_mut();
-                self.sampler.draw(objective, session, 0, count)
+                in_parts(&mut self.sampler, objective, session, part, count)
             }
             drawn => drawn,
         }
@@ -151,9 +163,24 @@ impl Run {
     /// Scores samples against the mixture that the data are drawn from, if they are.
     pub(super) fn score_mixture(&mut self, watch: &mut dyn Watch) -> Result<Option<MixtureScore>, Error> {
         let Some(mixture) = known_mixture(&self.dataset)? else { return Ok(None) };
-        let samples = self.samples_to_show(SCORED, watch)?;
+        let samples = self.samples_to_show(SCORED, SCORED, watch)?;
         Ok(Some(mixture.score(&original_points(&samples, &self.dataset))?))
     }
+}
+
+/// At least `count` samples from the first on, `part` at a time.
+fn in_parts(
+    sampler: &mut Sampler,
+    objective: &Objective,
+    session: &mut Session,
+    part: usize,
+    count: usize,
+) -> Result<Vec<f32>, Error> {
+    let mut samples = Vec::new();
+    for first in (0..count).step_by(part.max(1)) {
+        samples.extend(sampler.draw(objective, session, first as u64, part)?);
+    }
+    Ok(samples)
 }
 
 /// The mixture that a set is drawn from, if it is.

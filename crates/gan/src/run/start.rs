@@ -1,6 +1,7 @@
 //! How a run starts: anew, with the weights of another, or from a checkpoint of its own.
 
 use super::scoring::{Scoring, on_course};
+use super::watch::Watch;
 use super::{Length, Run, RunFolder, guard, planned_images};
 use crate::checkpoint::{self, Checkpoint};
 use crate::error::Error;
@@ -86,6 +87,7 @@ impl Run {
         let (objective, session) = trainer.parts_mut();
         let standing = (batches > 0).then(|| Standing::new(objective, session, seed, batches)).transpose()?;
         let sampler = Sampler::new(seed);
+        let watch = Watch::new(&dataset)?;
         let (minutes, saved) = (None, None);
         Ok(Self {
             folder,
@@ -95,6 +97,7 @@ impl Run {
             sampler,
             standing,
             scoring,
+            watch,
             minutes,
             saved,
             blamed: None,

@@ -82,6 +82,9 @@ impl Window {
             samples: samples.strip_prefix(root).unwrap_or(samples).display().to_string(),
             score: None,
             best: false,
+            variety: None,
+            overfitting: None,
+            trouble: Vec::new(),
         };
         *self = Self::new(trainer);
         tick

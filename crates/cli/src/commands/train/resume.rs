@@ -2,7 +2,7 @@
 
 use super::super::fit::check_fit;
 use super::super::{executor, tell_precision};
-use super::{announce, finish, length, target};
+use super::{announce, finish, hold_out, length, target};
 use crate::args::Train;
 use crate::opening::open_data;
 use crate::say::{complain, tell};
@@ -85,7 +85,9 @@ pub(super) fn resume(options: &Train, path: &Path) -> anyhow::Result<ExitCode> {
     let step = checkpoint.progress.step;
     let cost = ganymede::cost::of_run(&objective, target(&objective, &executor))?;
     announce(options, &objective, &cost, &dataset, &executor, &root, begun.seed);
-    let run = Run::resume(folder, recipe, checkpoint, dataset, executor, begun.seed, longer)?;
+    let set = dataset.clone();
+    let mut run = Run::resume(folder, recipe, checkpoint, dataset, executor, begun.seed, longer)?;
+    hold_out(&mut run, &set)?;
     if options.computing.json {
         let images = run.trainer().progress().images;
         tell!(

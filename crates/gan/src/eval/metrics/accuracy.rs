@@ -79,6 +79,13 @@ impl Metric for Accuracy {
         let available = context.source.available().unwrap_or(usize::MAX);
         let count = context.n.unwrap_or(SAMPLES.min(available));
         let generated = Arc::new(kept(context.source, count, classes, context.watch)?);
+        let of_classes = generated.labels_of_all()?;
+        if let Some(class) = (0..classes.len()).find(|&class| !of_classes.contains(&(class as i32))) {
+            return Err(Error::Unsuited(format!(
+                "class {} has no generated sample among {count}, so nothing could be learnt of it: give samples of each class",
+                classes[class]
+            )));
+        }
         let layout = Layout::trained([*h, *w, *c], classes.len());
         let steps = training::steps(&generated).max(LEAST);
         let weights =
@@ -87,6 +94,10 @@ impl Metric for Accuracy {
         let value = accuracy(&mut trained, test, ASKED)?;
         let mut score = Score::new(self.name(), "classification accuracy score", value, Better::Higher);
         score = score.noting(format!("trained on {count} generated samples, asked of real ones"));
+        // Of so many questions: the error of a share (Wald).
+        let asked = test.len().map_or(ASKED, |n| n.min(ASKED)) as f64;
+        let error = 1.96 * (value * (1.0 - value) / asked).sqrt();
+        score.interval = Some([(value - error).max(0.0), (value + error).min(1.0)]);
         score.detail =
             json!({"generated": count, "steps": steps, "asked": test.len().map_or(ASKED, |n| n.min(ASKED))});
         Ok(vec![score])

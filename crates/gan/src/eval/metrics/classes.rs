@@ -45,6 +45,15 @@ impl Metric for Classes {
             ));
         };
         let (found, real) = (ClassScore::new(seen, classes)?, ClassScore::new(of_real, classes)?);
+        let names = context.train.classes().unwrap_or_default();
+        if let Some(class) = (0..classes).find(|&class| real.counts[class] == 0 && found.counts[class] > 0) {
+            let name = names.get(class).map_or_else(|| class.to_string(), Clone::clone);
+            return Err(Error::Unsuited(format!(
+                "class {name} has no sample among the {} real ones, so shares cannot be compared: look at more of them (--n), \
+                 or leave the class out of the data (?classes=..)",
+                real.samples
+            )));
+        }
         let floor = found.kl_floor();
         let kl = Score::new(
             self.name(),
@@ -61,7 +70,6 @@ impl Metric for Classes {
         let recognised = context.named(&format!("share recognised, p >= {CONFIDENT}"));
         let mut recognised = Score::new(self.name(), recognised, found.confident, Better::Higher)
             .noting(format!("real samples {:.3}", real.confident));
-        let names = context.train.classes().unwrap_or_default();
         recognised.detail = json!({
             "classes": names, "shares": found.shares(), "real_shares": real.shares(),
             "recognised": found.confident_counts, "counts": found.counts,

@@ -1,6 +1,7 @@
-use super::{Better, Context, Metric, Score, Subject, suits_features};
+use super::{Better, Context, LEVEL, Metric, Score, Subject, suits_features};
 use crate::error::Error;
-use ganymede_metrics::neighbours::{Ball, density_coverage};
+use ganymede_metrics::neighbours::Ball;
+use ganymede_metrics::pairs::PairOptions;
 
 /// Neighbour that a ball reaches to.
 const K: usize = 5;
@@ -30,16 +31,31 @@ impl Metric for DensityCoverage {
         suits_features(subject)
     }
 
+    fn of_pairs(&self, _seed: u64) -> PairOptions {
+        PairOptions { neighbours: vec![K], ..PairOptions::default() }
+    }
+
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
-        let (real, generated) = context.both()?;
+        let paired = context.paired(&self.of_pairs(context.seed))?;
         let mut scores = Vec::new();
         for ball in Ball::ALL {
-            let found = density_coverage(&real.features, &generated.features, K, ball)?;
-            let name = |what: &str| context.named(&format!("{what}, k = {K}, {}", ball.sign()));
-            let coverage = Score::new(self.name(), name("coverage"), found.coverage, Better::Higher);
-            scores.push(coverage.noting(".97 for equal laws"));
-            let density = Score::new(self.name(), name("density"), found.density, Better::Neither);
-            scores.push(density.noting("1 for equal laws"));
+            let [density, coverage] = if context.resampled {
+                let found = paired.density_coverage(K, ball)?;
+                [(found.density, None), (found.coverage, None)]
+            } else {
+                let found = paired.density_coverage_intervals(K, ball, LEVEL)?;
+                found.map(|of| (of.estimate, Some([of.low, of.high])))
+            };
+            let figures = [
+                ("coverage", coverage, Better::Higher, ".97 for equal laws"),
+                ("density", density, Better::Neither, "1 for equal laws"),
+            ];
+            for (what, (value, interval), better, note) in figures {
+                let name = context.named(&format!("{what}, k = {K}, {}", ball.sign()));
+                let mut score = Score::new(self.name(), name, value, better).noting(note);
+                score.interval = interval;
+                scores.push(score);
+            }
         }
         Ok(scores)
     }

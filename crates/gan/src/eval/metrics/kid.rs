@@ -1,6 +1,7 @@
 use super::{Better, Context, Metric, Score, Subject, suits_features};
 use crate::error::Error;
-use ganymede_metrics::kernel::{KernelOptions, kernel_distance};
+use ganymede_metrics::kernel::{KernelOptions, discrepancy};
+use ganymede_metrics::pairs::PairOptions;
 use serde_json::json;
 
 /// Squared maximum mean discrepancy of features under a cubic kernel.
@@ -27,14 +28,29 @@ impl Metric for Kid {
         suits_features(subject)
     }
 
+    fn of_pairs(&self, seed: u64) -> PairOptions {
+        PairOptions {
+            kernel: Some(KernelOptions { seed, ..KernelOptions::default() }),
+            ..PairOptions::default()
+        }
+    }
+
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
-        let (real, generated) = context.both()?;
-        let options = KernelOptions { seed: context.seed, ..KernelOptions::default() };
-        let found = kernel_distance(&real.features, &generated.features, options)?;
+        if context.resampled {
+            // One estimate over all of the part, as unbiased as the mean over subsets.
+            let (real, generated) = context.both()?;
+            let value = discrepancy(&real.features, &generated.features)?;
+            return Ok(vec![Score::new(self.name(), context.named("kernel distance"), value, Better::Lower)]);
+        }
+        let paired = context.paired(&self.of_pairs(context.seed))?;
+        let Some(found) = paired.kernel() else {
+            return Err(Error::Refused("metric kid: the kernel distance was not computed".into()));
+        };
         let mut score = Score::new(self.name(), context.named("kernel distance"), found.mean, Better::Lower)
             .noting(format!("deviation of a subset {:.2e}", found.deviation));
+        score.interval = found.interval;
         score.detail = json!({
-            "deviation_of_a_subset": found.deviation, "subsets": found.subsets, "size": found.size,
+            "deviation_of_a_subset": found.deviation, "subsets": found.subsets, "size": found.size, "seed": context.seed,
         });
         Ok(vec![score])
     }

@@ -1,22 +1,35 @@
 //! Metrics of generated samples: one file and one line in [`METRICS`] each. Their mathematics are in `ganymede-metrics`.
 
 mod accuracy;
+mod class_frechet;
 mod classes;
 mod density_coverage;
 mod frechet;
+mod frechet_infinity;
+mod inception_score;
 mod kid;
 mod mixture;
 mod modes;
+mod ms_ssim;
+mod path_length;
 mod precision_recall;
+mod sliced_wasserstein;
 
-use super::collect::Collected;
+use super::collect::{Collected, check_available, take};
 use super::report::{Better, Score};
-use super::source::SampleSource;
+use super::source::{Real, SampleSource};
 use crate::error::Error;
 use crate::extractors::{Extractor, Watch};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
+use ganymede_metrics::pairs::{PairOptions, PairScores, compare};
+use std::borrow::Cow;
 use std::sync::Arc;
+
+/// Confidence of intervals.
+const LEVEL: f64 = 0.95;
+/// Images that are drawn at once.
+const CHUNK: usize = 1024;
 
 /// What is scored, as far as it decides which metrics suit it.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +48,8 @@ pub struct Subject {
     pub held_out: bool,
     /// Why no held-out sample can be asked of its class, beyond there being none.
     pub unasked: Option<String>,
+    /// Whether samples come from a generator at hand.
+    pub generator: bool,
     /// The data as given.
     pub spec: String,
 }
@@ -52,12 +67,16 @@ pub struct Context<'a> {
     pub real: Option<&'a Collected>,
     /// Generated ones.
     pub generated: Option<&'a Collected>,
+    /// What the metrics asked for find in pairs of these, in one pass.
+    pub pairs: Option<&'a PairScores>,
     /// Where further generated samples come from.
     pub source: &'a mut dyn SampleSource,
     /// Real samples that may be learnt from.
     pub train: &'a Arc<Dataset>,
     /// Real samples held out.
     pub test: Option<&'a Arc<Dataset>>,
+    /// The part that samples are compared with.
+    pub reference: &'a Arc<Dataset>,
     /// What samples are seen through.
     pub extractor: Option<&'a mut (dyn Extractor + 'static)>,
     /// What further networks compute on.
@@ -66,6 +85,9 @@ pub struct Context<'a> {
     pub n: Option<usize>,
     /// The seed asked for.
     pub seed: u64,
+    /// Whether this is one of many parts of the samples, drawn to tell how far a figure may be off: intervals of its own are
+    /// left out, and means over subsets taken over a few.
+    pub resampled: bool,
     /// Told of progress.
     pub watch: &'a mut dyn Watch,
 }
@@ -79,6 +101,41 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Scores of pairs: those that were computed for all metrics together, or for this one alone, which says why it
+    /// cannot be.
+    fn paired(&self, asked: &PairOptions) -> Result<Cow<'a, PairScores>, Error> {
+        let (real, generated) = self.both()?;
+        match self.pairs.filter(|pairs| pairs.answers(asked)) {
+            Some(pairs) => Ok(Cow::Borrowed(pairs)),
+            None => Ok(Cow::Owned(compare(&real.features, &generated.features, asked)?)),
+        }
+    }
+
+    /// Shape of an image.
+    fn image_shape(&self) -> Result<[usize; 3], Error> {
+        <[usize; 3]>::try_from(self.train.shape())
+            .map_err(|_| Error::Refused(format!("{} has no images", self.train.spec())))
+    }
+
+    /// How many images there are of both sides, an even number, `wanted` at most.
+    fn pairs_of_images(&self, wanted: usize) -> usize {
+        let there = self.source.available().unwrap_or(wanted);
+        let real = self.reference.len().map_or(wanted, |items| items as usize);
+        let wanted = if self.n.is_some() { wanted } else { wanted.min(there) };
+        wanted.min(real) / 2 * 2
+    }
+
+    /// The first real images in shuffled order, rounded to bytes, with their classes if known.
+    fn real_images(&mut self, count: usize) -> Result<Images, Error> {
+        let mut real = Real::new(self.reference.clone(), self.seed)?;
+        images(&mut real, count, "reading real images", self.watch)
+    }
+
+    /// The first generated images, rounded to bytes, with their classes if known.
+    fn generated_images(&mut self, count: usize) -> Result<Images, Error> {
+        images(self.source, count, "drawing images", self.watch)
+    }
+
     /// A figure's name with what the samples were seen through.
     fn named(&self, what: &str) -> String {
         match &self.extractor {
@@ -86,6 +143,29 @@ impl<'a> Context<'a> {
             None => what.into(),
         }
     }
+}
+
+/// Images one after the other, and the class of each where it is known.
+type Images = (Vec<f32>, Option<Vec<i32>>);
+
+fn images(
+    source: &mut dyn SampleSource,
+    count: usize,
+    what: &'static str,
+    watch: &mut dyn Watch,
+) -> Result<Images, Error> {
+    check_available(source, count)?;
+    let (mut samples, mut labels): (Vec<f32>, Option<Vec<i32>>) = (Vec::new(), None);
+    for first in (0..count).step_by(CHUNK) {
+        let chunk = CHUNK.min(count - first);
+        let (more, of_classes) = take(source, first, chunk)?;
+        samples.extend(more);
+        if let Some(classes) = of_classes {
+            labels.get_or_insert_with(Vec::new).extend(classes);
+        }
+        watch.moved(what, (first + chunk) as u64, count as u64);
+    }
+    Ok((samples, labels))
 }
 
 /// A metric by name.
@@ -106,6 +186,14 @@ pub trait Metric: Sync {
     fn compares(&self) -> bool {
         true
     }
+    /// Why it is left out unless it is named, if it is: it takes long, or work of its own.
+    fn on_request(&self) -> Option<&'static str> {
+        None
+    }
+    /// What it asks of pairs of samples, so that one pass finds what all metrics ask.
+    fn of_pairs(&self, _seed: u64) -> PairOptions {
+        PairOptions::default()
+    }
     /// Why it does not suit the samples, if it does not.
     ///
     /// # Errors
@@ -123,13 +211,19 @@ pub trait Metric: Sync {
 /// Every metric.
 pub const METRICS: &[&dyn Metric] = &[
     &frechet::Frechet,
+    &frechet_infinity::FrechetInfinity,
+    &class_frechet::ClassFrechet,
     &kid::Kid,
     &precision_recall::PrecisionRecall,
     &density_coverage::DensityCoverage,
     &classes::Classes,
+    &inception_score::InceptionScore,
     &modes::Modes,
     &mixture::Mixture,
     &accuracy::Accuracy,
+    &sliced_wasserstein::SlicedWasserstein,
+    &ms_ssim::MsSsim,
+    &path_length::PathLength,
 ];
 
 /// The metric of that name.
@@ -160,7 +254,13 @@ mod tests {
         }
         // Each suits something and, but for those on features of any kind, is refused somewhere with a reason.
         let images = Subject { shape: vec![28, 28, 1], ..Subject::default() };
-        let labelled = Subject { labelled: true, generated_labels: true, held_out: true, ..images.clone() };
+        let labelled = Subject {
+            labelled: true,
+            generated_labels: true,
+            held_out: true,
+            generator: true,
+            ..images.clone()
+        };
         let stacked = Subject { stacked: true, ..labelled.clone() };
         let points = Subject { shape: vec![2], mixture: true, ..Subject::default() };
         for metric in METRICS {

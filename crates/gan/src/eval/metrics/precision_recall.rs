@@ -1,6 +1,7 @@
-use super::{Better, Context, Metric, Score, Subject, suits_features};
+use super::{Better, Context, LEVEL, Metric, Score, Subject, suits_features};
 use crate::error::Error;
-use ganymede_metrics::neighbours::{Ball, precision_recall};
+use ganymede_metrics::neighbours::Ball;
+use ganymede_metrics::pairs::PairOptions;
 
 /// Neighbour that a ball reaches to.
 const K: usize = 3;
@@ -29,14 +30,26 @@ impl Metric for PrecisionRecall {
         suits_features(subject)
     }
 
+    fn of_pairs(&self, _seed: u64) -> PairOptions {
+        PairOptions { neighbours: vec![K], ..PairOptions::default() }
+    }
+
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
-        let (real, generated) = context.both()?;
+        let paired = context.paired(&self.of_pairs(context.seed))?;
         let mut scores = Vec::new();
         for ball in [Ball::Closed, Ball::Open] {
-            let found = precision_recall(&real.features, &generated.features, K, ball)?;
-            for (what, value) in [("precision", found.precision), ("recall", found.recall)] {
+            let found = if context.resampled {
+                let found = paired.precision_recall(K, ball)?;
+                [(found.precision, None), (found.recall, None)]
+            } else {
+                let found = paired.precision_recall_intervals(K, ball, LEVEL)?;
+                found.map(|of| (of.estimate, Some([of.low, of.high])))
+            };
+            for (what, (value, interval)) in ["precision", "recall"].into_iter().zip(found) {
                 let name = context.named(&format!("{what}, k = {K}, {}", ball.sign()));
-                scores.push(Score::new(self.name(), name, value, Better::Higher));
+                let mut score = Score::new(self.name(), name, value, Better::Higher);
+                score.interval = interval;
+                scores.push(score);
             }
         }
         Ok(scores)

@@ -1,0 +1,323 @@
+use super::views::{Close, Rough, mirrored};
+use super::{Check, Evidence, Fault, Finding, LEVEL};
+use crate::error::Error;
+use crate::eval::collect::quantize;
+use crate::extractors::Watch;
+use ganymede_data::Dataset;
+use ganymede_metrics::Features;
+use ganymede_metrics::copying::{Copying, Near, copying};
+use ganymede_metrics::nearest::{Neighbour, nearest};
+use serde_json::json;
+use std::collections::HashSet;
+
+/// Most training samples that copies are looked for among.
+const TRAINING: usize = 60_000;
+/// Most held-out ones.
+const HELD_OUT: usize = 10_000;
+/// Real samples that could be the same as a generated one by the rough view, compared with it closely.
+const CANDIDATES: usize = 10;
+/// The neighbour whose distance is the usual one.
+const USUAL: usize = 5;
+/// How much nearer than usual is striking: a half finds copies with much done to them, a tenth few among many others.
+const STRIKING: [f64; 4] = [0.1, 0.25, 0.5, 0.75];
+/// The share of copies from which on they are a fault.
+const COPIED: f64 = 0.01;
+/// Pairs kept to be shown.
+const SHOWN: usize = 24;
+/// Samples taken at once.
+const CHUNK: usize = 1024;
+
+/// A generated sample beside the training sample that it is nearest to.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Number of the generated sample.
+    pub generated: usize,
+    /// Number of the training sample.
+    pub training: u64,
+    /// sqrt(1 - correlation) of the two at the best shift.
+    pub distance: f64,
+    /// That over the distance of the usual neighbour.
+    pub ratio: f64,
+    /// Both as they are, the training sample mirrored where that is nearer.
+    pub images: [Vec<f32>; 2],
+}
+
+/// Training samples given back.
+pub(super) struct Memorization;
+
+/// Real samples of both kinds: training ones first.
+struct Pool<'a> {
+    sets: [&'a Dataset; 2],
+    indices: [Vec<u64>; 2],
+    rough: Features,
+    hashes: [Vec<blake3::Hash>; 2],
+}
+
+impl Pool<'_> {
+    /// The set and the index of a row.
+    fn find(&self, row: usize) -> (usize, u64) {
+        match row.checked_sub(self.indices[0].len()) {
+            None => (0, self.indices[0][row]),
+            Some(row) => (1, self.indices[1][row]),
+        }
+    }
+
+    fn image(&self, row: usize) -> Result<Vec<f32>, Error> {
+        let (set, index) = self.find(row);
+        let mut image = vec![0.0; self.sets[set].elements()];
+        self.sets[set].fill(&[index], &mut image, None)?;
+        quantize(&mut image, self.sets[set].shape());
+        Ok(image)
+    }
+}
+
+/// Indices at equal distances.
+fn indices(set: &Dataset, most: usize) -> Vec<u64> {
+    let all = set.len().unwrap_or(0);
+    let count = all.min(most as u64);
+    (0..count).map(|i| (u128::from(i) * u128::from(all) / u128::from(count)) as u64).collect()
+}
+
+fn hash(sample: &[f32]) -> blake3::Hash {
+    blake3::hash(bytemuck::cast_slice(sample))
+}
+
+fn pool<'a>(sets: [&'a Dataset; 2], rough: &Rough, watch: &mut dyn Watch) -> Result<Pool<'a>, Error> {
+    let indices = [indices(sets[0], TRAINING), indices(sets[1], HELD_OUT)];
+    let total = (indices[0].len() + indices[1].len()) as u64;
+    let mut seen = Features::empty(rough.dimensions())?;
+    let mut hashes = [Vec::new(), Vec::new()];
+    for ((set, indices), hashes) in sets.iter().zip(&indices).zip(&mut hashes) {
+        let size = set.elements();
+        for chunk in indices.chunks(CHUNK) {
+            let mut samples = vec![0.0; chunk.len() * size];
+            set.fill(chunk, &mut samples, None)?;
+            quantize(&mut samples, set.shape());
+            hashes.extend(samples.chunks_exact(size).map(hash));
+            seen.push(rough.see(&samples)?.values())?;
+            watch.moved("looking through training samples", seen.rows() as u64, total);
+        }
+    }
+    Ok(Pool { sets, indices, rough: seen, hashes })
+}
+
+impl Check for Memorization {
+    fn name(&self) -> &'static str {
+        "memorization"
+    }
+
+    fn about(&self) -> &'static str {
+        "Whether samples are copies of training samples, shifted, brightened or mirrored ones among them, by an exact test \
+         against held-out samples."
+    }
+
+    fn paper(&self) -> &'static str {
+        "after Meehan, Chaudhuri and Dasgupta 2020, section 3; authenticity: Alaa et al. 2022, section 4.3"
+    }
+
+    fn check(&self, evidence: &mut Evidence<'_>) -> Result<Vec<Finding>, Error> {
+        let shape = evidence.train.shape().to_vec();
+        let (Some(close), Some(training)) = (Close::of(&shape), evidence.train.len()) else {
+            return Err(Error::Unsuited(format!(
+                "{} has no images of a fixed number that a generator could keep",
+                evidence.train.spec()
+            )));
+        };
+        let Some(test) = evidence.test.filter(|test| test.len().is_some_and(|n| n > 0)) else {
+            return Err(Error::Unsuited(format!(
+                "{} has no part that is held out: without samples that the generator has not seen, typical ones cannot be \
+                 told from copies",
+                evidence.train.spec()
+            )));
+        };
+        let rough = Rough::of(&shape);
+        let size: usize = shape.iter().product();
+        let pool = pool([evidence.train, test], &rough, evidence.watch)?;
+        let known: HashSet<blake3::Hash> = pool.hashes[0].iter().copied().collect();
+        let leaked = pool.hashes[1].iter().filter(|hash| known.contains(hash)).count();
+        if 2 * leaked > pool.hashes[1].len() {
+            return Err(Error::Unsuited(format!(
+                "{leaked} of {} held-out images of {} are among its training images, so nothing is held out",
+                pool.hashes[1].len(),
+                test.spec()
+            )));
+        }
+        let kept = &evidence.generated.kept;
+        let exact = kept.chunks_exact(size).filter(|sample| known.contains(&hash(sample))).count();
+        let turned: Vec<f32> = kept.chunks_exact(size).flat_map(|s| mirrored(s, &shape)).collect();
+        let views = [rough.see(kept)?, rough.see(&turned)?];
+        let candidates = pool.rough.rows().min(CANDIDATES);
+        let found = [0, 1].map(|view: usize| nearest(&views[view], &pool.rough, candidates, false));
+        let [plain, mirror] = found;
+        let candidates = [plain?, mirror?];
+        let (near, mut pairs) = compare(&close, &pool, [kept, &turned], &candidates, evidence.watch)?;
+        let tests = copying(&near, pool.indices[0].len(), pool.indices[1].len(), &STRIKING)?;
+        evidence.pairs.append(&mut pairs);
+        let count = near.len();
+        let mut findings = vec![copied(&tests, count, &pool, training), exact_copies(exact, count)];
+        if evidence.of_training {
+            findings.push(authenticity(evidence)?);
+        }
+        Ok(findings)
+    }
+}
+
+/// The nearest real sample of each generated one by close comparison of candidates, for samples and for the same mirrored,
+/// and the pairs with training samples, the most striking first.
+fn compare(
+    close: &Close,
+    pool: &Pool<'_>,
+    samples: [&[f32]; 2],
+    candidates: &[Vec<Vec<Neighbour>>; 2],
+    watch: &mut dyn Watch,
+) -> Result<(Vec<Near>, Vec<Pair>), Error> {
+    let (size, count) = (pool.sets[0].elements(), candidates[0].len());
+    let (mut near, mut pairs) = (Vec::with_capacity(count), Vec::new());
+    for number in 0..count {
+        let image = |view: usize| &samples[view][number * size..][..size];
+        let mut distances = Vec::with_capacity(2 * CANDIDATES);
+        for view in [0, 1] {
+            let own = close.prepare(image(view));
+            for candidate in &candidates[view][number] {
+                let other = pool.image(candidate.row)?;
+                distances.push((close.distance(&own, &close.prepare(&other)), candidate.row, view, other));
+            }
+        }
+        distances.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let usual = distances[USUAL.min(distances.len()) - 1].0;
+        let (distance, row, view, other) = distances.swap_remove(0);
+        // Where even the usual neighbour is the same image, nothing is special about the first.
+        let ratio = if usual > 0.0 { distance / usual } else { 1.0 };
+        near.push(Near { row, ratio });
+        if let (0, training) = pool.find(row) {
+            let other = if view == 1 { mirrored(&other, pool.sets[0].shape()) } else { other };
+            pairs.push(Pair {
+                generated: number,
+                training,
+                distance,
+                ratio,
+                images: [image(0).to_vec(), other],
+            });
+            if pairs.len() > 8 * SHOWN {
+                shorten(&mut pairs);
+            }
+        }
+        if number % 64 == 63 || number + 1 == count {
+            watch.moved("comparing samples with training samples", number as u64 + 1, count as u64);
+        }
+    }
+    shorten(&mut pairs);
+    Ok((near, pairs))
+}
+
+fn shorten(pairs: &mut Vec<Pair>) {
+    pairs.sort_by(|a, b| a.ratio.total_cmp(&b.ratio).then(a.generated.cmp(&b.generated)));
+    pairs.truncate(SHOWN);
+}
+
+fn copied(tests: &[Copying], count: usize, pool: &Pool<'_>, training: u64) -> Finding {
+    // A generator can copy only what is looked through; the rest of its copies are as many again.
+    let seen = pool.indices[0].len() as f64 / training as f64;
+    let level = LEVEL / tests.len() as f64;
+    let share = |test: &Copying| (test.copied / seen).min(1.0);
+    let certain = tests.iter().filter(|test| test.p < level);
+    let worst = certain.max_by(|a, b| share(a).total_cmp(&share(b)));
+    let least = tests.iter().map(|test| test.p).fold(1.0, f64::min);
+    let value = worst.map_or(0.0, share);
+    let flagged = value > COPIED;
+    let sentence = match worst {
+        Some(test) if flagged => format!(
+            "About {:.0} % of the samples are copies of training samples: of the {} real samples that some sample is \
+             strikingly near to, {} are training samples, where {:.0} are expected of a generator that does not copy.",
+            100.0 * value,
+            test.neighbours,
+            test.training,
+            test.expected
+        ),
+        Some(_) => format!(
+            "Samples are nearer to training samples than to held-out ones, but too few ({:.1} %) to matter.",
+            100.0 * value
+        ),
+        None => "Samples are no nearer to training samples than to held-out ones: nothing is copied.".into(),
+    };
+    Finding {
+        check: "memorization",
+        name: "copied samples",
+        value,
+        threshold: COPIED,
+        fault: Fault::Above,
+        reason: "one in a hundred; and more training samples among the nearest than chance gives once in 100,000 times, \
+                 by the hypergeometric law, which holds for any generator that does not copy",
+        flagged,
+        sentence,
+        p: Some(least),
+        detail: json!({
+            "samples": count, "training": pool.indices[0].len(), "held_out": pool.indices[1].len(),
+            "tests": tests.iter().map(|t| json!({
+                "nearer_than": t.below, "neighbours": t.neighbours, "training": t.training,
+                "expected": t.expected, "p": t.p, "copied": t.copied,
+            })).collect::<Vec<_>>(),
+        }),
+    }
+}
+
+fn exact_copies(exact: usize, count: usize) -> Finding {
+    let value = exact as f64 / count.max(1) as f64;
+    let sentence = match exact {
+        0 => "No sample is a training sample byte for byte.".into(),
+        _ => format!("{exact} of {count} samples are training samples byte for byte."),
+    };
+    Finding {
+        check: "memorization",
+        name: "exact copies",
+        value,
+        threshold: COPIED,
+        fault: Fault::Above,
+        reason: "one in a hundred: a network that makes an image anew does not meet all bytes of another by chance, but \
+                 blank images may be in the data",
+        flagged: value > COPIED,
+        sentence,
+        p: None,
+        detail: serde_json::Value::Null,
+    }
+}
+
+/// The share of samples that are farther from the nearest real sample than that is from the nearest other one.
+fn authenticity(evidence: &Evidence<'_>) -> Result<Finding, Error> {
+    let (real, generated) = (&evidence.real.features, &evidence.generated.features);
+    let most = super::LOOKED_AT.min(generated.rows());
+    let nearest_real = nearest(&generated.select(0..most), real, 1, false)?;
+    let own = nearest(real, real, 1, true)?;
+    let authentic = nearest_real.iter().filter(|n| n[0].square > own[n[0].row][0].square).count();
+    let value = authentic as f64 / most as f64;
+    // One half is what fresh samples have where neighbours are mutual; few copies leave it, many bring it to 0.
+    let flagged = value < AUTHENTIC;
+    let sentence = if flagged {
+        format!(
+            "Only {:.0} % of the samples are farther from the nearest real sample than that is from other real ones: most \
+             samples crowd around real ones.",
+            100.0 * value
+        )
+    } else {
+        format!(
+            "{:.0} % of the samples are farther from the nearest real sample than that is from other real ones.",
+            100.0 * value
+        )
+    };
+    Ok(Finding {
+        check: "memorization",
+        name: "authenticity",
+        value,
+        threshold: AUTHENTIC,
+        fault: Fault::Below,
+        reason: "a generator of which every second sample is a copy has at most half the authenticity of fresh samples, \
+                 which is about .5; typical samples lower it too, so that less decides nothing",
+        flagged,
+        sentence,
+        p: None,
+        detail: json!({"samples": most, "real": real.rows()}),
+    })
+}
+
+/// Where too few samples are authentic.
+const AUTHENTIC: f64 = 0.1;

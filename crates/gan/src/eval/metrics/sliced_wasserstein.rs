@@ -1,0 +1,72 @@
+use super::{Better, Context, Metric, Score, Subject};
+use crate::error::Error;
+use ganymede_metrics::sliced::{IMAGES, SMALLEST, SlicedOptions, image_distances, levels};
+use serde_json::json;
+
+/// Distance of patches of images at each scale.
+pub(super) struct SlicedWasserstein;
+
+impl Metric for SlicedWasserstein {
+    fn name(&self) -> &'static str {
+        "sliced-wasserstein"
+    }
+
+    fn about(&self) -> &'static str {
+        "Sliced Wasserstein distance x 1000 of 7x7 patches at each level of a Laplacian pyramid, over 16,384 images."
+    }
+
+    fn paper(&self) -> &'static str {
+        "Karras et al. 2018, progressive growing, section 5"
+    }
+
+    fn better(&self) -> Better {
+        Better::Lower
+    }
+
+    fn looks(&self) -> bool {
+        false
+    }
+
+    fn compares(&self) -> bool {
+        false
+    }
+
+    fn on_request(&self) -> Option<&'static str> {
+        Some("it sorts a hundred patches of each image a thousand times")
+    }
+
+    fn suits(&self, subject: &Subject) -> Result<(), String> {
+        match subject.shape[..] {
+            [h, w, _] if h.min(w) >= SMALLEST => Ok(()),
+            [h, w, _] => Err(format!("images of {h}x{w} pixels are smaller than the last level, 16x16")),
+            _ => Err(format!("{} has no images", subject.spec)),
+        }
+    }
+
+    fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
+        let count = context.pairs_of_images(context.n.unwrap_or(IMAGES));
+        let (real, _) = context.real_images(count)?;
+        let (generated, _) = context.generated_images(count)?;
+        let [h, w, c] = context.image_shape()?;
+        let options = SlicedOptions { seed: context.seed, ..SlicedOptions::default() };
+        context.watch.note(&format!("comparing patches of {count} images at {} levels", levels(h, w)?.len()));
+        let found = image_distances(&real, &generated, [h, w, c], options)?;
+        let mean = found.iter().map(|level| level.distance).sum::<f64>() / found.len() as f64;
+        let mut all = Score::new(
+            self.name(),
+            "sliced Wasserstein distance x 1000, mean of levels",
+            mean,
+            Better::Lower,
+        )
+        .noting(format!("of {count} images of either side"));
+        all.detail = json!({
+            "images": count, "patches": options.patches, "directions": options.directions, "seed": context.seed,
+        });
+        let of_level = |level: &ganymede_metrics::sliced::LevelDistance| {
+            let [h, w] = level.size;
+            let name = format!("sliced Wasserstein distance x 1000, {h}x{w}");
+            Score::new(self.name(), name, level.distance, Better::Lower)
+        };
+        Ok([vec![all], found.iter().map(of_level).collect()].concat())
+    }
+}
