@@ -27,6 +27,9 @@ const LASTING: u32 = 3;
 /// given, and an average has to follow it first.
 const YOUNG: u64 = 500;
 const HALF_LIVES: f64 = 2.0;
+/// How many times as often as real ones samples collide, coarsely and finely, from which on they are all alike. Coarsely more
+/// than where a finished run is checked: young runs that come out well have been seen at four times.
+const TIMES: [f64; 2] = [6.0, 25.0];
 /// Deviations that make a share of colliding pairs certain.
 const SURE: f64 = 4.0;
 /// The share of pairs nearly the same from which on all samples are one.

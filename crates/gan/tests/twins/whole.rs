@@ -3,7 +3,7 @@
 
 use crate::compare::*;
 use crate::networks::*;
-use ganymede_graph::{Array, Tensor, TensorType, grad};
+use ganymede_graph::{Array, Tensor, grad};
 use ganymede_nn::layers::{MinibatchStddev, minibatch_stddev};
 use ganymede_nn::{FanRule, Init, Mode, Scope, WeightRule};
 
