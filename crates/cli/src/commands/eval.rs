@@ -6,6 +6,7 @@ use anyhow::{anyhow, bail};
 use ganymede::checkpoint;
 use ganymede::eval::metrics::METRICS;
 use ganymede::eval::{Better, Drawn, Evaluator, Images, Options, Report, SourceInfo};
+use ganymede::extractors::pretrained::NETWORKS;
 use ganymede::extractors::{EXTRACTORS, Watch};
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
@@ -136,6 +137,9 @@ fn table(report: &Report) -> anyhow::Result<()> {
             extractor.hash
         )?;
     }
+    if report.extractor.is_some() {
+        say!("resizer    {}", report.resizer)?;
+    }
     if let (Some(generated), Some(real)) = (report.generated, report.real) {
         say!("compared   {generated} samples with {real} real ones")?;
     }
@@ -171,16 +175,26 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|k| serde_json::json!({"extractor": k.name(), "about": k.about()}))
             .collect();
-        say!("{}", serde_json::json!({"metrics": metrics, "extractors": extractors}))?;
+        let networks: Vec<_> = NETWORKS
+            .iter()
+            .map(|n| serde_json::json!({"network": n.name(), "about": n.about(), "paper": n.paper(), "weights": n.published()}))
+            .collect();
+        say!("{}", serde_json::json!({"metrics": metrics, "extractors": extractors, "networks": networks}))?;
         return Ok(ExitCode::SUCCESS);
     }
     say!("Metrics")?;
     for metric in METRICS {
         say!("  {:17} {} {}.", metric.name(), metric.about(), metric.paper())?;
     }
-    say!("Extractors, or a file of a classifier's weights that ends in .safetensors")?;
+    say!("Extractors, or a file of a classifier's weights (.safetensors or PyTorch's)")?;
     for kind in EXTRACTORS {
         say!("  {:17} {}", kind.name(), kind.about())?;
+    }
+    say!("Networks, whose weights you give as a file: --extractor FILE[?resizer=NAME]")?;
+    for network in NETWORKS {
+        say!("  {} ({})", network.name(), network.paper())?;
+        say!("  {:17} {}", "", network.about())?;
+        say!("  {:17} Weights: {}.", "", network.published())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -265,7 +265,9 @@ impl Evaluator {
             real: self.real.as_ref().map(|r| r.count),
             extractor: self.extractor.as_deref().map(ExtractorInfo::of),
             quantization: collect::quantization(self.train.shape()),
-            resizer: "none: samples have the size of the data",
+            resizer: (self.extractor.as_deref().and_then(Extractor::resizer))
+                .unwrap_or("none: samples have the size of the data")
+                .into(),
             seed: self.options.seed,
             scores,
             skipped,

@@ -109,7 +109,7 @@ pub struct Report {
     /// How values were rounded before.
     pub quantization: &'static str,
     /// How sizes were changed before.
-    pub resizer: &'static str,
+    pub resizer: String,
     /// Seed of latents and of the choice of samples.
     pub seed: u64,
     /// The figures.
