@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let given = arguments.iter().find_map(|a| a.strip_prefix(&format!("--{name}=")));
         Ok(given.map(str::parse).transpose()?)
     };
-    let named = arguments.iter().find(|a| !a.starts_with("--")).map_or("inception-v3-fid", |a| a);
+    let named = arguments.iter().find(|a| !a.starts_with("--")).map_or("inception-v3-fid", String::as_str);
     let network = NETWORKS.iter().find(|network| network.name() == named).ok_or_else(|| {
         let known: Vec<&str> = NETWORKS.iter().map(|network| network.name()).collect();
         format!("`{named}` is no network known here: {} are", known.join(", "))

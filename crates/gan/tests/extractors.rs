@@ -393,7 +393,7 @@ fn a_file_of_torch_save_is_the_same_classifier_in_every_form() {
     let set = Arc::new(Dataset::new("bars12", &[12, 12, 1], ContentHash([3; 32]), Box::new(items)));
     let mut judge = opened(Some(path.to_str().unwrap()), &set, &mut Notes::default()).unwrap();
     let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/pretrained");
-    let mut of =
+    let of =
         |name: &str| opened(Some(goldens.join(name).to_str().unwrap()), &set, &mut Notes::default()).unwrap();
     // The archive, the stream of pickles, and a checkpoint with an optimizer, doubles and a transposed matrix: every value.
     for name in ["zip.pth", "legacy.pth", "nested.pth"] {

@@ -5,9 +5,9 @@
 mod formula;
 
 use formula::{Golden, Images, note_free, opened, write};
+use ganymede::extractors::Extracted;
 use ganymede::extractors::pretrained::resample::{Resize, Resizer};
 use ganymede::extractors::pretrained::tensors::Tensors;
-use ganymede::extractors::{Extracted, Extractor};
 use std::path::{Path, PathBuf};
 
 const INCEPTION_FID: &str = include_str!("../goldens/pretrained/inception-v3-fid.txt");
