@@ -268,7 +268,9 @@ fn the_list_names_every_metric_and_extractor() {
     let folder = tempfile::tempdir().unwrap();
     let text = run(folder.path(), &["eval", "--list"]).fine();
     let parsed = json(&run(folder.path(), &["eval", "--list", "--json"]).fine());
-    for (key, name) in [("metrics", "metric"), ("checks", "check"), ("extractors", "extractor")] {
+    let kinds =
+        [("metrics", "metric"), ("checks", "check"), ("extractors", "extractor"), ("networks", "network")];
+    for (key, name) in kinds {
         let all = parsed[key].as_array().unwrap();
         assert!(all.len() >= 3);
         assert!(all.iter().all(|one| text.contains(one[name].as_str().unwrap())), "{text}");
@@ -326,6 +328,36 @@ fn what_cannot_be_scored_is_refused_with_what_to_do() {
     fails(&["run", "--metrics", "freshet"], &["freshet", "frechet"]);
     fails(&["run", "--extractor", "clasifier", "--n", "50"], &["clasifier", "classifier", ".safetensors"]);
     fails(&["run", "--extractor", "none.safetensors", "--n", "50"], &["none.safetensors", "cannot read"]);
+    // Weights that are none known here, and files that are no weights.
+    let header = br#"{"a.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let file = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat();
+    std::fs::write(at.join("other.safetensors"), file).unwrap();
+    std::fs::write(at.join("page.pth"), "<html>404</html>").unwrap();
+    let other = [
+        "other.safetensors",
+        "a.weight [1]",
+        "inception-v3-fid: ",
+        "fc.weight [1008, 2048]",
+        "vgg16-lpips: ",
+    ];
+    fails(&["run", "--extractor", "other.safetensors", "--n", "50"], &other);
+    fails(&["run", "--extractor", "page.pth", "--n", "50"], &["page.pth", "torch.save"]);
+    // What a network is told by, under images that it cannot take.
+    let values = 4 * 512 * (512 * 9 + 1);
+    let header = format!(
+        r#"{{"features.28.weight":{{"dtype":"F32","shape":[512,512,3,3],"data_offsets":[0,{0}]}},"lin4.model.1.weight":{{"dtype":"F32","shape":[1,512,1,1],"data_offsets":[{0},{values}]}}}}"#,
+        4 * 512 * 512 * 9
+    );
+    let begin = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    std::fs::write(at.join("vgg.safetensors"), &begin).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(at.join("vgg.safetensors")).unwrap();
+    file.set_len(begin.len() as u64 + values).unwrap();
+    let words = ["vgg.safetensors", "recognised as vgg16-lpips", "16x16 pixels at least", "8x8"];
+    fails(&["run", "--extractor", "vgg.safetensors", "--n", "50"], &words);
+    fails(
+        &["run", "--extractor", "other.safetensors?resizer=best", "--n", "50"],
+        &["best", "legacy-tensorflow"],
+    );
     fails(&["run", "--metrics", "kid", "--extractor", "pixels"], &["metric kid", "1000 samples", "got 64"]);
     fails(&["run", "--metrics", "accuracy"], &["metric accuracy", "not known", "conditional"]);
     fails(&["run", "--metrics", "modes"], &["metric modes", "stacked:"]);

@@ -433,6 +433,31 @@ fn a_state_dict_of_pytorch_means_what_it_says() {
     assert!(opened(Some(path.to_str().unwrap()), &set, &mut Notes::default()).is_err());
 }
 
+#[test]
+fn a_file_of_torch_save_is_the_same_classifier_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("judge.safetensors");
+    state_dict(&path, "");
+    let items = Bars { side: 12, channels: 1, classes: 3, count: 20 };
+    let set = Arc::new(Dataset::new("bars12", &[12, 12, 1], ContentHash([3; 32]), Box::new(items)));
+    let mut judge = opened(Some(path.to_str().unwrap()), &set, &mut Notes::default()).unwrap();
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens/pretrained");
+    let of =
+        |name: &str| opened(Some(goldens.join(name).to_str().unwrap()), &set, &mut Notes::default()).unwrap();
+    // The archive, the stream of pickles, and a checkpoint with an optimizer, doubles and a transposed matrix: every value.
+    for name in ["zip.pth", "legacy.pth", "nested.pth"] {
+        let torch = of(name);
+        assert_eq!((torch.name(), torch.hash()), (name, judge.hash()));
+    }
+    // Half precision is read, and seen: weights within 2^-9 of theirs, relatively, are others.
+    let images = crate::items(&set, 20);
+    let (mut half, whole) = (of("half.pth"), judge.extract(&images).unwrap().features);
+    assert_ne!(half.hash(), judge.hash());
+    let found = half.extract(&images).unwrap().features;
+    let scale = whole.iter().fold(0f32, |m, v| m.max(v.abs()));
+    assert!(scale > 0.1 && found.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 0.02 * scale));
+}
+
 /// MNIST itself, where `GANYMEDE_DATA` names the folder with it; prints how long it took.
 #[test]
 #[ignore = "trains on MNIST, and needs GANYMEDE_DATA/mnist"]

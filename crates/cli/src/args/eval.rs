@@ -16,6 +16,7 @@ Examples:
   ganymede eval runs/r3-28-1 --against runs/dcgan28-1                two, side by side, with intervals
   ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity  some that take long, and are left out unless named
   ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
+  ganymede eval made/ --data photos/ --extractor pt_inception-2015-12-05-6726825d.pth    what others call FID
   ganymede eval --list                                               metrics and extractors
 
 Scores name what they were seen through, and compare only with others of the same extractor, counts and split.
@@ -44,8 +45,10 @@ pub struct Eval {
     /// Seed of the latents and of the choice of samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// What samples are seen through: an extractor by name, or a classifier's weights as a .safetensors file [default:
-    /// classifier for labelled images, random-conv for others].
+    /// What samples are seen through: an extractor by name, or files of weights, .safetensors or PyTorch's, joined by commas:
+    /// a classifier's, or a network's of those that --list names. `?resizer=` clean (unless given), legacy-tensorflow or
+    /// legacy-pytorch behind the file says how images come to the network's size [default: classifier for labelled images,
+    /// random-conv for others].
     #[arg(long, value_name = "NAME|FILE")]
     pub extractor: Option<String>,
     /// The part of the data to compare with.
@@ -54,7 +57,7 @@ pub struct Eval {
     /// Samples drawn and looked at together: less memory or more speed, the same figures [default: 1024].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub batch: Option<u64>,
-    /// List metrics, checks and extractors, and stop.
+    /// List metrics, checks, extractors and networks, and stop.
     #[arg(long)]
     pub list: bool,
     /// How it is computed and told.

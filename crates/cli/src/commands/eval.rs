@@ -8,6 +8,7 @@ use ganymede::eval::compare::{Comparison, Verdict};
 use ganymede::eval::metrics::METRICS;
 use ganymede::eval::{Before, Better, Drawn, Evaluator, Images, Options, Report, SampleSource, figure};
 use ganymede::extractors::EXTRACTORS;
+use ganymede::extractors::pretrained::NETWORKS;
 use ganymede::{Error, checkpoint};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -265,6 +266,9 @@ fn table(report: &Report) -> anyhow::Result<()> {
             extractor.hash
         )?;
     }
+    if report.extractor.is_some() {
+        say!("resizer    {}", report.resizer)?;
+    }
     if let (Some(generated), Some(real)) = (report.generated, report.real) {
         say!("compared   {generated} samples with {real} real ones")?;
     }
@@ -304,7 +308,12 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|c| serde_json::json!({"check": c.name(), "about": c.about(), "paper": c.paper()}))
             .collect();
-        say!("{}", serde_json::json!({"metrics": metrics, "checks": checks, "extractors": extractors}))?;
+        let networks: Vec<_> = NETWORKS
+            .iter()
+            .map(|n| serde_json::json!({"network": n.name(), "about": n.about(), "paper": n.paper(), "weights": n.published()}))
+            .collect();
+        let all = serde_json::json!({"metrics": metrics, "checks": checks, "extractors": extractors, "networks": networks});
+        say!("{all}")?;
         return Ok(ExitCode::SUCCESS);
     }
     say!("Metrics")?;
@@ -316,9 +325,15 @@ fn list(json: bool) -> anyhow::Result<ExitCode> {
     for check in CHECKS {
         say!("  {:18} {} {}.", check.name(), check.about(), check.paper())?;
     }
-    say!("Extractors, or a file of a classifier's weights that ends in .safetensors")?;
+    say!("Extractors, or a file of a classifier's weights (.safetensors or PyTorch's)")?;
     for kind in EXTRACTORS {
         say!("  {:18} {}", kind.name(), kind.about())?;
+    }
+    say!("Networks, whose weights you give as a file: --extractor FILE[?resizer=NAME]")?;
+    for network in NETWORKS {
+        say!("  {} ({})", network.name(), network.paper())?;
+        say!("  {:18} {}", "", network.about())?;
+        say!("  {:18} Weights: {}.", "", network.published())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -475,7 +475,11 @@ impl Evaluator {
             real: self.real.as_ref().map(|r| r.count),
             extractor: self.extractor.as_deref().map(ExtractorInfo::of),
             quantization: collect::quantization(self.train.shape()),
-            resizer: resizing(self.reference(), source.resizing()),
+            resizer: resizing(
+                self.reference(),
+                source.resizing(),
+                self.extractor.as_deref().and_then(Extractor::resizer),
+            ),
             seed: self.options.seed,
             scores,
             skipped,
@@ -517,8 +521,8 @@ struct Choice<'a> {
     examined: bool,
 }
 
-/// How sizes were changed, of real samples when the set was opened, and of generated ones.
-fn resizing(real: &Dataset, generated: Option<String>) -> String {
+/// How sizes were changed, of real samples when the set was opened, of generated ones, and of both for the extractor.
+fn resizing(real: &Dataset, generated: Option<String>, seen: Option<&str>) -> String {
     let counts = &real.reading().counts;
     let sized =
         |word: &str| ["reduced", "enlarged", "cropped", "stretched", "bars"].iter().any(|w| word.contains(w));
@@ -527,17 +531,20 @@ fn resizing(real: &Dataset, generated: Option<String>) -> String {
         .filter(|(word, n)| *n > 0 && sized(word))
         .map(|(word, n)| format!("{n} {word}"))
         .collect();
-    let of_real = match done.is_empty() {
+    let mut told = match done.is_empty() {
         true => "none: real samples have the size they come in".to_string(),
         false => format!("real samples once, when read, by {RESIZER}: {}", done.join(", ")),
     };
-    match generated {
-        Some(told) => format!("{of_real}; generated samples {told}"),
-        None => of_real,
+    if let Some(generated) = generated {
+        told.push_str(&format!("; generated samples {generated}"));
     }
+    if let Some(seen) = seen {
+        told.push_str(&format!("; for the extractor {seen}"));
+    }
+    told
 }
 
-/// The one resizer that there is.
+/// The one resizer of data.
 const RESIZER: &str = "Lanczos of three lobes, antialiased, in floats, rounded once";
 
 fn looked_through(extractor: &mut Option<Box<dyn Extractor>>) -> Result<&mut dyn Extractor, Error> {

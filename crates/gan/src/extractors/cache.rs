@@ -72,11 +72,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<Kept>, String> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let mut weights = Weights::new();
     for spec in layout.params().map_err(|e| e.to_string())?.iter() {
-        weights.push((
-            spec.name.clone(),
-            spec.ty.clone(),
-            floats(&tensors, &spec.name, Some(&spec.ty.shape))?,
-        ));
+        weights.push((spec.name.clone(), spec.ty.clone(), floats(&tensors, &spec.name, &spec.ty.shape)?));
     }
     if metadata.get(SUM) != Some(&sum(&layout, &weights)) {
         return Err("its checksum does not match".into());
@@ -85,13 +81,13 @@ pub fn read(bytes: &[u8]) -> Result<Option<Kept>, String> {
     Ok(Some(Kept { layout, weights, accuracy }))
 }
 
-/// The values of a f32 tensor, of this shape if one is given.
-pub fn floats(tensors: &SafeTensors<'_>, name: &str, shape: Option<&[usize]>) -> Result<Vec<f32>, String> {
+/// The values of a f32 tensor of this shape.
+fn floats(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
     let tensor = tensors.tensor(name).map_err(|_| format!("tensor `{name}` is missing"))?;
     if tensor.dtype() != Dtype::F32 {
         return Err(format!("tensor `{name}` has type {:?}, expected F32", tensor.dtype()));
     }
-    if let Some(shape) = shape.filter(|shape| *shape != tensor.shape()) {
+    if shape != tensor.shape() {
         return Err(format!("tensor `{name}` has shape {:?}, expected {shape:?}", tensor.shape()));
     }
     Ok(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())

@@ -1,14 +1,14 @@
-//! Classifiers from a file of the user's: one that `ganymede` has kept, or a PyTorch state dict as safetensors with
+//! Classifiers from a file of the user's: one that `ganymede` has kept, or a PyTorch state dict (safetensors or torch.save's) with
 //! `conv1`, `conv2`, `conv3` (strides 2, 1, 2, as many zeros around as half the kernel, ReLU), `fc1` (ReLU; its outputs are
 //! the features) and `fc2`, weights and biases.
 
-use super::cache::{self, Kept, floats};
+use super::cache::{self, Kept};
 use super::classifier::{ASKED, Trained};
 use super::layout::{Convolution, Layout, ROOT, Weights};
+use super::pretrained::{known, tensors::Tensors};
 use super::{AskedOf, Extractor, Wanted, accuracy};
 use crate::error::Error;
 use ganymede_graph::TensorType;
-use safetensors::SafeTensors;
 use std::path::Path;
 
 /// Steps of the convolutions of such a state dict, which weights do not show.
@@ -19,8 +19,7 @@ const STRIDES: [usize; 3] = [2, 1, 2];
 ///
 /// # Errors
 /// The file cannot be read, is of another kind, or does not fit the shape of the samples.
-pub fn open(path: &Path, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, Error> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "read the classifier"))?;
+pub fn open(path: &Path, tensors: &Tensors, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, Error> {
     let refused = |reason: String| {
         Error::Refused(format!(
             "{}: not a classifier for samples of shape {:?}: {reason}",
@@ -28,9 +27,17 @@ pub fn open(path: &Path, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, 
             wanted.train.shape()
         ))
     };
-    let kept = match cache::read(&bytes).map_err(refused)? {
+    let own = match path.extension().is_some_and(|end| end.eq_ignore_ascii_case("safetensors")) {
+        true => {
+            let bytes = std::fs::read(path).map_err(Error::io(path, "read the classifier"))?;
+            cache::read(&bytes).map_err(&refused)?
+        }
+        false => None,
+    };
+    let kept = match own {
         Some(kept) => kept,
-        None => state_dict(&bytes, wanted.train.shape()).map_err(refused)?,
+        None => state_dict(tensors, wanted.train.shape())
+            .map_err(|reason| refused(format!("{reason}. Networks known here are{}", known())))?,
     };
     let known = kept.accuracy;
     let name =
@@ -48,14 +55,11 @@ pub fn open(path: &Path, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, 
     Ok(Box::new(trained.with_accuracy(found, asked)))
 }
 
-fn state_dict(bytes: &[u8], shape: &[usize]) -> Result<Kept, String> {
-    let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+fn state_dict(tensors: &Tensors, shape: &[usize]) -> Result<Kept, String> {
     let [height, width, channels] = *shape else { return Err("it takes images".into()) };
     let dims = |name: &str| {
-        tensors.tensor(name).map(|t| t.shape().to_vec()).map_err(|_| {
-            let has = tensors.names().into_iter().take(6).collect::<Vec<_>>().join(", ");
-            format!("tensor `{name}` is missing (it has {has}, ..)")
-        })
+        let shape = tensors.shape(name).map(<[usize]>::to_vec);
+        shape.ok_or_else(|| format!("tensor `{name}` is missing (it has {})", tensors.sample()))
     };
     let (mut convolutions, mut weights) = (Vec::new(), Weights::new());
     let (mut h, mut w, mut before) = (height, width, channels);
@@ -72,7 +76,7 @@ fn state_dict(bytes: &[u8], shape: &[usize]) -> Result<Kept, String> {
                 "`{name}.weight` is {kernel}x{across} on {inputs} channels, expected a square one on {before}"
             ));
         }
-        let values = floats(&tensors, &format!("{name}.weight"), None)?;
+        let values = tensors.floats(&format!("{name}.weight"), &[out, inputs, kernel, kernel])?;
         // [out, in, row, column] there, [row, column, in, out] here.
         let at = |i: usize| {
             let (o, rest) = (i % out, i / out);
@@ -81,7 +85,7 @@ fn state_dict(bytes: &[u8], shape: &[usize]) -> Result<Kept, String> {
         };
         let moved = (0..values.len()).map(at).collect();
         add(&name, "weight", vec![kernel, kernel, inputs, out], moved);
-        add(&name, "bias", vec![out], floats(&tensors, &format!("{name}.bias"), Some(&[out]))?);
+        add(&name, "bias", vec![out], tensors.floats(&format!("{name}.bias"), &[out])?);
         convolutions.push(Convolution { channels: out, kernel, stride });
         let pixels = |side: usize| ((side + 2 * (kernel / 2)).saturating_sub(kernel)) / stride + 1;
         (h, w, before) = (pixels(h), pixels(w), out);
@@ -92,7 +96,7 @@ fn state_dict(bytes: &[u8], shape: &[usize]) -> Result<Kept, String> {
             "`fc1.weight` has {inputs} inputs, images of {height}x{width} give {h}x{w} pixels of {before} channels there"
         ));
     }
-    let values = floats(&tensors, "fc1.weight", None)?;
+    let values = tensors.floats("fc1.weight", &[features, inputs])?;
     // Columns go by channel, row, column there, and by row, column, channel here; and the matrix is transposed.
     let moved = (0..values.len()).map(|i| {
         let (o, from) = (i % features, i / features);
@@ -100,15 +104,15 @@ fn state_dict(bytes: &[u8], shape: &[usize]) -> Result<Kept, String> {
         values[o * inputs + c * h * w + place]
     });
     add("fc1", "weight", vec![inputs, features], moved.collect());
-    add("fc1", "bias", vec![features], floats(&tensors, "fc1.bias", Some(&[features]))?);
+    add("fc1", "bias", vec![features], tensors.floats("fc1.bias", &[features])?);
     let [classes, inputs] = dims("fc2.weight")?[..] else { return Err("`fc2.weight` is no matrix".into()) };
     if inputs != features {
         return Err(format!("`fc2.weight` has {inputs} inputs, `fc1` makes {features}"));
     }
-    let values = floats(&tensors, "fc2.weight", None)?;
+    let values = tensors.floats("fc2.weight", &[classes, inputs])?;
     let moved = (0..values.len()).map(|i| values[i % classes * features + i / classes]);
     add("fc2", "weight", vec![features, classes], moved.collect());
-    add("fc2", "bias", vec![classes], floats(&tensors, "fc2.bias", Some(&[classes]))?);
+    add("fc2", "bias", vec![classes], tensors.floats("fc2.bias", &[classes])?);
     let layout = Layout { shape: [height, width, channels], convolutions, features, classes };
     Ok(Kept { layout, weights, accuracy: None })
 }

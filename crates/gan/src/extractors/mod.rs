@@ -1,6 +1,6 @@
 //! What scores look at samples with: networks and maps from samples to feature vectors, and class probabilities where
-//! they are classifiers. An extractor is one file and one line in [`EXTRACTORS`]; weights in a file of the user's are
-//! read by [`mod@file`].
+//! they are classifiers. An extractor is one file and one line in [`EXTRACTORS`]; of weights in files of the user's, those of
+//! published networks are told by [`pretrained`], those of classifiers read by [`mod@file`].
 
 mod cache;
 pub mod channels;
@@ -9,6 +9,7 @@ pub mod file;
 pub mod layout;
 mod parts;
 mod pixels;
+pub mod pretrained;
 mod random_conv;
 mod runner;
 pub mod training;
@@ -19,8 +20,10 @@ use channels::{PerChannel, Stack};
 use ganymede_cpu::{Executor, Isa, plan};
 use ganymede_data::Dataset;
 use ganymede_graph::Function;
+use pretrained::resample::Resizer;
+use pretrained::tensors::{self, Tensors};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use cache::folder as cache_folder;
@@ -88,11 +91,28 @@ pub trait Extractor {
     fn asked_of(&self) -> Option<AskedOf> {
         self.accuracy().map(|_| AskedOf::HeldOut)
     }
+    /// How it changes the size of images, in words, where it sees them at another than their own.
+    fn resizer(&self) -> Option<&str> {
+        None
+    }
+    /// The perceptual distance of pairs that belongs to it, where there is one: for path lengths and diversity.
+    fn distance(&mut self) -> Option<&mut dyn Distance> {
+        None
+    }
     /// Features, and probabilities where it is a classifier, of samples `[n, shape...]` in [-1, 1].
     ///
     /// # Errors
     /// A length that is no multiple of a sample's, or the executor's own.
     fn extract(&mut self, samples: &[f32]) -> Result<Extracted, Error>;
+}
+
+/// How far apart people would find two images.
+pub trait Distance {
+    /// One distance for each pair of samples `[n, shape...]` in [-1, 1], which need not be quantized.
+    ///
+    /// # Errors
+    /// Lengths that are no multiple of a sample's or differ, or the executor's own.
+    fn distances(&mut self, a: &[f32], b: &[f32]) -> Result<Vec<f32>, Error>;
 }
 
 /// Follows work that takes more than a moment.
@@ -144,11 +164,81 @@ pub trait Kind: Sync {
 /// Every kind.
 pub const EXTRACTORS: &[&dyn Kind] = &[&classifier::Classifier, &random_conv::RandomConv, &pixels::Pixels];
 
-/// The extractor that `choice` names (a kind, or a file of weights that ends in .safetensors), or the one that suits the
-/// data: of labelled images the classifier trained on them, of others random convolutions, of points themselves.
+/// What a choice says, where it names files.
+struct Files {
+    /// As it was given, without what follows `?`.
+    named: String,
+    paths: Vec<PathBuf>,
+    resizer: Option<Resizer>,
+}
+
+impl Files {
+    /// `FILE[,FILE..][?resizer=NAME]`; `None` of the name of a kind.
+    fn parse(choice: &str) -> Result<Option<Self>, Error> {
+        let (named, more) = choice.split_once('?').unwrap_or((choice, ""));
+        // A single file may have a comma in its name.
+        let paths: Vec<&str> =
+            if std::path::Path::new(named).exists() { vec![named] } else { named.split(',').collect() };
+        if !paths.iter().any(|path| tensors::is_file(path)) {
+            return Ok(None);
+        }
+        let mut resizer = None;
+        for parameter in more.split('&').filter(|parameter| !parameter.is_empty()) {
+            match parameter.split_once('=') {
+                Some(("resizer", name)) => resizer = Some(Resizer::find(name)?),
+                _ => {
+                    let known = Resizer::ALL.map(Resizer::name).join(", ");
+                    return Err(Error::Refused(format!(
+                        "{choice}: `{parameter}` is no parameter of an extractor: `resizer=` one of {known} is"
+                    )));
+                }
+            }
+        }
+        let paths = paths.into_iter().map(PathBuf::from).collect();
+        Ok(Some(Self { named: named.into(), paths, resizer }))
+    }
+
+    /// The published network whose weights they hold, or the user's classifier.
+    fn open(&self, wanted: &mut Wanted<'_>, stack: Option<&Stack>) -> Result<Box<dyn Extractor>, Error> {
+        let tensors = Tensors::open(&self.paths)?;
+        if let Some(network) = pretrained::recognise(&tensors) {
+            return pretrained::open(
+                network,
+                &tensors,
+                &self.named,
+                self.resizer.unwrap_or_default(),
+                wanted,
+            );
+        }
+        let [path] = &self.paths[..] else {
+            return Err(Error::Refused(format!(
+                "{}: together they are no network known here ({}); known are{}",
+                self.named,
+                tensors.sample(),
+                pretrained::known()
+            )));
+        };
+        if self.resizer.is_some() {
+            return Err(Error::Refused(format!(
+                "{}: a classifier takes images at their size: leave ?resizer out",
+                self.named
+            )));
+        }
+        match stack {
+            Some(stack) => {
+                Ok(PerChannel::boxed(file::open(path, &tensors, &mut apart(wanted, stack))?, stack))
+            }
+            None => file::open(path, &tensors, wanted),
+        }
+    }
+}
+
+/// The extractor that `choice` names (a kind, or files of weights, joined by commas, with `?resizer=` behind them), or the
+/// one that suits the data: of labelled images the classifier trained on them, of others random convolutions, of points
+/// themselves.
 ///
 /// # Errors
-/// An unknown name, the kind's own, or an extractor of samples of another shape.
+/// An unknown name, the kind's own, files that hold no known network, or an extractor of samples of another shape.
 pub fn open(choice: Option<&str>, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, Error> {
     let images = wanted.train.shape().len() == 3;
     let choice = choice.unwrap_or(match (images, wanted.train.classes()) {
@@ -157,18 +247,15 @@ pub fn open(choice: Option<&str>, wanted: &mut Wanted<'_>) -> Result<Box<dyn Ext
         (true, None) => "random-conv",
     });
     let stack = Stack::of(&wanted.train);
-    let extractor = if choice.ends_with(".safetensors") {
-        let path = Path::new(choice);
-        match &stack {
-            Some(stack) => PerChannel::boxed(file::open(path, &mut apart(wanted, stack))?, stack),
-            None => file::open(path, wanted)?,
-        }
+    let extractor = if let Some(files) = Files::parse(choice)? {
+        files.open(wanted, stack.as_ref())?
     } else {
         let kind = EXTRACTORS.iter().find(|kind| kind.name() == choice).ok_or_else(|| {
             let known: Vec<&str> = EXTRACTORS.iter().map(|kind| kind.name()).collect();
             Error::Refused(format!(
-                "{}; or a file ending in .safetensors",
-                unknown("extractor", choice, &known)
+                "{}; or a file of weights that ends in .{}",
+                unknown("extractor", choice, &known),
+                tensors::ENDINGS.join(", .")
             ))
         })?;
         match stack.filter(|_| kind.per_channel()) {

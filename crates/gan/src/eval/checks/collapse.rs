@@ -85,7 +85,8 @@ fn classes_lost(evidence: &Evidence<'_>, classes: usize, heads: usize) -> Result
     };
     let mut told = Vec::new();
     let (mut worst, mut least, mut untold) = (0.0f64, 0usize, 0.0f64);
-    let names = evidence.train.classes().unwrap_or_default();
+    // A network that others have trained tells other classes than the data's.
+    let names = evidence.train.classes().filter(|names| names.len() == classes).unwrap_or_default();
     for head in 0..heads {
         let of = |probabilities: &[f64]| counts(probabilities, classes, heads, head);
         let Losses { kinds, mass, untold: rare } = lost(&of(real), &of(generated), KEPT, LEVEL)?;

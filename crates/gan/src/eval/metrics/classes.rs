@@ -45,7 +45,8 @@ impl Metric for Classes {
             ));
         };
         let (found, real) = (ClassScore::new(seen, classes)?, ClassScore::new(of_real, classes)?);
-        let names = context.train.classes().unwrap_or_default();
+        // A network that others have trained tells other classes than the data's.
+        let names = context.train.classes().filter(|names| names.len() == classes).unwrap_or_default();
         if let Some(class) = (0..classes).find(|&class| real.counts[class] == 0 && found.counts[class] > 0) {
             let name = names.get(class).map_or_else(|| class.to_string(), Clone::clone);
             return Err(Error::Unsuited(format!(
