@@ -167,12 +167,13 @@ fn a_report_stays_when_another_is_made() {
     let reports = || {
         let names = std::fs::read_dir(at.join("run")).unwrap().map(|e| e.unwrap().file_name());
         let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
-        names.retain(|name| name.starts_with("report-"));
+        names.retain(|name| name.starts_with("report-") && name.ends_with(".json"));
         names.sort();
         (std::fs::read_to_string(at.join("run/report.json")).unwrap(), names)
     };
     let first = eval("64", &[]);
-    assert!(first.trim_end().ends_with("report in run/report.json"), "{first}");
+    assert!(first.trim_end().ends_with("report in run/report.json and run/report.html"), "{first}");
+    let page = std::fs::read(at.join("run/report.html")).unwrap();
     let (of_64, names) = reports();
     assert_eq!((json(&of_64)["n"].as_u64(), names.len()), (Some(64), 0));
     assert_eq!(json(&of_64)["precision"], "f32");
@@ -183,6 +184,8 @@ fn a_report_stays_when_another_is_made() {
     assert!(name.starts_with("report-step20-n64-train-") && name.ends_with(".json"), "{name}");
     assert!(second.contains(&format!("the one before, of other settings, is run/{name} now")), "{second}");
     assert_eq!(std::fs::read_to_string(at.join("run").join(name)).unwrap(), of_64);
+    // Its page goes with it.
+    assert_eq!(std::fs::read(at.join("run").join(name).with_extension("html")).unwrap(), page);
     // So do other metrics, seeds, parts and extractors keep what was there.
     eval("40", &["--metrics", "frechet"]);
     eval("40", &["--seed", "1"]);
@@ -258,7 +261,9 @@ fn points_are_scored_against_their_mixture() {
     let folder = prepared();
     let at = folder.path();
     run(at, &["train", "synthetic:ring8", "--steps", "3", "--out", "points"]).fine();
-    let report = json(&run_with(at, CACHE, &["eval", "points", "--n", "500", "--json"]).fine());
+    let report = json(
+        &run_with(at, CACHE, &["eval", "points", "--n", "500", "--metrics", "mixture", "--json"]).fine(),
+    );
     assert_eq!(report["scores"][0]["metric"], "mixture");
     assert!(report["extractor"].is_null());
 }

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::networks::Side;
 use crate::step::{Objective, TrainingPhase, Work};
-use crate::{run, sampler};
+use crate::{judge, run, sampler};
 use ganymede_cpu::{PhaseId, PhaseStats, Session, Target, plan_phases, plan_within};
 use ganymede_nn::{LayerRow, Params};
 
@@ -85,6 +85,13 @@ pub fn of_run(objective: &Objective, target: Target) -> Result<Cost, Error> {
     let batch = sampler::batch_for(objective, samples);
     let arena = arena(&cost.phases);
     cost.phases.push(("sample".into(), plan_within(&objective.sample_phase(batch, None)?, target, arena)?));
+    if objective.recipe.data.shape.len() == 3
+        && let Some(batch) = judge::batch_of_many(objective)
+    {
+        // Where samples are held out, the discriminator is asked about them.
+        let arena = self::arena(&cost.phases);
+        cost.phases.push(("judge".into(), plan_within(&objective.judge_phase(batch)?, target, arena)?));
+    }
     let sample: usize = objective.recipe.data.shape.iter().product();
     // The samples themselves, as numbers and as the picture's bytes.
     let drawn = samples * sample * (size_of::<f32>() + 1);

@@ -18,6 +18,12 @@ pub struct Judge {
     whole: bool,
 }
 
+/// Samples that [`Judge::of_many`] judges at once: no more than in training, so that it takes less memory than a step; `None` of
+/// discriminators of packs.
+pub(crate) fn batch_of_many(objective: &Objective) -> Option<usize> {
+    (objective.recipe.train.pack == 1).then(|| objective.recipe.part().clamp(1, BATCH))
+}
+
 impl Judge {
     /// Compiles the discriminator.
     ///
@@ -50,16 +56,13 @@ impl Judge {
     /// # Errors
     /// It judges packs of samples, or cannot be compiled.
     pub fn of_many(objective: &Objective, session: &mut Session) -> Result<Self, Error> {
-        let pack = objective.recipe.train.pack;
-        if pack > 1 {
+        let Some(batch) = batch_of_many(objective) else {
             return Err(Error::Unsuited(format!(
-                "the discriminator of recipe `{}` judges packs of {pack} samples, not one by one",
-                objective.recipe.name
+                "the discriminator of recipe `{}` judges packs of {} samples, not one by one",
+                objective.recipe.name, objective.recipe.train.pack
             )));
-        }
+        };
         let whole = objective.discriminator.compares_samples();
-        // No larger than in training, so that judging takes less memory than a step.
-        let batch = objective.recipe.part().clamp(1, BATCH);
         Ok(Self { phase: session.add_phase("judge", &objective.judge_phase(batch)?)?, batch, whole })
     }
 

@@ -78,7 +78,8 @@ impl Memory {
         let scoring = metric.map_or(0, |metric| metric.memory(dataset, threads).unwrap_or(0));
         let shape = &objective.recipe.data.shape;
         let (drawn, columns) = run::samples_drawn(shape, objective.recipe.data.classes);
-        let numbers = drawn * shape.iter().product::<usize>() * WORD;
+        let kept = drawn + run::samples_held(shape);
+        let numbers = kept * shape.iter().product::<usize>() * WORD;
         // As pixels of three bytes. Of images the encoder's output may be as large; points on paper take next to none.
         let (width, height, copies) = match shape.len() {
             3 => {

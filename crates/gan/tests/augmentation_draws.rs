@@ -136,8 +136,8 @@ fn blits_parts_are_independent_and_both_shifts_one() {
 
 #[test]
 fn colours_parts_are_independent() {
-    // Two pixels, whose channels' mean differs, with colours.
-    let image = [0.3, 0.1, -0.1, -0.2, 0.0, 0.5];
+    // Two pixels, whose channels' mean differs, with colours; all exact in f32.
+    let image = [0.375, 0.125, -0.125, -0.25, 0.0, 0.5];
     let grey = |x: &[f64], pixel: usize| x[3 * pixel..3 * pixel + 3].iter().sum::<f64>() / 3.0;
     let mean = |x: &[f64]| x.iter().sum::<f64>() / 6.0;
     let mut parts = [const { Vec::new() }; 3];
@@ -162,7 +162,7 @@ fn colours_parts_are_independent() {
 
 #[test]
 fn jitters_parts_are_independent() {
-    let image = [0.3, 0.1, -0.1, -0.2, 0.0, 0.5];
+    let image = [0.375, 0.125, -0.125, -0.25, 0.0, 0.5];
     let grey = |x: &[f64], pixel: usize| x[3 * pixel..3 * pixel + 3].iter().sum::<f64>() / 3.0;
     let colour = |x: &[f64]| [0, 1, 2].map(|k| x[k] - grey(x, 0));
     let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();

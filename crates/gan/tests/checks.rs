@@ -345,8 +345,8 @@ fn figures_depend_neither_on_the_batch_nor_on_threads_nor_on_what_was_kept() {
     assert!(first.0.len() >= 5 && first.1.len() >= 6, "{first:?}");
     let kept: Vec<_> = std::fs::read_dir(cache.path().join("references")).unwrap().collect();
     assert_eq!(kept.len(), 1);
-    assert_eq!(of(2, Some(100), Some(cache.path())), first, "from what was kept");
-    assert_eq!(of(2, Some(33), None), first, "batches of 33");
+    assert_eq!(of(2, Some(100), Some(cache.path())), first, "from what was kept, in batches of 256");
+    assert_eq!(of(2, Some(300), None), first, "batches of 512");
     // What is damaged is made again, and told.
     let path = kept[0].as_ref().unwrap().path();
     let mut damaged = std::fs::read(&path).unwrap();

@@ -459,7 +459,7 @@ fn what_cannot_be_scored_is_refused_or_left_out_with_a_reason() {
     let few =
         Options { n: Some(3), extractor: None, metrics: Some(vec!["classes".into()]), ..Options::default() };
     let error = of(few).evaluate(&mut Made::new(1, |i| i % DIGITS), &mut ()).unwrap_err().to_string();
-    assert!(error.contains("has no sample among the 4 real ones"), "{error}");
+    assert!(error.contains("has no sample among the 3 real ones"), "{error}");
     // Features that are not finite, with the extractor that made them.
     let weights = cache.path().join("broken.safetensors");
     broken_judge(&weights);

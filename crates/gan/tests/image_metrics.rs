@@ -22,7 +22,7 @@ fn draw(index: u64, class: u64, noise: f32, out: &mut [f32]) {
     let mut random = Random::new(index.wrapping_mul(0x9E37_79B9) ^ 0x7761_7665);
     let (period, shift) = (3 + class as usize, random.below(6));
     for (at, value) in out.iter_mut().enumerate() {
-        let stripe = if (at % SIDE + shift) % period == 0 { 0.6 } else { -0.6 };
+        let stripe = if (at % SIDE + shift).is_multiple_of(period) { 0.6 } else { -0.6 };
         *value = stripe + noise * (random.unit() as f32 - 0.5);
     }
 }

@@ -190,6 +190,9 @@ fn dinov2_is_that_of_its_authors() {
     assert!(extractor.distance().is_none());
 }
 
+/// A tensor under another name or shape, or none.
+type Change<'a> = &'a dyn Fn(&str, Vec<usize>) -> Option<(String, Vec<usize>)>;
+
 #[test]
 fn grey_images_are_seen_as_rgb_and_files_are_told_by_their_tensors() {
     let (folder, golden) = (tempfile::tempdir().unwrap(), Golden::read(VGG16_LPIPS));
@@ -214,7 +217,7 @@ fn grey_images_are_seen_as_rgb_and_files_are_told_by_their_tensors() {
     fails(&format!("{named}?resizer=cleen"), &colour, &["cleen", "legacy-pytorch"]);
     fails(&format!("{named}?size=3"), &colour, &["size=3", "resizer="]);
     // A tensor of another shape, one missing, one that is not finite.
-    let with = |change: &dyn Fn(&str, Vec<usize>) -> Option<(String, Vec<usize>)>| {
+    let with = |change: Change<'_>| {
         let tensors = golden.tensors.iter().filter_map(|(name, shape)| {
             change(name, shape.clone()).map(|(own, shape)| (own, name.clone(), shape))
         });

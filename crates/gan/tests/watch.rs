@@ -152,7 +152,7 @@ layers = ["dense 64", "batch_norm", "relu", "dense 64 tanh", "reshape 8 8 1"]
 optimizer = { lr = 5e-4, beta1 = 0.5 }
 
 [discriminator]
-layers = ["flatten", "dense 128 leaky_relu=0.2", "dense 1"]
+layers = ["flatten", "dense 512 leaky_relu=0.2", "dense 1"]
 optimizer = { lr = 1e-3, beta1 = 0.5 }
 "#;
 
@@ -162,7 +162,7 @@ fn a_discriminator_that_knows_its_samples_by_heart_is_named_and_another_is_not()
     let (seen, log) =
         train(recipe(), Arc::new(noise(0, 250, false)), Some(&noise(1_000_000, 250, false)), 1600).unwrap();
     let figures: Vec<f64> = seen.ticks.iter().filter_map(|tick| tick.overfitting).collect();
-    assert!(seen.with(Trouble::Overfitting) >= 5, "{figures:?}");
+    assert!(seen.with(Trouble::Overfitting) >= 5, "{} {figures:?}", seen.with(Trouble::Overfitting));
     assert!(log.contains("overfitting") && seen.notes.iter().any(|note| note.starts_with("overfitting")));
     let (seen, _) =
         train(recipe(), Arc::new(noise(0, 20_000, true)), Some(&noise(1_000_000, 250, true)), 800).unwrap();

@@ -14,7 +14,7 @@ Examples:
   ganymede eval runs/cdcgan28-1 --metrics accuracy --split test      a classifier trained on its samples
   ganymede eval made/ --data mnist/                                  images of another program
   ganymede eval runs/r3-28-1 --against runs/dcgan28-1                two, side by side, with intervals
-  ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity  some that take long, and are left out unless named
+  ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity   long ones, when named
   ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
   ganymede eval made/ --data photos/ --extractor pt_inception-2015-12-05-6726825d.pth    what others call FID
   ganymede eval --list                                               metrics and extractors
@@ -54,7 +54,7 @@ pub struct Eval {
     /// The part of the data to compare with.
     #[arg(long, value_name = "train|test", value_parser = split, default_value = "train")]
     pub split: Split,
-    /// Samples drawn and looked at together: less memory or more speed, the same figures [default: 1024].
+    /// Samples drawn and looked at together, in steps of 256: less memory or more speed, the same figures [default: 1024].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub batch: Option<u64>,
     /// List metrics, checks, extractors and networks, and stop.

@@ -133,7 +133,7 @@ fn score(
             opened.with(evaluator, options.seed, |evaluator, source| evaluator.evaluate(source, follow));
         follow.clear();
         let report = Report { precision, ..report? };
-        let before = report.keep(&to)?;
+        let before = keep(&report, &to)?;
         if options.computing.json {
             say!("{}", serde_json::to_string(&report)?)?;
         } else {
@@ -148,12 +148,7 @@ fn score(
     let mut examined = examined?;
     examined.report.precision = precision;
     let page = beside(path, "report.html");
-    let before = examined.report.keep(&to)?;
-    if let (Before::Moved(other), true) = (&before, page.exists()) {
-        let other = other.with_extension("html");
-        std::fs::rename(&page, &other)
-            .with_context(|| format!("{}: cannot be moved to {}", page.display(), other.display()))?;
-    }
+    let before = keep(&examined.report, &to)?;
     examined.write_html(&page)?;
     if options.computing.json {
         say!("{}", serde_json::to_string(&examined.report)?)?;
@@ -163,6 +158,18 @@ fn score(
         say!("report in {} and {}{}", to.display(), page.display(), told(&before))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps a report, and the page of one that makes room for it beside that.
+fn keep(report: &Report, to: &Path) -> anyhow::Result<Before> {
+    let before = report.keep(to)?;
+    let page = to.with_extension("html");
+    if let (Before::Moved(other), true) = (&before, page.exists()) {
+        let other = other.with_extension("html");
+        std::fs::rename(&page, &other)
+            .with_context(|| format!("{}: cannot be moved to {}", page.display(), other.display()))?;
+    }
+    Ok(before)
 }
 
 /// What became of the report that was there.

@@ -21,6 +21,19 @@ pub(super) fn for_classes(mut recipe: Recipe, dataset: &Dataset) -> Recipe {
     recipe
 }
 
+/// Refuses data that nothing can be learnt from, whatever the recipe.
+pub(super) fn enough(dataset: &Dataset) -> anyhow::Result<()> {
+    if let Some(items @ 0..=1) = dataset.len() {
+        bail!(
+            "{}: it has {items} sample{}, and a network learns from what samples share and how they differ: give at least 2, \
+             better some hundred",
+            dataset.spec(),
+            if items == 1 { "" } else { "s" }
+        );
+    }
+    Ok(())
+}
+
 /// Checks shape, classes and size of the set.
 pub(super) fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Result<()> {
     let recipe = &objective.recipe;
@@ -44,14 +57,7 @@ pub(super) fn check_fit(objective: &Objective, dataset: &Dataset) -> anyhow::Res
             recipe.name
         );
     }
-    if let Some(items @ 0..=1) = dataset.len() {
-        bail!(
-            "{}: it has {items} sample{}, and a network learns from what samples share and how they differ: give at least 2, \
-             better some hundred",
-            dataset.spec(),
-            if items == 1 { "" } else { "s" }
-        );
-    }
+    enough(dataset)?;
     if let Some(items) = dataset.len()
         && (recipe.train.batch as u64) > items
     {

@@ -4,7 +4,7 @@ mod dry_run;
 mod ending;
 mod resume;
 
-use super::fit::{check_fit, for_classes};
+use super::fit::{check_fit, enough, for_classes};
 use super::{executor, tell_precision};
 use crate::args::Train;
 use crate::human;
@@ -67,6 +67,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
             (recipe, dataset)
         }
     };
+    enough(&dataset)?;
     let recipe = for_classes(recipe, &dataset);
     let dataset = Arc::new(dataset);
     let length = length(options).unwrap_or(Length::Images(recipe.train.images));

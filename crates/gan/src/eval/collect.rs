@@ -59,7 +59,7 @@ pub struct Wish {
     pub count: usize,
     /// Of these, the first that are kept as they are.
     pub keep: usize,
-    /// Samples taken from the source at once; what is found does not depend on it.
+    /// Samples taken from the source at once, at least, in whole batches of the extractor; what is found does not depend on it.
     pub batch: usize,
     /// What it is called meanwhile.
     pub what: &'static str,
@@ -123,6 +123,8 @@ pub fn collect(
     watch: &mut dyn Watch,
 ) -> Result<Collected, Error> {
     let Wish { count, keep, batch, what } = wish;
+    // The last bits of a feature depend on the place of its sample in the extractor's batch: whole ones leave each its own.
+    let batch = batch.max(1).next_multiple_of(BATCH);
     check_available(source, count)?;
     let size: usize = source.shape().iter().product();
     let mut features = Features::empty(extractor.dimensions())?;
@@ -132,7 +134,7 @@ pub fn collect(
         if watch.stopped() {
             return Err(Error::Stopped);
         }
-        let chunk = batch.max(1).min(count - first);
+        let chunk = batch.min(count - first);
         let (samples, of_classes) = take(source, first, chunk)?;
         let seen = extractor.extract(&samples)?;
         let rows: Vec<f64> = seen.features.iter().map(|&v| f64::from(v)).collect();

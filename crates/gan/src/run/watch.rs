@@ -115,6 +115,11 @@ pub(super) struct Watch {
     told: Vec<Trouble>,
 }
 
+/// Samples of this shape that watching keeps: those of two ticks, and, of images, training and held-out ones.
+pub(crate) fn samples_held(shape: &[usize]) -> usize {
+    if shape.len() == 3 { 2 * IMAGES + 2 * ASKED } else { 2 * POINTS }
+}
+
 /// Whether each fault is there.
 fn faults(found: &[Collisions; 2], still: bool, verdict: Option<&Verdict>) -> [bool; 3] {
     let sure = |at: usize| found[at].at_least(SURE);
@@ -125,12 +130,15 @@ fn faults(found: &[Collisions; 2], still: bool, verdict: Option<&Verdict>) -> [b
 }
 
 impl Watch {
-    /// `None` of data with too few samples to say what variety is.
+    /// `None` of data with too few samples to say what variety is, or with values that are not finite.
     pub(super) fn new(dataset: &Dataset) -> Result<Option<Self>, Error> {
         if dataset.len().is_some_and(|items| items < FEWEST_REAL as u64) {
             return Ok(None);
         }
         let (real, _) = spaced(dataset, REAL)?;
+        if real.iter().any(|value| !value.is_finite()) {
+            return Ok(None);
+        }
         let rough = Rough::plain(dataset.shape());
         let shares = [SCALES[0].share, SCALES[1].share];
         let near = distances_at(&rough.see(&real)?, &shares)?;

@@ -65,6 +65,9 @@ impl Objective {
         let graph = Graph::new();
         let random = Random::new(&graph);
         let latent = self.drawn(&graph, &random, count, truncation);
+        if latent.is_poisoned() {
+            return graph.finish();
+        }
         let g = self.sampled(&graph, count, truncation);
         let samples = self.generate(&g, &latent);
         graph.output("samples", &samples);

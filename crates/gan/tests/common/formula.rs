@@ -101,7 +101,8 @@ pub struct Images {
 
 impl Images {
     pub fn bytes(&self, number: usize) -> Vec<u8> {
-        let word = words(&format!("image{number}"));
+        let name = format!("image{number}");
+        let word = words(&name);
         let of = |i: usize| {
             let (c, place) = (i % self.channels, i / self.channels);
             let (x, y) = (place % self.width, place / self.width);

@@ -160,11 +160,16 @@ pub fn to_order_two(networks: &Networks, value: &Tensor, variables: &[Tensor]) -
 }
 
 /// Holds a value's gradients and those of a product with them against central differences, each along a direction that
-/// moves every element of a variable.
-pub fn assert_differentiable_twice(networks: &Networks, value: &Tensor, variables: &[&str], what: &str) {
+/// moves every element of a variable by `step` at most.
+pub fn assert_differentiable_twice(
+    networks: &Networks,
+    value: &Tensor,
+    variables: &[&str],
+    step: f64,
+    what: &str,
+) {
     to_order_two(networks, value, &networks.feeds(variables));
     let at = networks.outputs(&networks.inputs);
-    let step = 1e-5;
     for (i, variable) in variables.iter().enumerate() {
         let centre = &networks.inputs[*variable];
         let direction = waves(centre.floats().len(), i + 5);

@@ -116,7 +116,7 @@ fn spectral_norm_in_a_whole_loss_is_that_of_pytorch_and_right_to_order_two() {
     let (loss, parameters) = under_spectral_norm(&mut networks);
     let own = to_order_two(&networks, &loss, &parameters);
     let (_, networks, loss) = given(|sigma| sigma.clone());
-    assert_differentiable_twice(&networks, &loss, &D, "spectral norm with given vectors");
+    assert_differentiable_twice(&networks, &loss, &D, 1e-5, "spectral norm with given vectors");
     let mut networks = Networks::new(&goldens);
     let loss = with_given_vectors(&mut networks, |sigma| sigma.clone());
     assert_same(&own, &to_order_two(&networks, &loss, &networks.feeds(&D)), "spectral norm to order two");
@@ -185,5 +185,7 @@ fn deviations_in_a_whole_loss_are_those_of_pytorch_and_right_to_order_two() {
     }
     let networks = Networks::new(&goldens);
     let loss = with_channel(&networks, &layer);
-    assert_differentiable_twice(&networks, &loss, &WIDE, "minibatch_stddev");
+    // Roots of differences of two samples bend most where these are as alike as the 1e-8 below the root lets show, within 1e-4:
+    // steps are small beside that.
+    assert_differentiable_twice(&networks, &loss, &WIDE, 1e-7, "minibatch_stddev");
 }

@@ -300,9 +300,8 @@ fn pictures(body: &mut String, report: &Report, looks: &Looks) {
 fn provenance(body: &mut String, report: &Report) {
     let none = || "none".to_string();
     let extractor = report.extractor.as_ref().map_or_else(none, |e| {
-        let accuracy = e
-            .accuracy
-            .map_or(String::new(), |a| format!(", {:.2} % of held-out real samples right", 100.0 * a));
+        let accuracy = (e.accuracy.zip(e.accuracy_of))
+            .map_or(String::new(), |(a, of)| format!(", {:.2} % of {} right", 100.0 * a, of.words()));
         format!("{}, {} features, BLAKE3 {}{accuracy}", e.name, e.dimensions, e.hash)
     });
     let count = |n: Option<usize>| n.map_or_else(none, |n| n.to_string());
