@@ -368,7 +368,9 @@ fn what_cannot_be_scored_is_refused_with_what_to_do() {
     fails(&["run", "--metrics", "modes"], &["metric modes", "stacked:"]);
     fails(&["run", "--split", "test"], &["set"]);
     fails(&["run", "--data", "glyphs", "--n", "50"], &["[8, 8, 1]", "[28, 28, 1]"]);
-    fails(&["set", "--data", "./set"], &["neither a run", ".png"]);
+    fails(&["set", "--data", "./set"], &["the data themselves"]);
+    std::fs::create_dir(at.join("nothing")).unwrap();
+    fails(&["nothing", "--data", "./set"], &["neither a run", ".png"]);
     fails(&["set"], &["--data"]);
     std::fs::create_dir(at.join("few")).unwrap();
     run(at, &["sample", "run", "--n", "4", "--out", "few"]).fine();

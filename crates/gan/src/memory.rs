@@ -12,7 +12,7 @@ use ganymede_kernels::kernel::WORD;
 
 /// Bytes of a process before it has built anything: the parts of the program that run, its libraries, stacks and what
 /// the allocator keeps.
-const PROCESS: u64 = 21 << 19;
+const PROCESS: u64 = 23 << 19;
 /// Bytes of the heap for each kernel call of all phases: its tables, operands and label, and what building its graph
 /// left behind.
 const CALL: u64 = 6 << 10;
@@ -41,7 +41,7 @@ pub struct Memory {
     pub threads: u64,
     /// The data set and the batches prepared ahead.
     pub data: u64,
-    /// The samples of a tick as numbers and as a picture, and what scores them.
+    /// The samples of a tick as numbers and as a picture, what watches and what scores them.
     pub samples: u64,
 }
 
@@ -78,8 +78,7 @@ impl Memory {
         let scoring = metric.map_or(0, |metric| metric.memory(dataset, threads).unwrap_or(0));
         let shape = &objective.recipe.data.shape;
         let (drawn, columns) = run::samples_drawn(shape, objective.recipe.data.classes);
-        let kept = drawn + run::samples_held(shape);
-        let numbers = kept * shape.iter().product::<usize>() * WORD;
+        let numbers = drawn * shape.iter().product::<usize>() * WORD + run::watching_bytes(shape);
         // As pixels of three bytes. Of images the encoder's output may be as large; points on paper take next to none.
         let (width, height, copies) = match shape.len() {
             3 => {

@@ -21,7 +21,7 @@ pub use report::{Finished, Observer, Tick};
 pub use scoring::{SCORED, known_mixture};
 use scoring::{Scoring, Watching};
 use watch::Watch;
-pub(crate) use watch::samples_held;
+pub(crate) use watch::held_bytes as watching_bytes;
 pub use watch::{Seen, Trouble};
 
 use crate::error::Error;

@@ -115,9 +115,14 @@ pub(super) struct Watch {
     told: Vec<Trouble>,
 }
 
-/// Samples of this shape that watching keeps: those of two ticks, and, of images, training and held-out ones.
-pub(crate) fn samples_held(shape: &[usize]) -> usize {
-    if shape.len() == 3 { 2 * IMAGES + 2 * ASKED } else { 2 * POINTS }
+/// Bytes that watching samples of this shape takes: those of two ticks and, of images, training and held-out ones; and, as the
+/// real ones are compared, the squared distances of all pairs twice and rows of products for two threads.
+pub(crate) fn held_bytes(shape: &[usize]) -> usize {
+    const ROWS: usize = 128;
+    let samples = if shape.len() == 3 { 2 * IMAGES + 2 * ASKED } else { 2 * POINTS };
+    let pairs = REAL * (REAL - 1) / 2;
+    samples * shape.iter().product::<usize>() * size_of::<f32>()
+        + (2 * pairs + 2 * ROWS * REAL) * size_of::<f64>()
 }
 
 /// Whether each fault is there.
