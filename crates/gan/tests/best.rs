@@ -330,7 +330,9 @@ fn frechet_prepares_aloud_scores_all_its_samples_and_warns_of_few() {
     let mut run = Run::begin(at, recipe.clone(), squares(5), executor(), 1, Length::Steps(2)).unwrap();
     let mut hears = Hears::default();
     run.train(&hears.stop.clone(), &mut hears).unwrap();
-    assert_eq!(hears.works[..2], ["looking at real samples", "looking at generated samples"]);
+    // What was made of real samples is kept between commands, and of tests too.
+    let works: Vec<_> = hears.works.iter().filter(|work| **work != "looking at real samples").collect();
+    assert!(!works.is_empty() && works.iter().all(|work| **work == "looking at generated samples"));
     assert!(hears.notes.iter().any(|n| n.contains("with 5 real samples, too few")), "{:?}", hears.notes);
     assert!(hears.scores.len() == 2 && hears.scores.iter().all(|s| s.is_some_and(f64::is_finite)));
     let log = std::fs::read_to_string(root.join("log.jsonl")).unwrap();

@@ -136,7 +136,7 @@ mod tests {
     fn copies_are_found_and_counted() {
         let mut random = Random::new(5);
         for (copies, most) in [(0.1, 1e-5), (0.3, 1e-15), (1.0, 1e-50)] {
-            let near = drawn(&mut random, 1000, copies, 6000, 1000);
+            let near = drawn(&mut random, 2000, copies, 6000, 1000);
             let found = copying(&near, 6000, 1000, &[0.25, 0.5]).unwrap();
             assert!(found.iter().any(|f| f.p < most), "{found:?}");
             assert!((found[0].copied - copies).abs() < 0.1, "{found:?}");
