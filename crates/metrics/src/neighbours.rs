@@ -4,7 +4,7 @@
 //! Samples inside balls of the other set are taken for plausible or covered. Whether a sample on the surface is inside is
 //! a convention that programs differ in: [`Ball`] names it. Neighbours are found from matrix products; wherever their
 //! rounding could decide, the sum of squared differences does, so that equal features have distance 0 and ties are ties.
-//! Several of these scores, or the kernel distance with them, cost least together: [`compare`](crate::pairs::compare).
+//! Several of these scores, or the kernel distance with them, cost least together: [`crate::pairs::compare`].
 
 use crate::error::MetricError;
 use crate::features::Features;

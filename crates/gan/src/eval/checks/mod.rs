@@ -67,7 +67,7 @@ pub struct Finding {
 
 /// What checks look at.
 pub struct Evidence<'a> {
-    /// Generated samples as seen, the first of them as they are ([`Collected::kept`]).
+    /// Generated samples as seen, the first of them as they are.
     pub generated: &'a Collected,
     /// Real samples as seen.
     pub real: &'a Collected,
