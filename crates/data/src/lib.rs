@@ -43,7 +43,7 @@ pub use error::DataError;
 pub use inspect::{Summary, inspect};
 pub use loader::{Batch, Loader, Sampling};
 pub use mixture::MixtureSpec;
-pub use pictures::list::{is_hidden, is_picture};
+pub use pictures::list::{is_hidden, is_picture, is_read};
 pub use pictures::single::read_picture;
 pub use source::{OpenOptions, SOURCES, Source, Split, open};
 pub use spec::{Spec, with_parameter};

@@ -456,12 +456,17 @@ pub fn open_before(folder: &Path, step: u64) -> Option<(Checkpoint, Vec<String>)
 pub fn set_aside(folder: &Path, step: u64) -> std::io::Result<Vec<PathBuf>> {
     let mut moved = Vec::new();
     for newer in list(folder).into_iter().filter(|p| step_of(p) > Some(step)) {
-        let mut name = newer.clone().into_os_string();
-        name.push(".set-aside");
-        std::fs::rename(&newer, &name)?;
-        moved.push(PathBuf::from(name));
+        moved.push(put_aside(&newer)?);
     }
     Ok(moved)
+}
+
+/// Renames a checkpoint to `NAME.set-aside`, its new name, which nothing takes for a checkpoint.
+pub(crate) fn put_aside(path: &Path) -> std::io::Result<PathBuf> {
+    let mut name = path.to_path_buf().into_os_string();
+    name.push(".set-aside");
+    std::fs::rename(path, &name)?;
+    Ok(PathBuf::from(name))
 }
 
 /// Removes all but the newest `keep` checkpoints, and temporary files of writers that were killed.

@@ -3,7 +3,7 @@
 
 use crate::blocks::map_blocks;
 use crate::error::MetricError;
-use crate::features::Features;
+use crate::features::{Features, squared_distance};
 use crate::stats::Random;
 
 /// Rows that are assigned at once.
@@ -109,10 +109,6 @@ impl Cells {
         self.assign(set)?.into_iter().for_each(|cell| counts[cell] += 1);
         Ok(counts)
     }
-}
-
-fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
 #[cfg(test)]

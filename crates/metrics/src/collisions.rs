@@ -14,8 +14,7 @@ const BLOCK: usize = 128;
 
 /// Squared distances of all pairs of rows, in no order that means anything.
 fn pairs(set: &Features) -> Vec<f64> {
-    let squares: Vec<f64> =
-        (0..set.rows()).map(|row| set.row(row).iter().map(|x| x * x).sum::<f64>()).collect();
+    let squares = set.squares();
     let found = map_blocks(set.rows(), BLOCK, |rows| {
         let products = products(set, rows.clone(), set, 0..rows.end);
         let mut found = Vec::new();

@@ -56,6 +56,11 @@ impl Features {
         &self.values[row * self.dimensions..][..self.dimensions]
     }
 
+    /// The squared norm of each row.
+    pub(crate) fn squares(&self) -> Vec<f64> {
+        (0..self.rows()).map(|row| self.row(row).iter().map(|x| x * x).sum()).collect()
+    }
+
     /// All of them, row-major.
     pub fn values(&self) -> &[f64] {
         &self.values
@@ -75,6 +80,11 @@ impl Features {
         }
         Err(MetricError::Length { what: "dimensions of the second set's features", expected, got })
     }
+}
+
+/// The squared Euclidean distance of two rows.
+pub(crate) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
 /// Refuses rows that are cut off or hold values that are not finite; `first` is the number of the first row.

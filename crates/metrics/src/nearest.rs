@@ -2,7 +2,7 @@
 
 use crate::blocks::{map_blocks, products};
 use crate::error::MetricError;
-use crate::features::Features;
+use crate::features::{Features, squared_distance};
 
 /// Rows whose neighbours are looked for at once.
 const BLOCK: usize = 64;
@@ -39,8 +39,7 @@ pub fn nearest(
             got: set.rows(),
         });
     }
-    let squares: Vec<f64> =
-        (0..set.rows()).map(|row| set.row(row).iter().map(|x| x * x).sum::<f64>()).collect();
+    let squares = set.squares();
     let found = map_blocks(points.rows(), BLOCK, |rows| {
         // |b|^2 - 2 a.b orders the rows b by distance from a.
         let mut kept: Vec<Vec<(f64, usize)>> = rows.clone().map(|_| Vec::with_capacity(2 * k)).collect();
@@ -86,10 +85,6 @@ fn shorten(kept: &mut Vec<(f64, usize)>, k: usize) {
         kept.truncate(k);
     }
     kept.sort_by(order);
-}
-
-fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! without computing, which keeps collapsed sets from being measured pair by pair.
 
 use crate::blocks::{map_blocks, products};
-use crate::features::Features;
+use crate::features::{Features, squared_distance};
 use crate::neighbours::Ball;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -55,13 +55,11 @@ impl Eq for Row<'_> {}
 pub(crate) fn sides<'a>(sets: [&'a Features; 2]) -> [Side<'a>; 2] {
     let mut seen = HashMap::new();
     sets.map(|set| {
-        let rows = || (0..set.rows()).map(|row| set.row(row));
-        let squares = rows().map(|row| row.iter().map(|x| x * x).sum()).collect();
-        let identity = rows().map(|row| {
+        let identity = (0..set.rows()).map(|row| {
             let next = seen.len() as u32;
-            *seen.entry(Row(row)).or_insert(next)
+            *seen.entry(Row(set.row(row))).or_insert(next)
         });
-        Side { set, squares, identity: identity.collect() }
+        Side { set, squares: set.squares(), identity: identity.collect() }
     })
 }
 
@@ -69,10 +67,6 @@ pub(crate) fn sides<'a>(sets: [&'a Features; 2]) -> [Side<'a>; 2] {
 /// units in the last place of sum |a b| <= (|a|^2 + |b|^2) / 2 each, and a few more are lost in adding up.
 fn error(dimensions: usize) -> f64 {
     (2 * dimensions + 8) as f64 * f64::EPSILON
-}
-
-fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
 fn block(index: usize, rows: usize) -> Range<usize> {

@@ -48,9 +48,14 @@ fn ending_among(path: &Path, endings: &[&str]) -> bool {
     ending.is_some_and(|ending| endings.iter().any(|known| ending == *known))
 }
 
+/// Whether a file is a picture by its name, of the formats that are read.
+pub fn is_read(path: &Path) -> bool {
+    ending_among(path, &READ)
+}
+
 /// Whether a file is a picture by its name, of the formats that are read or of others.
 pub fn is_picture(path: &Path) -> bool {
-    ending_among(path, &READ) || ending_among(path, &OTHERS)
+    is_read(path) || ending_among(path, &OTHERS)
 }
 
 fn name_of(path: &Path) -> String {

@@ -237,9 +237,8 @@ impl Evaluator {
     pub fn frechet(&mut self, source: &mut dyn SampleSource, watch: &mut dyn Watch) -> Result<f64, Error> {
         self.prepare(watch)?;
         let n = self.options.n.unwrap_or(SAMPLES);
+        let wish = self.wish(n, 0, "looking at generated samples");
         let extractor = looked_through(&mut self.extractor)?;
-        let batch = self.options.batch.unwrap_or(CHUNK);
-        let wish = Wish { count: n, keep: 0, batch, what: "looking at generated samples" };
         let generated = collect(source, extractor, wish, watch)?;
         Ok(generated.gaussian.distance(&self.seen()?.gaussian)?)
     }
@@ -250,13 +249,12 @@ impl Evaluator {
     /// The extractor is no classifier of whole samples, or as for looking at them.
     pub fn classes_of(&mut self, source: &mut dyn SampleSource, count: usize) -> Result<Vec<usize>, Error> {
         self.open_extractor(&mut ())?;
+        let wish = self.wish(count, 0, "classifying samples");
         let extractor = looked_through(&mut self.extractor)?;
         let (Some(classes), 1) = (extractor.classes(), extractor.heads()) else {
             return Err(Error::Unsuited(format!("extractor {} does not classify samples", extractor.name())));
         };
-        let batch = self.options.batch.unwrap_or(CHUNK);
-        let seen =
-            collect(source, extractor, Wish { count, keep: 0, batch, what: "classifying samples" }, &mut ())?;
+        let seen = collect(source, extractor, wish, &mut ())?;
         Ok(seen.probabilities.unwrap_or_default().chunks_exact(classes).map(extractors::best_of).collect())
     }
 
@@ -285,6 +283,11 @@ impl Evaluator {
         Ok(())
     }
 
+    /// To look at so many samples and keep the first of them as they are.
+    fn wish(&self, count: usize, keep: usize, what: &'static str) -> Wish {
+        Wish { count, keep, batch: self.options.batch.unwrap_or(CHUNK), what }
+    }
+
     /// The real samples, once looked at.
     fn seen(&self) -> Result<&Collected, Error> {
         self.real.as_ref().ok_or_else(|| Error::Refused("the real samples have not been looked at".into()))
@@ -298,7 +301,7 @@ impl Evaluator {
         let reference = self.reference().clone();
         let n = self.options.n.unwrap_or(SAMPLES);
         let count = reference.len().map_or(n, |items| n.min(items as usize));
-        let (seed, batch) = (self.options.seed, self.options.batch.unwrap_or(CHUNK));
+        let (seed, wish) = (self.options.seed, self.wish(count, 0, "looking at real samples"));
         let extractor = looked_through(&mut self.extractor)?;
         let key = Key { extractor: extractor.hash(), data: reference.hash().0, count, seed };
         let path = self.cache.as_deref().map(|cache| key.path(cache));
@@ -314,7 +317,6 @@ impl Evaluator {
             }
         }
         let mut real = source::Real::new(reference, seed)?;
-        let wish = Wish { count, keep: 0, batch, what: "looking at real samples" };
         let seen = collect(&mut real, extractor, wish, watch)?;
         // Without a place to keep them, they are as good for now.
         if let Some(Err(error)) = path.map(|path| reference::store(&path, &seen)) {
@@ -390,13 +392,12 @@ impl Evaluator {
         let mut generated = None;
         if choice.examined || chosen.iter().any(|metric| metric.compares()) {
             self.look_at_real(watch)?;
-            let extractor = looked_through(&mut self.extractor)?;
             let count =
                 source.available().map_or(n, |there| if self.options.n.is_some() { n } else { n.min(there) });
             let kept = checks::LOOKED_AT.min(checks::MOST_BYTES / (4 * self.train.elements()));
             let keep = if choice.examined { kept.max(1) } else { 0 };
-            let batch = self.options.batch.unwrap_or(CHUNK);
-            let wish = Wish { count, keep, batch, what: "looking at generated samples" };
+            let wish = self.wish(count, keep, "looking at generated samples");
+            let extractor = looked_through(&mut self.extractor)?;
             generated = Some(collect(source, extractor, wish, watch)?);
         }
         let paired = match (&self.real, &generated) {

@@ -7,7 +7,7 @@ use crate::picture::read_image;
 use crate::sampler::{Asked, Sampler};
 use crate::step::Objective;
 use ganymede_cpu::Session;
-use ganymede_data::{Dataset, Loader, Spec, is_hidden, is_picture};
+use ganymede_data::{Dataset, Loader, Spec, is_hidden, is_picture, is_read};
 use ganymede_metrics::stats::Random;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -214,9 +214,6 @@ pub struct Images {
     classes: Option<usize>,
 }
 
-/// Endings of files that are taken for images.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
-
 impl Images {
     /// Lists the images of a folder and its sub-folders, those that links lead to among them; hidden ones are left out.
     ///
@@ -331,8 +328,7 @@ impl Listing {
             // Of what a link leads to; one that leads nowhere is an error and no smaller set.
             if std::fs::metadata(&path).map_err(Error::io(&path, "look at"))?.is_dir() {
                 self.add(&path)?;
-            } else if path.extension().is_some_and(|e| ENDINGS.iter().any(|end| e.eq_ignore_ascii_case(end)))
-            {
+            } else if is_read(&path) {
                 self.images.push(path);
             } else if is_picture(&path) {
                 self.others.push(path);

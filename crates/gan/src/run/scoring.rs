@@ -92,10 +92,8 @@ impl Run {
     /// The best state of a course that is being left makes room for that of the new one.
     pub(super) fn set_best_aside(&mut self) -> Result<(), Error> {
         let path = self.folder.best();
-        let mut aside = path.clone().into_os_string();
-        aside.push(".set-aside");
-        let aside = std::path::PathBuf::from(aside);
-        std::fs::rename(&path, &aside).map_err(Error::io(&path, "set the best checkpoint aside"))?;
+        let aside =
+            checkpoint::put_aside(&path).map_err(Error::io(&path, "set the best checkpoint aside"))?;
         self.notes.push(format!(
             "the best checkpoint is of a course that is being left, and is set aside: {}",
             aside.display()

@@ -3,11 +3,9 @@
 use anyhow::{Context, bail};
 use ganymede::Recipe;
 use ganymede::sampler::Asked;
+use ganymede_data::is_read;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-
-/// Endings of images that whoever reads the folder would take for samples.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// Which file each sample goes to: by number, in a folder a class where there are classes, as labelled pictures are read.
 pub(super) struct Files {
@@ -85,12 +83,9 @@ impl Files {
             for entry in std::fs::read_dir(&folder).with_context(unread)? {
                 let entry = entry.with_context(unread)?;
                 let path = entry.path();
-                let image = |e: &std::ffi::OsStr| ENDINGS.iter().any(|end| e.eq_ignore_ascii_case(end));
                 if entry.file_type().with_context(unread)?.is_dir() {
                     left.push(path);
-                } else if path.extension().is_some_and(image)
-                    && !path.strip_prefix(root).is_ok_and(|file| self.writes(file))
-                {
+                } else if is_read(&path) && !path.strip_prefix(root).is_ok_and(|file| self.writes(file)) {
                     others += 1;
                     first = first.filter(|first| *first < path).or(Some(path));
                 }

@@ -1,6 +1,5 @@
-use super::{Better, Context, Metric, Score, Subject};
+use super::{Better, Classified, Context, Metric, Score, Subject, suits_classes};
 use crate::error::Error;
-use crate::extractors::Extractor;
 use ganymede_metrics::classes::{CONFIDENT, ClassScore};
 use serde_json::json;
 
@@ -26,24 +25,11 @@ impl Metric for Classes {
     }
 
     fn suits(&self, subject: &Subject) -> Result<(), String> {
-        match (subject.labelled && subject.images(), subject.stacked) {
-            (true, false) => Ok(()),
-            (true, true) => Err("stacked digits have thousands of classes, which `modes` counts".into()),
-            (false, _) => Err(format!("{} has no labelled images to tell classes by", subject.spec)),
-        }
+        suits_classes(subject, subject.labelled, "has no labelled images to tell classes by")
     }
 
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
-        let (real, generated) = context.both()?;
-        let classes = context.extractor.as_deref().and_then(Extractor::classes);
-        let (Some(classes), Some(seen), Some(of_real)) =
-            (classes, &generated.probabilities, &real.probabilities)
-        else {
-            return Err(Error::Unsuited(
-                "the extractor is no classifier, so nobody says which classes samples are of: use --extractor classifier"
-                    .into(),
-            ));
-        };
+        let Classified { classes, real: of_real, generated: seen } = context.classified()?;
         let (found, real) = (ClassScore::new(seen, classes)?, ClassScore::new(of_real, classes)?);
         // A network that others have trained tells other classes than the data's.
         let names = context.train.classes().filter(|names| names.len() == classes).unwrap_or_default();

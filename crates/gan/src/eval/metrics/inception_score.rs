@@ -1,4 +1,4 @@
-use super::{Better, Context, LEVEL, Metric, Score, Subject};
+use super::{Better, Classified, Context, LEVEL, Metric, Score, Subject, suits_classes};
 use crate::error::Error;
 use crate::extractors::Extractor;
 use ganymede_metrics::inception::{Order, SPLITS, inception_interval, inception_score};
@@ -26,24 +26,11 @@ impl Metric for InceptionScore {
     }
 
     fn suits(&self, subject: &Subject) -> Result<(), String> {
-        match (subject.images(), subject.stacked) {
-            (true, false) => Ok(()),
-            (true, true) => Err("stacked digits have thousands of classes, which `modes` counts".into()),
-            (false, _) => Err(format!("{} has no images that a classifier could see", subject.spec)),
-        }
+        suits_classes(subject, true, "has no images that a classifier could see")
     }
 
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
-        let (real, generated) = context.both()?;
-        let classes = context.extractor.as_deref().and_then(Extractor::classes);
-        let (Some(classes), Some(seen), Some(of_real)) =
-            (classes, &generated.probabilities, &real.probabilities)
-        else {
-            return Err(Error::Unsuited(
-                "the extractor is no classifier, so nobody says which classes samples are of: use --extractor classifier"
-                    .into(),
-            ));
-        };
+        let Classified { classes, real: of_real, generated: seen } = context.classified()?;
         let what = match context.extractor.as_deref().map(Extractor::name) {
             Some(name) if name.starts_with("inception") => "Inception score",
             _ => "exp KL of classes",

@@ -101,6 +101,19 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// What a classifier sees in both sides.
+    fn classified(&self) -> Result<Classified<'a>, Error> {
+        let (real, generated) = self.both()?;
+        let classes = self.extractor.as_deref().and_then(Extractor::classes);
+        match (classes, &real.probabilities, &generated.probabilities) {
+            (Some(classes), Some(real), Some(generated)) => Ok(Classified { classes, real, generated }),
+            (_, _, _) => Err(Error::Unsuited(
+                "the extractor is no classifier, so nobody says which classes samples are of: use --extractor classifier"
+                    .into(),
+            )),
+        }
+    }
+
     /// Scores of pairs: those that were computed for all metrics together, or for this one alone, which says why it
     /// cannot be.
     fn paired(&self, asked: &PairOptions) -> Result<Cow<'a, PairScores>, Error> {
@@ -143,6 +156,13 @@ impl<'a> Context<'a> {
             None => what.into(),
         }
     }
+}
+
+/// Probabilities of classes, one sample after the other.
+struct Classified<'a> {
+    classes: usize,
+    real: &'a [f64],
+    generated: &'a [f64],
 }
 
 /// Images one after the other, and the class of each where it is known.
@@ -229,6 +249,16 @@ pub const METRICS: &[&dyn Metric] = &[
 /// The metric of that name.
 pub fn find(name: &str) -> Option<&'static dyn Metric> {
     METRICS.iter().copied().find(|metric| metric.name() == name)
+}
+
+/// Metrics of a classifier's classes are for images that have some, `told` as the metric needs; else they have what `lacking`
+/// says.
+fn suits_classes(subject: &Subject, told: bool, lacking: &str) -> Result<(), String> {
+    match (subject.images() && told, subject.stacked) {
+        (true, false) => Ok(()),
+        (true, true) => Err("stacked digits have thousands of classes, which `modes` counts".into()),
+        (false, _) => Err(format!("{} {lacking}", subject.spec)),
+    }
 }
 
 /// Metrics on features are for samples that no better score is known of.
