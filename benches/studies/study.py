@@ -15,7 +15,7 @@ def arguments(about, **more):
     parser.add_argument("--out", default="studies", type=pathlib.Path, help="folder of the runs, each emptied first")
     parser.add_argument("--threads", default="2", help="threads of a run")
     for name, keywords in more.items():
-        parser.add_argument(f"--{name}", **keywords)
+        parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
     return parser.parse_args()
 
 

@@ -235,8 +235,8 @@ fn written(dims: &[u32]) -> String {
 /// What a file that is not IDX seems to be.
 fn describe(head: &[u8]) -> String {
     const SIGNATURES: &[(&[u8], &str)] = &[
-        (b"\x89PNG", "a PNG image"),
-        (b"\xff\xd8\xff", "a JPEG image"),
+        (b"\x89PNG", "a PNG image: pictures are read by the folder that they are in"),
+        (b"\xff\xd8\xff", "a JPEG image: pictures are read by the folder that they are in"),
         (b"PK\x03\x04", "a zip archive"),
         (b"\x1f\x8b", "gzip within gzip"),
         (b"\x93NUMPY", "a NumPy array"),

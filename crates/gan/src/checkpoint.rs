@@ -57,11 +57,13 @@ pub enum CheckpointError {
     },
     /// There is none.
     #[error(
-        "{path}: no checkpoint here; expected a run folder with checkpoints/step-N.safetensors, or such a file"
+        "{path}: no checkpoint here{hint}; expected a run folder with checkpoints/step-N.safetensors, or such a file"
     )]
     None {
         /// Where one was looked for.
         path: String,
+        /// What is there instead.
+        hint: String,
     },
 }
 
@@ -417,13 +419,32 @@ pub fn list(folder: &Path) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
+/// What is at a path without a checkpoint.
+fn instead(path: &Path) -> String {
+    /// Runs that are named.
+    const NAMED: usize = 5;
+    if !path.exists() {
+        return ": there is no such file or folder".into();
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut runs: Vec<String> = entries
+        .filter(|entry| entry.path().join("checkpoints").is_dir())
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    runs.sort();
+    match runs.len() {
+        0 => String::new(),
+        n => format!(", but in {}{}", runs[..n.min(NAMED)].join(", "), if n > NAMED { ", .." } else { "" }),
+    }
+}
+
 /// Loads a checkpoint file, or the newest sound one of a run folder. Damaged newer ones are passed over; what was
 /// passed over is returned as warnings.
 pub fn open(path: &Path) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
     if path.is_file() {
         return load(path).map(|c| (c, Vec::new()));
     }
-    let none = || CheckpointError::None { path: path.display().to_string() };
+    let none = || CheckpointError::None { path: path.display().to_string(), hint: instead(path) };
     let folder =
         if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_path_buf() };
     let candidates = list(&folder);

@@ -96,8 +96,12 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     let data =
         options.data.clone().or_else(|| own.as_ref().map(|(data, _)| data.clone())).ok_or_else(|| {
             anyhow!(
-                "{}: not a run, so what its images are compared with must be named: --data DATA",
-                path.display()
+                "{}: {}",
+                path.display(),
+                match path.exists() {
+                    true => "not a run, so what its images are compared with must be named: --data DATA",
+                    false => "there is no such run, checkpoint or folder of images",
+                }
             )
         })?;
     let shape = own.map(|(_, shape)| shape);

@@ -124,7 +124,7 @@ fn load(path: &Path, how: Use, executor: Arc<Executor>) -> anyhow::Result<Loaded
     if how.best && !best.is_file() {
         bail!(
             "{}: there is no best checkpoint ({}): a run keeps one where its recipe names a metric, e.g. --set \
-             best.metric=reverse-kl (`ganymede recipes --words` lists them)",
+             best.metric=reverse-kl (`ganymede recipes --words` lists them), once its samples have that score",
             path.display(),
             best.display()
         );

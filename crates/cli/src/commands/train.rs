@@ -15,6 +15,7 @@ use dry_run::dry_run;
 use ending::finish;
 use ganymede::checkpoint;
 use ganymede::cost::Cost;
+use ganymede::eval::held_out_part;
 use ganymede::memory::Memory;
 use ganymede::networks::Side;
 use ganymede::recipe::{self, Choice, Facts};
@@ -22,7 +23,7 @@ use ganymede::run::{Length, Run, RunFolder, planned_images};
 use ganymede::transfer::Origin;
 use ganymede::{Objective, Recipe};
 use ganymede_cpu::{Executor, Target};
-use ganymede_data::{DataError, Dataset, OpenOptions, Split};
+use ganymede_data::{Dataset, OpenOptions};
 use ganymede_nn::summary::bytes;
 use resume::resume;
 use std::path::Path;
@@ -197,12 +198,11 @@ fn hold_out(run: &mut Run, dataset: &Dataset) -> anyhow::Result<()> {
     if dataset.len().is_none() {
         return Ok(());
     }
-    let options = OpenOptions { split: Split::Test, ..OpenOptions::default() }.for_shape(dataset.shape());
-    match ganymede_data::open(dataset.spec(), &options) {
-        Ok(held_out) => run.watch_held_out(&held_out)?,
-        Err(DataError::Missing { .. }) => {}
+    match held_out_part(dataset) {
+        Ok(Some(held_out)) => run.watch_held_out(&held_out)?,
+        Ok(None) => {}
         // Data train without such a part, but that it is there and cannot be used shall be known.
-        Err(error) => complain!("note: the held-out part cannot be watched for overfitting: {error}"),
+        Err(error) => complain!("note: the discriminator is not watched for overfitting: {error}"),
     }
     Ok(())
 }

@@ -93,3 +93,18 @@ pub fn like(train: &Dataset, test: Arc<Dataset>) -> Result<Arc<Dataset>, Error> 
     }
     Ok(Arc::new(renumbered(&test, to, known)))
 }
+
+/// The held-out part of the set that `train` is the other part of, its classes numbered as there; nothing where the set has
+/// one part alone.
+///
+/// # Errors
+/// There is such a part, but it cannot be read, or is not like `train`.
+pub fn held_out_part(train: &Dataset) -> Result<Option<Arc<Dataset>>, Error> {
+    match find(train.spec(), train)? {
+        Found::Part(test) => like(train, test).map(Some),
+        Found::Nothing(_) => Ok(None),
+        Found::NothingOf(error) => {
+            Err(Error::Refused(format!("the held-out part of {}: {error}", train.spec())))
+        }
+    }
+}

@@ -34,6 +34,7 @@ use ganymede_cpu::Executor;
 use ganymede_data::{ContentHash, Dataset, OpenOptions, Split, open};
 use ganymede_metrics::pairs::{self, PairOptions, PairScores};
 use held_out::Found;
+pub use held_out::held_out_part;
 use metrics::{Context, METRICS, Metric, Subject};
 use reference::Key;
 use std::path::PathBuf;

@@ -236,8 +236,10 @@ fn no_such_sides(h: usize, w: usize, what: &str) -> RecipeError {
     RecipeError {
         at: "choosing a recipe".into(),
         message: format!(
-            "there is none for {what}: sides that can be halved together to 4 to 16 pixels are needed; pictures of a folder \
-             are read at such a size with `?size={}`",
+            "there is none for {what}: sides of {} to {} pixels that can be halved together to 4 to 16 are needed; pictures \
+             of a folder are read at such a size with `?size={}`",
+            SIDES.start(),
+            SIDES.end(),
             if height == width { width.to_string() } else { format!("{width}x{height}") }
         ),
     }

@@ -51,7 +51,7 @@ impl Recipe {
                 if !looks_like_path {
                     let known: Vec<&str> = BUILTIN.iter().map(|b| b.name).collect();
                     return Err(RecipeError {
-                        at: "--recipe".into(),
+                        at: "recipe".into(),
                         message: format!(
                             "{}; a file of your own must end in .toml",
                             unknown("recipe", name_or_path, &known)
@@ -60,7 +60,9 @@ impl Recipe {
                 }
                 let text = std::fs::read_to_string(Path::new(name_or_path)).map_err(|e| RecipeError {
                     at: name_or_path.to_string(),
-                    message: format!("cannot read the recipe: {e}"),
+                    message: format!(
+                        "cannot read the recipe: {e}; name a file that is there, or a recipe that `ganymede recipes` lists"
+                    ),
                 })?;
                 (name_or_path.to_string(), text)
             }
@@ -261,6 +263,13 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
             true => paths.iter().map(String::as_str).collect(),
             false => paths.iter().filter_map(|p| p.rsplit('.').next()).collect(),
         };
+        // An alias is known, but this recipe has nothing that it stands for.
+        if let Some((alias, real)) = ALIASES.iter().find(|(alias, _)| *alias == key) {
+            return Err(fail(format!(
+                "`{alias}` stands for every `{real}` of a recipe, and this one has none (a regularizer has a strength: \
+                 regularizers=[{{name=\"r1\", strength=1}}] adds one)"
+            )));
+        }
         known.extend(ALIASES.iter().map(|(alias, _)| *alias).filter(|_| !key.contains('.')));
         known.extend(SECTIONS.iter().filter(|s| s.contains('.') == key.contains('.')));
         known.sort_unstable();

@@ -92,6 +92,11 @@ pub(super) fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Resu
                 root.display()
             );
         }
+        if best.is_none() && !metric.is_empty() {
+            tell!(
+                "No best checkpoint by {metric} is kept: no samples so far have that score (a longer run may)."
+            );
+        }
         tell!("Last samples: {}", samples.display());
         if interrupted {
             tell!("Go on with: {again}");

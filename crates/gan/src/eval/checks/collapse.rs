@@ -95,12 +95,20 @@ fn classes_lost(evidence: &Evidence<'_>, classes: usize, heads: usize) -> Result
             |kind: usize| names.get(kind).filter(|_| heads == 1).cloned().unwrap_or_else(|| kind.to_string());
         told.extend(kinds.iter().map(|k| (head, name(k.kind), k.real, k.generated, k.p)));
     }
+    // Where chance could have lost any class, their absence says nothing.
+    if told.is_empty() && untold > 0.5 {
+        return Ok(None);
+    }
     let list = told.iter().take(12).map(|(head, name, ..)| match heads {
         1 => name.clone(),
         _ => format!("{name} of channel {head}"),
     });
     let list = list.collect::<Vec<_>>().join(", ");
     let sentence = match least {
+        0 if untold > 0.0 => format!(
+            "No class is seen to be missing; those of {:.1} % of the real samples are too rare to tell.",
+            100.0 * untold
+        ),
         0 => format!("Each of the {classes} classes has its samples."),
         1 => format!("A class is missing: {list}."),
         _ => format!("{least} classes are missing: {list}{}.", if least > 12 { ", .." } else { "" }),
