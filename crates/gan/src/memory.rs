@@ -12,7 +12,7 @@ use ganymede_kernels::kernel::WORD;
 
 /// Bytes of a process before it has built anything: the parts of the program that run, its libraries, stacks and what
 /// the allocator keeps.
-const PROCESS: u64 = 23 << 19;
+const PROCESS: u64 = 26 << 19;
 /// Bytes of the heap for each kernel call of all phases: its tables, operands and label, and what building its graph
 /// left behind.
 const CALL: u64 = 6 << 10;

@@ -5,7 +5,7 @@ use ganymede::eval::{Evaluator, Examined, Options, SampleSource, SourceInfo};
 use ganymede_cpu::{Executor, ExecutorOptions};
 use ganymede_data::{ContentHash, Dataset, Items};
 use ganymede_metrics::stats::Random;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 const SIDE: usize = 12;
 const SIZE: usize = SIDE * SIDE;
@@ -174,10 +174,39 @@ fn described(examined: &Examined) -> String {
     findings.iter().map(|f| format!("{} {} {} {:?}\n", f.flagged, f.name, f.value, f.p)).collect()
 }
 
+/// An evaluator with a classifier that is trained once for all tests: training takes longer than a question.
+fn shared() -> Evaluator {
+    static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let cache = CACHE.get_or_init(|| {
+        let cache = tempfile::tempdir().unwrap();
+        evaluator(cache.path(), options()).prepare(&mut ()).unwrap();
+        cache
+    });
+    evaluator(cache.path(), options())
+}
+
+/// Plants, and those of them that were not named.
+#[derive(Default)]
+struct Tally {
+    plants: usize,
+    missed: Vec<String>,
+}
+
+impl Tally {
+    fn check(&self) {
+        let Self { plants, missed } = self;
+        assert!(
+            *plants > 0 && missed.len() * 10 <= *plants,
+            "{} of {plants} plants missed:\n{}",
+            missed.len(),
+            missed.join("\n")
+        );
+    }
+}
+
 #[test]
-fn planted_faults_are_named_and_healthy_samplers_are_not_accused() {
-    let cache = tempfile::tempdir().unwrap();
-    let mut of = evaluator(cache.path(), options());
+fn healthy_samplers_are_not_accused() {
+    let mut of = shared();
     let mut examine = |sample: &dyn Fn(u64, &mut [f32])| of.examine(&mut made(sample), &mut ()).unwrap();
     let mut accused = Vec::new();
     for seed in 0..20 {
@@ -187,7 +216,12 @@ fn planted_faults_are_named_and_healthy_samplers_are_not_accused() {
         }
     }
     assert!(accused.len() <= 1, "{} of 20 healthy samplers accused: {accused:?}", accused.len());
+}
 
+#[test]
+fn copies_of_training_samples_are_named() {
+    let mut of = shared();
+    let mut examine = |sample: &dyn Fn(u64, &mut [f32])| of.examine(&mut made(sample), &mut ()).unwrap();
     // Of copies that a share of the samples are, and what was done to each.
     type Change = fn(u64, Vec<f32>) -> Vec<f32>;
     let noisy: Change = |i, image| {
@@ -201,17 +235,17 @@ fn planted_faults_are_named_and_healthy_samplers_are_not_accused() {
         ("mirrored", |_, image| (0..SIZE).map(|i| image[i / SIDE * SIDE + SIDE - 1 - i % SIDE]).collect()),
         ("noisy", noisy),
     ];
-    let (mut plants, mut missed) = (0, Vec::new());
+    let mut tally = Tally::default();
     for (what, change) in changes {
         for share in [0.1, 0.3, 1.0] {
             let examined = examine(&|i, out| match chance(i, 7) < share {
                 true => out.copy_from_slice(&change(i, training(i))),
                 false => healthy(2)(i, out),
             });
-            plants += 1;
+            tally.plants += 1;
             let found = examined.report.findings.iter().find(|f| f.name == "copied samples").unwrap();
             if !found.flagged {
-                missed.push(format!("{what} {share}: {}", described(&examined)));
+                tally.missed.push(format!("{what} {share}: {}", described(&examined)));
             } else {
                 // Of shifted ones, what the border cuts off hides about half from the rough view; chance adds a little.
                 assert!((0.4 * share..1.3 * share).contains(&found.value), "{what} {share}: {}", found.value);
@@ -223,6 +257,14 @@ fn planted_faults_are_named_and_healthy_samplers_are_not_accused() {
             assert!(closest.ratio < 0.5 && closest.images[0].len() == SIZE, "{what}: {}", closest.ratio);
         }
     }
+    tally.check();
+}
+
+#[test]
+fn lost_classes_and_few_images_are_named() {
+    let mut of = shared();
+    let mut examine = |sample: &dyn Fn(u64, &mut [f32])| of.examine(&mut made(sample), &mut ()).unwrap();
+    let mut tally = Tally::default();
     // Kinds that are not made: one class, half of them, one left, a class whose samples are a tenth.
     let among = |kept: &'static [u64]| move |i: u64| kept[Random::new(i ^ 0x6b65_7074).below(kept.len())];
     let lost: [(&str, &'static [u64]); 4] = [
@@ -234,16 +276,16 @@ fn planted_faults_are_named_and_healthy_samplers_are_not_accused() {
     for (what, kept) in lost {
         let of_class = among(kept);
         let examined = examine(&|i, out| draw(3_000_000_000 + i, of_class(i), 0.3, out));
-        plants += 1;
+        tally.plants += 1;
         let found = examined.report.findings.iter().find(|f| f.name == "missing classes").unwrap();
         if found.value != (CLASSES - kept.len() as u64) as f64 {
-            missed.push(format!("{what}: {}", described(&examined)));
+            tally.missed.push(format!("{what}: {}", described(&examined)));
         }
         // Cells of feature space see it without a classifier's names.
         if !flagged(&examined).contains(&"lost part of the data") {
-            missed.push(format!("{what}, by cells: {}", described(&examined)));
+            tally.missed.push(format!("{what}, by cells: {}", described(&examined)));
         }
-        plants += 1;
+        tally.plants += 1;
     }
     // Few different images, one image, and images that are the same but for a little.
     for (what, images) in [("thirty images", 30), ("one image", 1)] {
@@ -253,20 +295,15 @@ fn planted_faults_are_named_and_healthy_samplers_are_not_accused() {
                 let mut random = Random::new(i);
                 out.iter_mut().for_each(|v| *v += noise * (random.unit() as f32 - 0.5));
             });
-            plants += 1;
+            tally.plants += 1;
             if !flagged(&examined).contains(&"different samples") {
-                missed.push(format!("{what} {noise}: {}", described(&examined)));
+                tally.missed.push(format!("{what} {noise}: {}", described(&examined)));
             }
             let equal = examined.report.findings.iter().find(|f| f.name == "equal samples").unwrap();
             assert_eq!(equal.flagged, noise == 0.0, "{what} {noise}");
         }
     }
-    assert!(
-        missed.len() * 10 <= plants,
-        "{} of {plants} plants missed:\n{}",
-        missed.len(),
-        missed.join("\n")
-    );
+    tally.check();
 }
 
 #[test]

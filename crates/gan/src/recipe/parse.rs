@@ -51,7 +51,7 @@ impl Recipe {
                 if !looks_like_path {
                     let known: Vec<&str> = BUILTIN.iter().map(|b| b.name).collect();
                     return Err(RecipeError {
-                        at: "recipe".into(),
+                        at: "--recipe".into(),
                         message: format!(
                             "{}; a file of your own must end in .toml",
                             unknown("recipe", name_or_path, &known)
