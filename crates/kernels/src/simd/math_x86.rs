@@ -19,14 +19,15 @@ macro_rules! methods {
     )*};
 }
 
-/// One vector of f64 arguments of [`SimdMath::half_pi`].
+/// One vector of f32 arguments of [`SimdMath::half_pi`], widened, and what comes of it. Not a closure: the compiler may leave one
+/// outside of the function with the CPU's features, and each intrinsic in it becomes a call.
 macro_rules! half_pi {
-    ($x:expr, $set:ident, $mul:ident, $sub:ident, $floor:expr, $round:expr) => {{
-        let x = $x;
+    ($x:expr, $wide:ident, $narrow:ident, $set:ident, $mul:ident, $sub:ident, $floor:expr, $round:expr) => {{
+        let x = $wide($x);
         let n = $round($mul(x, $set(FRAC_2_PI)));
         let r = $sub($sub(x, $mul(n, $set(HALF_PI_HIGH))), $mul(n, $set(HALF_PI_LOW)));
         let q = $sub(n, $mul($set(4.0), $floor($mul(n, $set(0.25)))));
-        (r, q)
+        ($narrow(r), $narrow(q))
     }};
 }
 
@@ -86,19 +87,22 @@ unsafe impl SimdMath for Avx2 {
     unsafe fn half_pi(self, x: __m256) -> (__m256, __m256) {
         // SAFETY: the caller promises the CPU feature.
         unsafe {
-            let part = |x: __m128| {
-                let (r, q) = half_pi!(
-                    _mm256_cvtps_pd(x),
-                    _mm256_set1_pd,
-                    _mm256_mul_pd,
-                    _mm256_sub_pd,
-                    |v| _mm256_floor_pd(v),
-                    |v| _mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
-                );
-                (_mm256_cvtpd_ps(r), _mm256_cvtpd_ps(q))
-            };
-            let (r0, q0) = part(_mm256_castps256_ps128(x));
-            let (r1, q1) = part(_mm256_extractf128_ps::<1>(x));
+            macro_rules! part {
+                ($x:expr) => {
+                    half_pi!(
+                        $x,
+                        _mm256_cvtps_pd,
+                        _mm256_cvtpd_ps,
+                        _mm256_set1_pd,
+                        _mm256_mul_pd,
+                        _mm256_sub_pd,
+                        _mm256_floor_pd,
+                        _mm256_round_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>
+                    )
+                };
+            }
+            let (r0, q0) = part!(_mm256_castps256_ps128(x));
+            let (r1, q1) = part!(_mm256_extractf128_ps::<1>(x));
             (_mm256_set_m128(r1, r0), _mm256_set_m128(q1, q0))
         }
     }
@@ -171,21 +175,25 @@ unsafe impl SimdMath for Avx512 {
     unsafe fn half_pi(self, x: __m512) -> (__m512, __m512) {
         // SAFETY: the caller promises the CPU feature.
         unsafe {
-            let part = |x: __m256| {
-                let (r, q) = half_pi!(
-                    _mm512_cvtps_pd(x),
-                    _mm512_set1_pd,
-                    _mm512_mul_pd,
-                    _mm512_sub_pd,
-                    |v| _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(v),
-                    |v| _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v)
-                );
-                (_mm512_cvtpd_ps(r), _mm512_cvtpd_ps(q))
-            };
-            let (r0, q0) = part(_mm512_castps512_ps256(x));
-            let (r1, q1) = part(_mm512_extractf32x8_ps::<1>(x));
-            let join = |a, b| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(a), b);
-            (join(r0, r1), join(q0, q1))
+            macro_rules! part {
+                ($x:expr) => {
+                    half_pi!(
+                        $x,
+                        _mm512_cvtps_pd,
+                        _mm512_cvtpd_ps,
+                        _mm512_set1_pd,
+                        _mm512_mul_pd,
+                        _mm512_sub_pd,
+                        _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>,
+                        _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>
+                    )
+                };
+            }
+            let (r0, q0) = part!(_mm512_castps512_ps256(x));
+            let (r1, q1) = part!(_mm512_extractf32x8_ps::<1>(x));
+            let r = _mm512_insertf32x8::<1>(_mm512_castps256_ps512(r0), r1);
+            let q = _mm512_insertf32x8::<1>(_mm512_castps256_ps512(q0), q1);
+            (r, q)
         }
     }
 }
