@@ -8,10 +8,7 @@ time; both are of 1,000 samples, seen through --extractor (random-conv, as it ne
 """
 
 import json
-import os
 import shutil
-import subprocess
-import time
 
 import study
 
@@ -22,19 +19,9 @@ SETS = {
 }
 
 
-def measured(args, *words):
-    """Runs `ganymede WORDS`: seconds and the peak of its resident set in MiB."""
-    began = time.monotonic()
-    process = subprocess.Popen([args.ganymede, *map(str, words), "--threads", args.threads], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if status != 0:
-        raise SystemExit(f"ganymede {' '.join(map(str, words))}: failed")
-    return time.monotonic() - began, used.ru_maxrss / 1024
-
-
 def main():
-    args = study.arguments(__doc__, data=dict(required=True), large=dict(required=True), minutes=dict(type=float, default=6), extractor=dict(default="random-conv"),
-                           only=dict(default=",".join(SETS)))
+    args = study.arguments(__doc__, data=dict(required=True), large=dict(required=True), minutes=dict(type=float, default=6),
+                           extractor=dict(default="random-conv"), only=dict(default=",".join(SETS)))
     rows, head = [], ["recipe", "data", "images", "minutes", "memory, MiB", "Frechet early", "at the end"]
     for name in args.only.split(","):
         data = f"{args.large}?size=64" if SETS[name] == LARGE else f"{args.data}/{SETS[name]}"
@@ -42,13 +29,13 @@ def main():
         scored = []
         for minutes in (args.minutes / 10, args.minutes):
             words = ["train", data, "--recipe", name, "--seed", 1, "--minutes", minutes, "--out", study.emptied(folder)]
-            seconds, memory = measured(args, *words)
+            end = json.loads(study.call(args, *words, "--json").splitlines()[-1])
             report = study.scores(args, folder, data, "frechet", "--n", 1000, "--extractor", args.extractor)
             scored.append(report["scores"][0]["value"])
         grids = sorted((folder / "samples").glob("*.png"))
         shutil.copy(grids[-1], args.out / f"{name}.png")
-        images = study.log(folder)[-1]["images"]
-        rows.append([f"`{name}`", SETS[name].split("?")[0], images, f"{seconds / 60:.1f}", f"{memory:.0f}", *(f"{v:.3g}" for v in scored)])
+        told = [end["images"], f"{end['seconds'] / 60:.1f}", f"{end['peak_rss_bytes'] / 2**20:.0f}"]
+        rows.append([f"`{name}`", SETS[name].split("?")[0], *told, *(f"{value:.3g}" for value in scored)])
         (args.out / "presets.json").write_text(json.dumps(rows))
         study.table(head, rows[-1:])
     print()

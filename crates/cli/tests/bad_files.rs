@@ -135,6 +135,10 @@ fn what_is_no_run_is_told_so() {
         run(folder.path(), &["sample", path, "--out", "a.png"]).fails(1, &words);
         run(folder.path(), &["judge", path, "a.png"]).fails(1, &words);
     }
+    run(folder.path(), &["sample", "absent", "--out", "a.png"])
+        .fails(1, &["there is no such file or folder"]);
+    fs::create_dir_all(folder.path().join("runs/first/checkpoints")).unwrap();
+    run(folder.path(), &["sample", "runs", "--out", "a.png"]).fails(1, &["no checkpoint here", "runs/first"]);
     let words = ["tiny.toml", "the checkpoint is damaged", "no checkpoint"];
     run(folder.path(), &["sample", "tiny.toml", "--out", "a.png"]).fails(1, &words);
 }

@@ -41,6 +41,8 @@ fn an_unknown_recipe_is_answered_with_the_nearest() {
         &["--recipe", "unknown recipe `dcgan82`", "did you mean `dcgan28`?", "r3-28", ".toml"],
     );
     refused(folder.path(), 1, &["--recipe", "absent.toml"], &["absent.toml", "cannot read the recipe"]);
+    let none = ["`gamma`", "every `strength`", "has none", "regularizers="];
+    refused(folder.path(), 1, &["--recipe", "dcgan28", "--set", "gamma=1"], &none);
     run(folder.path(), &["recipes", "mlp2"]).fails(1, &["unknown recipe `mlp2`", "did you mean `mlp2d`?"]);
 }
 

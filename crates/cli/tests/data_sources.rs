@@ -237,7 +237,10 @@ fn previews_show_a_row_a_class() {
     fs::remove_file(folder.path().join("set/train-labels-idx1-ubyte")).unwrap();
     assert_eq!(look("./set", &[]).dimensions(), (8 * 66 + 2, 8 * 66 + 2));
     run(folder.path(), &["data", "inspect", "glyphs", "--preview", "no/folder/look.png"])
-        .fails(1, &["no/folder/look.png"]);
+        .fails(1, &["no/folder/look.png", "there is no folder no/folder"]);
+    run(folder.path(), &["data", "inspect", "glyphs", "--preview", "look.jpg"])
+        .fails(1, &["look.jpg", "ends in .png"]);
+    assert!(!folder.path().join("look.jpg").exists());
 }
 
 #[test]

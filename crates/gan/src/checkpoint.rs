@@ -307,6 +307,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// The same with a writer of the sibling.
 fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.exists() {
+        let told = format!("there is no folder {}; make it first", folder.display());
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, told));
+    }
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".tmp-{}", std::process::id()));
     let temporary = folder.join(name);
@@ -444,7 +448,6 @@ pub fn open(path: &Path) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
     if path.is_file() {
         return load(path).map(|c| (c, Vec::new()));
     }
-    let none = || CheckpointError::None { path: path.display().to_string(), hint: instead(path) };
     let folder =
         if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_path_buf() };
     let candidates = list(&folder);
@@ -461,7 +464,7 @@ pub fn open(path: &Path) -> Result<(Checkpoint, Vec<String>), CheckpointError> {
         }
     }
     if candidates.is_empty() {
-        return Err(none());
+        return Err(CheckpointError::None { path: path.display().to_string(), hint: instead(path) });
     }
     Err(CheckpointError::AllDamaged { path: folder.display().to_string(), each: warnings.join("\n  ") })
 }

@@ -28,12 +28,7 @@ fn encode(
     let fail = |reason: String| PictureError { path: path.display().to_string(), reason };
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, ImageFormat::Png).map_err(|e| fail(e.to_string()))?;
-    write(path, bytes.get_ref()).map_err(|e| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
-        fail(folder.map_or(e.to_string(), |folder| {
-            format!("there is no folder {}; make it first", folder.display())
-        }))
-    })
+    write(path, bytes.get_ref()).map_err(|e| fail(e.to_string()))
 }
 
 /// The bytes of a PNG file.

@@ -258,18 +258,18 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
                 "`{key}` is a table of keys: set one of them ({keys}), or all: {key}={{..}}"
             )));
         }
+        // An alias is known, but this recipe has nothing that it stands for.
+        if wanted != key {
+            return Err(fail(format!(
+                "`{key}` stands for every `{wanted}` of a recipe, and this one has none (a regularizer has a strength: \
+                 regularizers=[{{name=\"r1\", strength=1}}] adds one)"
+            )));
+        }
         // A path is compared with paths, a short key with endings: together they would bury the answer.
         let mut known: Vec<&str> = match key.contains('.') {
             true => paths.iter().map(String::as_str).collect(),
             false => paths.iter().filter_map(|p| p.rsplit('.').next()).collect(),
         };
-        // An alias is known, but this recipe has nothing that it stands for.
-        if let Some((alias, real)) = ALIASES.iter().find(|(alias, _)| *alias == key) {
-            return Err(fail(format!(
-                "`{alias}` stands for every `{real}` of a recipe, and this one has none (a regularizer has a strength: \
-                 regularizers=[{{name=\"r1\", strength=1}}] adds one)"
-            )));
-        }
         known.extend(ALIASES.iter().map(|(alias, _)| *alias).filter(|_| !key.contains('.')));
         known.extend(SECTIONS.iter().filter(|s| s.contains('.') == key.contains('.')));
         known.sort_unstable();
