@@ -37,6 +37,11 @@ fn a_preview_shows_samples_and_what_becomes_of_them() {
         run(folder.path(), &["train", "glyphs", "--recipe", "dcgan28", "--preview-augment", "no.png"]);
     assert_ne!(plain.code, Some(0));
     assert!(plain.err.contains("no augmentations to show"), "{}", plain.err);
+    run(
+        folder.path(),
+        &["train", "glyphs", "--recipe", "dcgan28", "--set", POLICY, "--preview-augment", "a.jpg"],
+    )
+    .fails(1, &["a.jpg", "ends in .png"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use ganymede::extractors::channels::{PerChannel, Stack};
 use ganymede::extractors::{self, AskedOf, Extracted, Extractor, Wanted, Watch, accuracy, held_out};
 use ganymede_cpu::{Executor, ExecutorOptions};
-use ganymede_data::{ContentHash, Dataset, Items, OpenOptions, Split, open};
+use ganymede_data::{ContentHash, Dataset, Items, OpenOptions, open};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::Path;
@@ -456,25 +456,4 @@ fn a_file_of_torch_save_is_the_same_classifier_in_every_form() {
     let found = half.extract(&images).unwrap().features;
     let scale = whole.iter().fold(0f32, |m, v| m.max(v.abs()));
     assert!(scale > 0.1 && found.iter().zip(&whole).all(|(a, b)| (a - b).abs() < 0.02 * scale));
-}
-
-/// MNIST itself, where `GANYMEDE_DATA` names the folder with it; prints how long it took.
-#[test]
-#[ignore = "trains on MNIST, and needs GANYMEDE_DATA/mnist"]
-fn mnist_is_told_at_least_ninety_nine_times_of_a_hundred() {
-    let folder = std::env::var("GANYMEDE_DATA").expect("GANYMEDE_DATA names a folder with mnist");
-    let part = |split| {
-        let options = OpenOptions { split, ..OpenOptions::default() };
-        Arc::new(open(&format!("{folder}/mnist"), &options).unwrap())
-    };
-    let (train, test) = (part(Split::Train), part(Split::Test));
-    let layout = extractors::layout::Layout::trained([28, 28, 1], 10);
-    let began = std::time::Instant::now();
-    let steps = extractors::training::steps(&train);
-    let weights = extractors::training::train(&layout, &train, steps, 0, &executor(), &mut ()).unwrap();
-    let took = began.elapsed();
-    let mut trained = extractors::classifier::Trained::of("c", layout, weights, &executor()).unwrap();
-    let right = accuracy(&mut trained, &test, 10_000).unwrap();
-    println!("{steps} steps in {took:.1?}: {right}");
-    assert!(right >= 0.99, "{right}");
 }

@@ -1,7 +1,6 @@
 use crate::args::{Data, DataCommand, Inspect};
 use crate::opening::open_data;
 use crate::say::say;
-use anyhow::bail;
 use ganymede::gallery;
 use ganymede_data::{OpenOptions, SOURCES, Split, inspect, subset};
 use std::process::ExitCode;
@@ -15,13 +14,7 @@ pub fn run(options: &Data) -> anyhow::Result<ExitCode> {
 
 fn look(options: &Inspect) -> anyhow::Result<ExitCode> {
     let split = if options.test { Split::Test } else { Split::Train };
-    if let Some(path) = options
-        .preview
-        .as_ref()
-        .filter(|path| path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")))
-    {
-        bail!("{}: the preview is a PNG picture: give it a name that ends in .png", path.display());
-    }
+    options.preview.as_deref().map_or(Ok(()), super::named_png)?;
     let spec = options.selection.of(&options.data);
     let dataset = open_data(&spec, OpenOptions { seed: options.seed, split, ..OpenOptions::default() })?;
     let summary = inspect(&dataset)?;

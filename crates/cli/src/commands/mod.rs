@@ -43,6 +43,14 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Refuses a name for a preview that promises another kind of file than it would hold.
+fn named_png(path: &Path) -> anyhow::Result<()> {
+    if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+        bail!("{}: the preview is a PNG picture: give it a name that ends in .png", path.display());
+    }
+    Ok(())
+}
+
 /// Ends the program as a command line does that cannot be understood.
 fn usage(message: &str) -> ! {
     Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()

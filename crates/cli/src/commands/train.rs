@@ -40,6 +40,7 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     if let Some(path) = &options.resume {
         return resume(options, path);
     }
+    options.preview_augment.as_deref().map_or(Ok(()), super::named_png)?;
     let origin = origin(options)?;
     let asked = OpenOptions { seed: options.seed, ..OpenOptions::default() };
     let dataset_for = |recipe: &Recipe, data: &str| {

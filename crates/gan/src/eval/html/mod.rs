@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Samples in a row of the grid.
 const COLUMNS: usize = 16;
@@ -53,7 +54,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 table { border-collapse: collapse; width: 100%; font-size: 14px; } th { text-align: left; color: var(--soft); font-weight: 600; }
 th, td { padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.note { color: var(--soft); } .bad { color: var(--bad); font-weight: 600; } .good { color: var(--good); font-weight: 600; }
+td.range { white-space: nowrap; } td.note { color: var(--soft); } .bad { color: var(--bad); font-weight: 600; } .good { color: var(--good); font-weight: 600; }
 .wide { overflow-x: auto; } img { max-width: 100%; image-rendering: pixelated; border-radius: 4px; display: block; }
 svg { max-width: 100%; height: auto; display: block; font: 12px system-ui, sans-serif; }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 18px; } .two section { margin: 0; }
@@ -183,6 +184,11 @@ fn way(better: Better) -> &'static str {
     }
 }
 
+/// Seconds since 1970 as a date and a time in UTC.
+fn moment(seconds: u64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+}
+
 fn range([low, high]: [f64; 2]) -> String {
     format!("{} to {}", figure(low), figure(high))
 }
@@ -201,7 +207,7 @@ fn scores(body: &mut String, scores: &[Score]) {
             [way(score.better), &score.note].into_iter().filter(|w| !w.is_empty()).collect();
         put!(
             body,
-            "<tr><td>{}</td><td class=\"n\">{}</td><td>{}</td><td class=\"note\">{}</td></tr>",
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"range\">{}</td><td class=\"note\">{}</td></tr>",
             escaped(&score.name),
             figure(score.value),
             score.interval.map_or(String::new(), range),
@@ -314,7 +320,7 @@ fn provenance(body: &mut String, report: &Report) {
         ("quantization", report.quantization.to_string()),
         ("resizing", report.resizer.clone()),
         ("seed", report.seed.to_string()),
-        ("took", format!("{:.1} s, at {} s after 1970", report.seconds, report.time_unix)),
+        ("made", format!("{}, in {:.1} s", moment(report.time_unix), report.seconds)),
     ];
     put!(body, "<section><h2>How this was made</h2><dl>");
     for (name, value) in rows {
@@ -349,7 +355,7 @@ fn differences(body: &mut String, comparison: &Comparison) {
         put!(
             body,
             "<tr><td>{}<br><span class=\"hint\">{}</span></td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td>{}</td><td>{told}</td></tr>",
+             <td class=\"n\">{}</td><td class=\"range\">{}</td><td>{told}</td></tr>",
             escaped(name),
             way(*better),
             figure(*first),
@@ -364,6 +370,11 @@ fn differences(body: &mut String, comparison: &Comparison) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_dates_in_utc() {
+        assert_eq!(moment(951_782_400), "2000-02-29T00:00:00Z");
+    }
 
     #[test]
     fn what_names_hold_cannot_end_a_tag() {
