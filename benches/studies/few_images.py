@@ -61,7 +61,7 @@ def main():
     args = study.arguments(__doc__, data=dict(required=True), extractor=dict(default=None), recipe=dict(default=str(RECIPE)),
                            seeds=dict(type=int, default=3), limit=dict(default="1000"), only=dict(default=",".join(RUNS)),
                            first=dict(type=int, default=1), on=dict(action="store_true"),
-                           images=dict(default="50000,100000,200000,300000,400000"))
+                           images=dict(default="50000,100000,200000,300000"))
     seen = ["--extractor", args.extractor] if args.extractor else []
     lengths = [int(length) for length in args.images.split(",")]
     kept = args.out / "few_images.json"
