@@ -13,6 +13,7 @@ mod selection;
 mod sweep;
 mod tools;
 mod train;
+mod trained;
 
 pub use bench::Bench;
 pub use computing::{Computing, Training};
@@ -26,6 +27,7 @@ pub use selection::Selection;
 pub use sweep::Sweep;
 pub use tools::Tool;
 pub use train::Train;
+pub use trained::Trained;
 
 use clap::{Parser, Subcommand};
 

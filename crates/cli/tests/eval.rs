@@ -178,7 +178,7 @@ fn a_report_stays_when_another_is_made() {
     let page = std::fs::read(at.join("run/report.html")).unwrap();
     let (of_64, names) = reports();
     assert_eq!((json(&of_64)["n"].as_u64(), names.len()), (Some(64), 0));
-    assert_eq!(json(&of_64)["precision"], "f32");
+    assert_eq!(json(&of_64)["source"]["precision"], "f32");
     // Other counts: the report before lies beside under a name of its settings, byte for byte.
     let second = eval("40", &[]);
     let (of_40, names) = reports();

@@ -351,6 +351,11 @@ fn every_tool_draws_from_the_weights_that_plain_samples_come_from() {
         assert!(!seen.contains(&drawn), "{how:?} changes nothing");
         seen.push(drawn);
     }
+    let scored = |more: &[&str]| {
+        let words = ["eval", "run", "--extractor", "pixels", "--metrics", "frechet", "--n", "64", "--json"];
+        json(&run(at, &[&words, more].concat()).fine())["source"].clone()
+    };
+    assert_eq!((&scored(&[])["step"], &scored(&["--best"])["step"]), (&20.into(), &9.into()));
     run(at, &["sample", "run/checkpoints/best.safetensors", "--best", "--index", "3", "--out", "a.png"])
         .fails(1, &["no best checkpoint"]);
     fs::remove_file(at.join("run/checkpoints/best.safetensors")).unwrap();
@@ -373,12 +378,18 @@ fn standing_statistics_of_the_recipe_hold_for_tools_and_scores() {
     assert_ne!(three("standing", &[]), running);
     assert_eq!(three("standing", &["--standing-statistics", "0"]), running);
     assert_eq!(three("standing", &[]), three("run", &["--standing-statistics", "4"]));
-    let score = |from: &str| {
-        let told =
-            run(at, &["eval", from, "--extractor", "pixels", "--metrics", "frechet", "--n", "64", "--json"]);
-        json(&told.fine())["scores"][0]["value"].as_f64().unwrap()
+    let scored = |from: &str, more: &[&str]| {
+        let words = ["eval", from, "--extractor", "pixels", "--metrics", "frechet", "--n", "64", "--json"];
+        let told = json(&run(at, &[&words, more].concat()).fine());
+        (told["scores"][0]["value"].as_f64().unwrap(), told["source"]["standing_statistics"].as_u64())
     };
-    assert_ne!(score("standing"), score("run"), "scores are of the samples that are drawn");
+    let (running, standing) = (scored("run", &[]), scored("standing", &[]));
+    assert_eq!((running.1, standing.1), (None, Some(4)));
+    assert_ne!(standing.0, running.0, "scores are of the samples that are drawn");
+    assert_eq!(scored("run", &["--standing-statistics", "4"]), standing);
+    assert_eq!(scored("standing", &["--standing-statistics", "0"]), running);
+    fs::create_dir(at.join("made")).unwrap();
+    run(at, &["eval", "made", "--data", "./set", "--best"]).fails(1, &["made: not a run", "--best"]);
 }
 
 #[test]

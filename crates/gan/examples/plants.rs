@@ -183,9 +183,9 @@ fn loaded(path: &Path, executor: &Arc<Executor>) -> Result<(Objective, Session, 
     let (Checkpoint { path, progress, store }, _) = checkpoint::open(path)?;
     let objective = Objective::new(Recipe::parse(&path.display().to_string(), &progress.recipe, &[])?)?;
     let info = SourceInfo {
-        path: path.display().to_string(),
         step: Some(progress.step),
         images: Some(progress.images),
+        ..SourceInfo::named(path.display().to_string())
     };
     Ok((objective, Session::new(executor.clone(), store), info))
 }
@@ -245,7 +245,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             trainer.step()?;
             if step % (steps / 8).max(1) == 0 {
                 let (objective, session) = trainer.parts_mut();
-                let info = SourceInfo { path: "overfitted".into(), step: Some(step), images: None };
+                let info = SourceInfo { step: Some(step), ..SourceInfo::named("overfitted") };
                 let examined = of.examine(&mut Drawn::new(objective, session, 0, info), &mut ())?;
                 let figure = examined.report.findings.iter().find(|f| f.check == "overfitting");
                 let told = figure.map_or("not checked".into(), |f| format!("{:.3} {}", f.value, f.sentence));

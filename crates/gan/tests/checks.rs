@@ -114,7 +114,7 @@ struct Made<F, L> {
 
 impl<F: Fn(u64, &mut [f32]), L: FnMut(&[f32]) -> f32> SampleSource for Made<F, L> {
     fn info(&self) -> SourceInfo {
-        SourceInfo { path: "made".into(), step: None, images: None }
+        SourceInfo::named("made")
     }
 
     fn shape(&self) -> &[usize] {

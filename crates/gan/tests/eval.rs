@@ -75,7 +75,7 @@ impl<F: Fn(u64) -> u64> Made<F> {
 
 impl<F: Fn(u64) -> u64> SampleSource for Made<F> {
     fn info(&self) -> SourceInfo {
-        SourceInfo { path: "made".into(), step: None, images: None }
+        SourceInfo::named("made")
     }
 
     fn shape(&self) -> &[usize] {
@@ -487,7 +487,7 @@ fn points_are_scored_against_their_mixture() {
     struct Points(Arc<Dataset>);
     impl SampleSource for Points {
         fn info(&self) -> SourceInfo {
-            SourceInfo { path: "points".into(), step: None, images: None }
+            SourceInfo::named("points")
         }
         fn shape(&self) -> &[usize] {
             self.0.shape()

@@ -61,7 +61,7 @@ struct Made {
 
 impl SampleSource for Made {
     fn info(&self) -> SourceInfo {
-        SourceInfo { path: "made".into(), step: None, images: None }
+        SourceInfo::named("made")
     }
     fn shape(&self) -> &[usize] {
         &[SIDE, SIDE, 1]
@@ -138,7 +138,7 @@ fn the_distance_at_infinite_n_is_below_that_of_n() {
     struct Square(u64);
     impl SampleSource for Square {
         fn info(&self) -> SourceInfo {
-            SourceInfo { path: "square".into(), step: None, images: None }
+            SourceInfo::named("square")
         }
         fn shape(&self) -> &[usize] {
             &[2]
@@ -180,7 +180,7 @@ optimizer = { kind = "sgd", lr = 1e-2, beta1 = 0.0 }
 
 fn lengths(objective: &Objective, data: Arc<Dataset>, n: usize, seed: u64) -> Result<Report, Error> {
     let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
-    let info = SourceInfo { path: "run".into(), step: Some(0), images: None };
+    let info = SourceInfo { step: Some(0), ..SourceInfo::named("run") };
     let mut drawn = Drawn::new(objective, &mut session, seed, info);
     let options = Options {
         metrics: Some(vec!["ppl".into()]),
@@ -280,7 +280,7 @@ fn generators_with_styles_have_paths_of_styles_too() {
     assert!(found.scores.iter().all(|score| score.value > 0.0 && score.interval.is_some()));
     // Both ends of a step are of one class, and of one path: twice the step, twice as far.
     let mut session = Session::new(executor(), objective.initial_state(1).unwrap());
-    let info = SourceInfo { path: "run".into(), step: None, images: None };
+    let info = SourceInfo::named("run");
     let mut drawn = Drawn::new(&objective, &mut session, 1, info);
     for path in Path::ALL {
         let mut moved = |epsilon: f64| {

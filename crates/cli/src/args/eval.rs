@@ -1,6 +1,6 @@
 //! `eval`.
 
-use super::Computing;
+use super::{Computing, Trained};
 use clap::Args;
 use ganymede_data::Split;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ Examples:
   ganymede eval runs/dcgan28-1 --metrics frechet,kid --n 5000        some of them, on the run's own data
   ganymede eval runs/cdcgan28-1 --metrics accuracy --split test      a classifier trained on its samples
   ganymede eval made/ --data mnist/                                  images of another program
+  ganymede eval runs/r3-28-1 --best                                  its best checkpoint, where it keeps one
   ganymede eval runs/r3-28-1 --against runs/dcgan28-1                two, side by side, with intervals
   ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity   long ones, when named
   ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
@@ -60,6 +61,9 @@ pub struct Eval {
     /// List metrics, checks, extractors and networks, and stop.
     #[arg(long)]
     pub list: bool,
+    /// What of the runs is used.
+    #[command(flatten)]
+    pub trained: Trained,
     /// How it is computed and told.
     #[command(flatten)]
     pub computing: Computing,

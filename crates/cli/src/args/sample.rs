@@ -1,7 +1,7 @@
 //! `sample`; what it can make beside plain samples is in `tools`.
 
 use super::numbers::number;
-use super::{Computing, tools};
+use super::{Computing, Trained, tools};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -43,13 +43,9 @@ pub struct Sample {
     /// it, -100 to 100 are possible.
     #[arg(long, value_name = "PSI", allow_negative_numbers = true, value_parser = number)]
     pub truncation: Option<f64>,
-    /// Take the best checkpoint of a run, which it keeps where its recipe names a metric (best.metric), and not the newest.
-    #[arg(long)]
-    pub best: bool,
-    /// Take batch norm's statistics anew over N batches of latents before drawing (Brock, Donahue, Simonyan 2019); 0 draws
-    /// with the running ones [default: the recipe's train.standing_statistics].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1_048_576))]
-    pub standing_statistics: Option<u64>,
+    /// What of the run is used.
+    #[command(flatten)]
+    pub trained: Trained,
     /// A .png file for one picture of all, or a folder for one file each (points: a .png or .csv file).
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,

@@ -34,7 +34,7 @@ enum Opened {
 
 impl Opened {
     fn new(path: &Path, options: &Eval) -> anyhow::Result<Self> {
-        let how = Use { precision: options.computing.precision, ..Use::default() };
+        let how = Use::of(&options.trained, &options.computing);
         Ok(match is_run(path) {
             true => Self::Run(Box::new(load(path, how, executor(options.computing.threads)?)?)),
             false => Self::Folder(path.to_path_buf()),
@@ -47,14 +47,6 @@ impl Opened {
         let recipe = &loaded.objective.recipe;
         let own = || recipe.run.as_ref().map_or_else(|| recipe.data.default.clone(), |run| run.data.clone());
         Some((own(), recipe.data.shape.clone()))
-    }
-
-    /// The arithmetic of a run's generator.
-    fn precision(&self) -> Option<String> {
-        match self {
-            Self::Run(loaded) => Some(loaded.session.precision().to_string()),
-            Self::Folder(_) => None,
-        }
     }
 
     /// Hands its samples over.
@@ -92,6 +84,14 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     };
     let mut opened = Opened::new(path, options)?;
     let mut against = options.against.as_deref().map(|path| Opened::new(path, options)).transpose()?;
+    let runs = |opened: &Opened| matches!(opened, Opened::Run(_));
+    let asked = options.trained.best || options.trained.standing_statistics.is_some();
+    if asked && !runs(&opened) && !against.as_ref().is_some_and(runs) {
+        bail!(
+            "{}: not a run, and --best and --standing-statistics are of runs: leave them out",
+            path.display()
+        );
+    }
     let own = opened.data().or_else(|| against.as_ref().and_then(Opened::data));
     let data =
         options.data.clone().or_else(|| own.as_ref().map(|(data, _)| data.clone())).ok_or_else(|| {
@@ -131,12 +131,11 @@ fn score(
     follow: &mut Follow,
 ) -> anyhow::Result<ExitCode> {
     let to = beside(path, "report.json");
-    let precision = opened.precision();
     if options.metrics.is_some() {
         let report =
             opened.with(evaluator, options.seed, |evaluator, source| evaluator.evaluate(source, follow));
         follow.clear();
-        let report = Report { precision, ..report? };
+        let report = report?;
         let before = keep(&report, &to)?;
         if options.computing.json {
             say!("{}", serde_json::to_string(&report)?)?;
@@ -149,8 +148,7 @@ fn score(
     let examined =
         opened.with(evaluator, options.seed, |evaluator, source| evaluator.examine(source, follow));
     follow.clear();
-    let mut examined = examined?;
-    examined.report.precision = precision;
+    let examined = examined?;
     let page = beside(path, "report.html");
     let before = keep(&examined.report, &to)?;
     examined.write_html(&page)?;

@@ -11,7 +11,7 @@ mod sample;
 mod sweep;
 mod train;
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, Computing, Trained};
 use crate::progress::Follow;
 use crate::say::complain;
 use anyhow::{Context, bail};
@@ -103,6 +103,13 @@ struct Use {
     precision: Option<Precision>,
 }
 
+impl Use {
+    /// As options say.
+    fn of(trained: &Trained, computing: &Computing) -> Self {
+        Self { best: trained.best, standing: trained.standing_statistics, precision: computing.precision }
+    }
+}
+
 /// A trained run, loaded for use.
 struct Loaded {
     objective: Objective,
@@ -118,9 +125,10 @@ impl Loaded {
     /// Where its samples come from, for scores.
     fn info(&self) -> SourceInfo {
         SourceInfo {
-            path: self.checkpoint.display().to_string(),
             step: Some(self.step),
             images: Some(self.images),
+            standing_statistics: Some(self.standing).filter(|batches| *batches > 0),
+            ..SourceInfo::named(self.checkpoint.display().to_string())
         }
     }
 }

@@ -94,11 +94,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
 
 /// The run that the options name.
 fn loaded(options: &Sample) -> anyhow::Result<Loaded> {
-    let how = Use {
-        best: options.best,
-        standing: options.standing_statistics,
-        precision: options.computing.precision,
-    };
+    let how = Use::of(&options.trained, &options.computing);
     load(&options.run, how, executor(options.computing.threads)?)
 }
 

@@ -230,7 +230,7 @@ struct AsIfDrawn {
 
 impl SampleSource for AsIfDrawn {
     fn info(&self) -> SourceInfo {
-        SourceInfo { path: self.data.spec().into(), step: None, images: None }
+        SourceInfo::named(self.data.spec())
     }
 
     fn shape(&self) -> &[usize] {

@@ -27,7 +27,7 @@ struct Given<'a> {
 
 impl SampleSource for Given<'_> {
     fn info(&self) -> SourceInfo {
-        SourceInfo { path: "samples of a tick".into(), step: None, images: None }
+        SourceInfo::named("samples of a tick")
     }
     fn shape(&self) -> &[usize] {
         self.shape

@@ -93,7 +93,7 @@ struct Nothing {
 
 impl SampleSource for Nothing {
     fn info(&self) -> SourceInfo {
-        SourceInfo { path: "samples that were looked at".into(), step: None, images: None }
+        SourceInfo::named("samples that were looked at")
     }
     fn shape(&self) -> &[usize] {
         &self.shape

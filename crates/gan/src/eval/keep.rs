@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What scores depend on, as places in a report; beside these the metrics, and which checkpoint it was.
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 14] = [
     "/program",
     "/source/step",
     "/source/images",
@@ -21,7 +21,8 @@ const SETTINGS: [&str; 13] = [
     "/quantization",
     "/resizer",
     "/seed",
-    "/precision",
+    "/source/precision",
+    "/source/standing_statistics",
 ];
 /// Digits of a hash in a file's name.
 const DIGITS: usize = 10;

@@ -469,7 +469,6 @@ impl Evaluator {
             program: concat!("ganymede ", env!("CARGO_PKG_VERSION")),
             source: source.info(),
             n: self.options.n,
-            precision: None,
             generated: generated.as_ref().map(|g| g.count),
             data: self.train.spec().to_string(),
             data_hash: self.compared.to_string(),

@@ -118,8 +118,6 @@ pub struct Report {
     pub source: SourceInfo,
     /// Samples of either side asked for; without, what each metric takes by custom.
     pub n: Option<usize>,
-    /// Arithmetic of the generator, where one drew the samples.
-    pub precision: Option<String>,
     /// Generated samples compared.
     pub generated: Option<usize>,
     /// The data as given.

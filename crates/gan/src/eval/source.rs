@@ -20,7 +20,7 @@ const CHUNK: usize = 512;
 const PATHS: u64 = 0x7061_7468;
 
 /// Where samples come from, for reports.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct SourceInfo {
     /// The checkpoint or folder.
     pub path: String,
@@ -30,6 +30,19 @@ pub struct SourceInfo {
     /// Real samples that its discriminator was shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<u64>,
+    /// Arithmetic of the generator, where one draws them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
+    /// Batches over which the statistics of its batch norm were taken anew; none where they are the running ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing_statistics: Option<usize>,
+}
+
+impl SourceInfo {
+    /// Samples of which nothing is known but what they are called.
+    pub fn named(path: impl Into<String>) -> Self {
+        Self { path: path.into(), ..Self::default() }
+    }
 }
 
 /// Between which codes, and where, a path of a generator's codes is followed.
@@ -122,8 +135,9 @@ pub struct Drawn<'a> {
 }
 
 impl<'a> Drawn<'a> {
-    /// From the state in a session, with the latents of a seed.
+    /// From the state in a session, with the latents of a seed. The session's precision goes into `info`.
     pub fn new(objective: &'a Objective, session: &'a mut Session, seed: u64, info: SourceInfo) -> Self {
+        let info = SourceInfo { precision: Some(session.precision().to_string()), ..info };
         Self { objective, session, sampler: Sampler::new(seed), judge: None, seed, info }
     }
 }
@@ -340,7 +354,7 @@ impl Listing {
 
 impl SampleSource for Images {
     fn info(&self) -> SourceInfo {
-        SourceInfo { path: self.root.display().to_string(), step: None, images: None }
+        SourceInfo::named(self.root.display().to_string())
     }
 
     fn shape(&self) -> &[usize] {
@@ -385,7 +399,7 @@ impl Real {
 
 impl SampleSource for Real {
     fn info(&self) -> SourceInfo {
-        SourceInfo { path: self.set.spec().to_string(), step: None, images: None }
+        SourceInfo::named(self.set.spec())
     }
 
     fn shape(&self) -> &[usize] {

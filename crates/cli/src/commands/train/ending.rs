@@ -19,7 +19,8 @@ pub(super) fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Resu
     let ended = run.train(&stop, &mut progress);
     progress.finish();
     // A run stopped before its minutes became a number of images has no end of its own.
-    let endless = run.trainer().progress().total_images == u64::MAX;
+    let planned = run.trainer().progress().total_images;
+    let endless = planned == u64::MAX;
     let again =
         format!("ganymede train --resume {}{}", root.display(), if endless { " --images N" } else { "" });
     let ended = ended.map_err(|error| match error {
@@ -100,6 +101,12 @@ pub(super) fn finish(options: &Train, root: &Path, mut run: Run) -> anyhow::Resu
         tell!("Last samples: {}", samples.display());
         if interrupted {
             tell!("Go on with: {again}");
+        } else if images < planned && !endless {
+            // Steps took longer towards the end than when the time became a number of images.
+            tell!(
+                "Its minutes were over {} images before their planned end; these with: {again}",
+                planned - images
+            );
         } else {
             tell!("More samples: ganymede sample {} --n 100 --out samples.png", root.display());
         }
