@@ -3,11 +3,11 @@ use super::{Loaded, Use, executor, interrupts, load, tell_precision};
 use crate::args::Sweep;
 use crate::human;
 use crate::opening::open_data;
+use crate::progress::Follow;
 use crate::say::{complain, say, tell};
 use anyhow::{Context, bail};
 use ganymede::checkpoint::write_atomically;
 use ganymede::eval::{Better, Drawn, Evaluator, Options, SampleSource, SourceInfo};
-use ganymede::extractors::Watch;
 use ganymede::run::{Length, MixtureScore, Observer, Run, RunFolder, planned_images};
 use ganymede::sweep::{
     Axis, Found, Outcome, Score, Scoring, Setting, Table, Wanted, check_distinct, find, fingerprint, settings,
@@ -26,12 +26,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct Quiet;
 
 impl Observer for Quiet {
-    fn note(&mut self, message: &str) {
-        complain!("  {message}");
-    }
-}
-
-impl Watch for Quiet {
     fn note(&mut self, message: &str) {
         complain!("  {message}");
     }
@@ -89,6 +83,16 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let root = options.out.clone().unwrap_or_else(|| Path::new("sweeps").join(&first.name));
     let executor = executor(options.computing.threads)?;
     tell_precision(&executor, first.train.precision);
+    if !options.computing.json {
+        tell!(
+            "{} runs on {spec}: {} settings, {} seeds, {} each. Folder: {}",
+            settings.len() * options.seeds as usize,
+            settings.len(),
+            options.seeds,
+            budget,
+            root.display()
+        );
+    }
     let judge = judge(options, &spec, &settings, &first_set, &executor)?;
     std::fs::create_dir_all(&root).with_context(|| format!("{}: cannot make the folder", root.display()))?;
     // Held to the end: another sweep here would train, and remove, the same runs.
@@ -97,16 +101,6 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let mut plan = Plan { spec: &spec, length, budget, root, executor, stop, judge };
     let record = plan.root.join("sweep.jsonl");
     let outcomes = recorded(&record)?;
-    if !options.computing.json {
-        tell!(
-            "{} runs on {spec}: {} settings, {} seeds, {} each. Folder: {}",
-            settings.len() * options.seeds as usize,
-            settings.len(),
-            options.seeds,
-            plan.budget,
-            plan.root.display()
-        );
-    }
     let mut found = Vec::new();
     for (number, (setting, recipe)) in settings.iter().enumerate() {
         let mut own = Vec::new();
@@ -214,9 +208,12 @@ fn judge(
     let mut told: Vec<Option<usize>> = settings.iter().map(|(_, recipe)| recipe.data.classes).collect();
     told.sort_unstable();
     told.dedup();
+    let mut follow = Follow::default();
     for classes in told {
         let mut real = AsIfDrawn { data: data.clone(), classes };
-        let rehearsal = evaluator.evaluate(&mut real, &mut Quiet)?;
+        let rehearsal = evaluator.evaluate(&mut real, &mut follow);
+        follow.clear();
+        let rehearsal = rehearsal?;
         extractor = rehearsal.extractor.map(|extractor| extractor.hash);
     }
     Ok(Some(Judge { evaluator, scoring: Scoring { metrics, n: options.n, extractor } }))
