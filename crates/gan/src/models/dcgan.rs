@@ -19,6 +19,10 @@ pub struct Dcgan;
 const NAME: &str = "dcgan";
 const SLOPE: f64 = 0.2;
 const WEIGHTS: Init = Init::Normal { mean: 0.0, std: 0.02 };
+/// Of a discriminator that is not normalized: N(0, .02) would make the logit thousands of times smaller than the image, and
+/// without biases it is 0 for every grey image, on which the generator then stays. The gain keeps the variance through a
+/// leaky ReLU of slope .2, sqrt(2 / (1 + .2^2)) (He et al. 2015, equation 15).
+const PLAIN: Init = Init::HeNormal { gain: 1.3867504905630728 };
 const SCALE: Init = Init::Normal { mean: 1.0, std: 0.02 };
 
 /// Channels of each stage between the image and the base, the base first.
@@ -57,7 +61,8 @@ impl Model for Dcgan {
             OptionSpec { key: "max_channels", about: "most channels of a layer", default: &[512] },
             OptionSpec {
                 key: "batch_norm",
-                about: "1: the discriminator normalises over the batch; 0: it does not, as gradient penalties need",
+                about: "1: the discriminator normalises over the batch; 0: it does not, as gradient penalties need, and has \
+                        biases instead",
                 default: &[1],
             },
         ]
@@ -111,18 +116,23 @@ impl Model for Dcgan {
             Ok(shape) => shape,
             Err(poisoned) => return poisoned,
         };
+        let normalized = options.number("batch_norm") == 1;
+        let begun = |layer: ConvLayer| match normalized {
+            true => layer.no_bias().init(WEIGHTS),
+            false => layer.init(PLAIN),
+        };
         let mut x = samples.clone();
         for (i, c) in widths(count, options).into_iter().rev().enumerate() {
-            let layer = ConvLayer::new(c, 4).stride(2).pad(1).no_bias().init(WEIGHTS);
+            let layer = begun(ConvLayer::new(c, 4).stride(2).pad(1));
             x = conv(&scope.child(&format!("down{i}")), &x, layer);
-            if i > 0 && options.number("batch_norm") == 1 {
+            if i > 0 && normalized {
                 x = batch_norm(&scope.child(&format!("norm{i}")), &x, BatchNorm::dcgan());
             }
             x = x.leaky_relu(SLOPE);
         }
         scope.expose_features(&x);
         let layer = ConvLayer { kernel: [height >> count, width >> count], ..ConvLayer::new(1, 1) };
-        let whole = conv(&scope.child("logit"), &x, layer.no_bias().init(WEIGHTS));
+        let whole = conv(&scope.child("logit"), &x, begun(layer));
         if whole.is_poisoned() {
             return whole;
         }

@@ -245,6 +245,18 @@ fn no_such_sides(h: usize, w: usize, what: &str) -> RecipeError {
     }
 }
 
+/// Gives R1 and R2 of a recipe for 64x64 samples, which fall from `gamma` to a tenth of it, the strength for others: they are
+/// squared norms over all pixels, and their weight follows these, as in Karras et al. 2020, appendix C.
+fn penalize(recipe: &mut Recipe, gamma: f64, shape: &[usize; 3]) -> Result<Scheduled, RecipeError> {
+    let at = |part: f64| rounded(gamma * part * pixels(shape));
+    let strength = Scheduled::parse(&format!("cosine {} -> {}", at(1.0).max(0.01), at(0.1).max(0.001)))
+        .map_err(|message: String| RecipeError { at: "choosing a recipe".into(), message })?;
+    for regularizer in &mut recipe.regularizers {
+        regularizer.strength = Some(Strength::Given(strength.clone()));
+    }
+    Ok(strength)
+}
+
 /// The pair of `dcgan64` for images of other sides.
 fn cheap(
     h: usize,
@@ -254,15 +266,11 @@ fn cheap(
     reasons: &mut Vec<String>,
 ) -> Result<Recipe, RecipeError> {
     let mut recipe = Recipe::builtin("dcgan64")?;
-    // As for R1 of a residual pair.
-    let strength = Scheduled::constant(rounded(pixels(&[h, w, channels])).max(0.01));
-    for regularizer in &mut recipe.regularizers {
-        regularizer.strength = Some(Strength::Given(strength.clone()));
-    }
+    let strength = penalize(&mut recipe, 1.0, &[h, w, channels])?;
     recipe.name = format!("dcgan-{h}x{w}");
     recipe.about = format!("deep convolutional GAN for {what}, derived from dcgan64");
     recipe.data.shape = vec![h, w, channels];
-    reasons.push(format!("no recipe of their own, so dcgan64 at this size with R1 of {strength}"));
+    reasons.push(format!("no recipe of their own, so dcgan64 at this size with R1 and R2 of {strength}"));
     Ok(recipe)
 }
 
@@ -291,13 +299,7 @@ fn residual(
         network.options.insert("widths".into(), list(&widths));
         network.options.insert("blocks".into(), list(&blocks));
     }
-    // R1 and R2 are squared norms over all pixels: their weight follows the pixels, as in Karras et al. 2020, appendix C.
-    let gamma = |at: f64| rounded(at * pixels(&[h, w, channels]));
-    let strength = Scheduled::parse(&format!("cosine {} -> {}", gamma(2.0).max(0.01), gamma(0.2).max(0.001)))
-        .map_err(|message: String| RecipeError { at: "choosing a recipe".into(), message })?;
-    for regularizer in &mut recipe.regularizers {
-        regularizer.strength = Some(Strength::Given(strength.clone()));
-    }
+    let strength = penalize(&mut recipe, 2.0, &[h, w, channels])?;
     recipe.name = format!("r3-{h}x{w}");
     recipe.about = format!("R3GAN for {what}, derived from r3-64");
     recipe.data.shape = vec![h, w, channels];
