@@ -19,10 +19,6 @@ pub struct Dcgan;
 const NAME: &str = "dcgan";
 const SLOPE: f64 = 0.2;
 const WEIGHTS: Init = Init::Normal { mean: 0.0, std: 0.02 };
-/// Of a discriminator that is not normalized: N(0, .02) would make the logit thousands of times smaller than the image, and
-/// without biases it is 0 for every grey image, on which the generator then stays. The gain keeps the variance through a
-/// leaky ReLU of slope .2, sqrt(2 / (1 + .2^2)) (He et al. 2015, equation 15).
-const PLAIN: Init = Init::HeNormal { gain: 1.3867504905630728 };
 const SCALE: Init = Init::Normal { mean: 1.0, std: 0.02 };
 
 /// Channels of each stage between the image and the base, the base first.
@@ -116,10 +112,14 @@ impl Model for Dcgan {
             Ok(shape) => shape,
             Err(poisoned) => return poisoned,
         };
+        // With no normalization behind them, weights from N(0, .02) shrink what passes through them layer by layer, and without
+        // biases the logit of the mid-grey image is 0 whatever they are. This gain keeps the variance (He et al. 2015,
+        // equation 15).
+        let plain = Init::HeNormal { gain: (2.0 / (1.0 + SLOPE * SLOPE)).sqrt() };
         let normalized = options.number("batch_norm") == 1;
         let begun = |layer: ConvLayer| match normalized {
             true => layer.no_bias().init(WEIGHTS),
-            false => layer.init(PLAIN),
+            false => layer.init(plain),
         };
         let mut x = samples.clone();
         for (i, c) in widths(count, options).into_iter().rev().enumerate() {
