@@ -388,12 +388,13 @@ fn twenty_thousand_nodes_compile_fast() {
     g.update("w", &(&w - dw));
     let function = g.finish().unwrap();
     assert!(function.nodes.len() > 20_000, "{}", function.nodes.len());
-    let began = std::time::Instant::now();
+    // Time of this thread's processor, which other tests take none of.
+    let began = cpu_time::ThreadTime::now();
     let stats = plan(&function, Isa::best().into()).unwrap();
     let took = began.elapsed();
     assert!(stats.steps > 1000);
-    // Half a second is the aim on an idle machine; the bound leaves room for a busy one.
-    assert!(took.as_secs_f64() < 2.0, "{took:?}");
+    // Half a second is the aim; the bound leaves room for caches and memory that others use.
+    assert!(took.as_secs_f64() < 1.0, "{took:?}");
     println!("{} nodes, {} steps in {took:?}", function.nodes.len(), stats.steps);
 }
 
