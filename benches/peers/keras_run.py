@@ -85,7 +85,7 @@ def main():
         losses = step(next(batches))
         steps += 1
         if steps % 100 == 0:
-            losses = [float(loss) for loss in losses]
+            float(losses[0])  # waits for what has been queued
     seconds = time.monotonic() - began
 
     args.out.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,8 @@ def main():
         bytes_ = tf.cast(tf.clip_by_value(tf.round((made + 1) * 127.5), 0, 255), tf.uint8)
         for i in range(count):
             (args.out / f"{first + i:05}.png").write_bytes(tf.io.encode_png(bytes_[i]).numpy())
-    print(json.dumps(dict(steps=steps, images=steps * BATCH, seconds=seconds, losses=losses, tensorflow=tf.__version__)))
+    print(json.dumps(dict(steps=steps, images=steps * BATCH, seconds=seconds, losses=[float(loss) for loss in losses],
+                          tensorflow=tf.__version__)))
 
 
 main()

@@ -85,7 +85,7 @@ impl Judge {
             let count = samples.len() / size;
             if labels.len() != count || labels.iter().any(|l| !usize::try_from(*l).is_ok_and(|l| l < classes))
             {
-                return Err(Error::Refused(format!(
+                return Err(Error::Unsuited(format!(
                     "recipe `{}` is conditional: its discriminator judges a sample as one of {classes} classes, so each of \
                      the {count} samples needs one",
                     objective.recipe.name

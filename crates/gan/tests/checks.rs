@@ -358,6 +358,52 @@ fn what_cannot_be_checked_says_why() {
         "{leaked}"
     );
     assert!(reason(Some(blobs(10_000_000, 100)), "memorization").is_empty());
+    // So few samples that the test could not tell were all of them copies.
+    let options = Options { n: Some(30), ..options() };
+    let mut of =
+        Evaluator::new(blobs(0, TRAINING), Some(blobs(10_000_000, 1000)), options, executor(), None).unwrap();
+    let examined =
+        of.examine(&mut made(|i, out| out.copy_from_slice(&shifted(&training(i), 1, 0))), &mut ()).unwrap();
+    assert!(examined.report.findings.iter().all(|f| f.name != "copied samples"));
+    let why = examined.report.unchecked.iter().find(|u| u.check == "memorization").unwrap();
+    assert!(why.reason.contains("30 samples") && why.reason.contains("too few"), "{}", why.reason);
+}
+
+#[test]
+fn exact_copies_are_named_where_nothing_is_held_out() {
+    let options = Options { extractor: Some("random-conv".into()), ..options() };
+    let mut of = Evaluator::new(blobs(0, TRAINING), None, options, executor(), None).unwrap();
+    let mut examine = |sample: &dyn Fn(u64, &mut [f32])| of.examine(&mut made(sample), &mut ()).unwrap();
+    let copies = examine(&|i, out| out.copy_from_slice(&training(i)));
+    assert!(flagged(&copies).contains(&"exact copies"), "{}", described(&copies));
+    assert!(copies.looks.pairs[0].distance < 1e-6, "{}", copies.looks.pairs[0].distance);
+    let fresh = examine(&healthy(3));
+    assert!(!flagged(&fresh).contains(&"exact copies"));
+    // Half of the training samples are among those compared, and copies of these are not authentic.
+    let authentic = |of: &Examined| {
+        of.report.findings.iter().find(|f| f.name == "authenticity").map(|f| f.value).unwrap()
+    };
+    assert!(authentic(&copies) < authentic(&fresh) - 0.2, "{}, {}", authentic(&copies), authentic(&fresh));
+}
+
+#[test]
+fn held_out_samples_that_are_training_samples_accuse_nobody() {
+    let options = Options { extractor: Some("random-conv".into()), ..options() };
+    // A third of the held-out samples are among those trained on.
+    let test = Some(blobs(TRAINING - 300, 1000));
+    let mut of = Evaluator::new(blobs(0, TRAINING), test, options, executor(), None).unwrap();
+    for seed in [0, 3] {
+        let examined = of.examine(&mut made(healthy(seed)), &mut ()).unwrap();
+        let found = examined.report.findings.iter().find(|f| f.name == "copied samples").unwrap();
+        assert!(!found.flagged, "{}", described(&examined));
+        assert_eq!((&found.detail["held_out"], &found.detail["leaked"]), (&700.into(), &300.into()));
+    }
+    let mut copying = made(|i, out: &mut [f32]| match chance(i, 7) < 0.3 {
+        true => out.copy_from_slice(&training(i)),
+        false => healthy(2)(i, out),
+    });
+    let examined = of.examine(&mut copying, &mut ()).unwrap();
+    assert!(flagged(&examined).contains(&"copied samples"), "{}", described(&examined));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! * [`machine`]: a checked list of kernel calls, run as one parallel region;
 //! * [`conv`]: the convolution triad;
 //! * [`gemm`]: matrix products;
+//! * [`double`]: those of f64 matrices, for scores;
 //! * [`pairs`]: bf16 and the tile that multiplies pairs of them;
 //! * [`pass`]: fused elementwise passes and reductions;
 //! * [`fused`]: contractions whose results go through a pass as they are made;
@@ -20,6 +21,7 @@
 pub mod bands;
 pub mod buffer;
 pub mod conv;
+pub mod double;
 pub mod fused;
 pub mod gemm;
 #[cfg(test)]

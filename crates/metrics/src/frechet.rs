@@ -12,10 +12,12 @@ use crate::error::{MetricError, check};
 use crate::features::{Features, check_rows};
 use crate::singular::nuclear_norm;
 use crate::stats::{Interval, Moments, Random};
+use ganymede_kernels::double::{Strided, product};
+use ganymede_kernels::isa::Isa;
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 /// Rows that are added to the scatter at once: fixed, so that a fit does not depend on how rows are handed in.
-const BLOCK: usize = 512;
+const BLOCK: usize = 2048;
 /// Dimensions of either side of a tile of the scatter.
 const TILE: usize = 512;
 /// Columns of Cholesky's factor that are found at once.
@@ -129,7 +131,10 @@ fn add_scatter(scatter: &mut DMatrix<f64>, x: &DMatrix<f64>) {
     let tiles: Vec<(usize, usize)> = (0..blocks).flat_map(|i| (i..blocks).map(move |j| (i, j))).collect();
     let found = map_blocks(tiles.len(), 1, |tile| {
         let ((i, height), (j, width)) = (block(tiles[tile.start].0), block(tiles[tile.start].1));
-        x.rows(i, height) * x.rows(j, width).transpose()
+        let count = x.ncols();
+        let left = Strided { words: &x.as_slice()[i..], size: [height, count], row: 1, column: d };
+        let right = Strided { words: &x.as_slice()[j..], size: [count, width], row: d, column: 1 };
+        DMatrix::from_vec(height, width, product(Isa::best(), left, right))
     });
     for ((i, j), tile) in tiles.into_iter().zip(found) {
         let (i, j) = (i * TILE, j * TILE);

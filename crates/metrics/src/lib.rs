@@ -45,6 +45,7 @@ pub mod ssim;
 pub mod stats;
 mod sweep;
 
+pub use blocks::limit_threads;
 pub use classes::ClassScore;
 pub use error::MetricError;
 pub use features::Features;

@@ -35,6 +35,9 @@ enum Opened {
 impl Opened {
     fn new(path: &Path, options: &Eval) -> anyhow::Result<Self> {
         let how = Use::of(&options.trained, &options.computing);
+        if !is_run(path) && !path.is_dir() {
+            bail!("{}: there is no such run, checkpoint or folder of images", path.display());
+        }
         Ok(match is_run(path) {
             true => Self::Run(Box::new(load(path, how, executor(options.computing.threads)?)?)),
             false => Self::Folder(path.to_path_buf()),

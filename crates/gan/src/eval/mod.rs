@@ -122,7 +122,7 @@ impl Evaluator {
     }
 
     /// From sets, the second held out; what extractors learn is kept in `cache`. Classes of the two are the same where their
-    /// names are.
+    /// names are. Scores are computed on as many threads as the executor's, those of other evaluators of the process as well.
     ///
     /// # Errors
     /// An unknown metric, n = 0, or a held-out part with samples of another shape or classes that the first lacks.
@@ -136,6 +136,7 @@ impl Evaluator {
         if options.n == Some(0) {
             return Err(Error::Refused("scores of no samples: give a larger --n".into()));
         }
+        ganymede_metrics::limit_threads(executor.threads());
         let find = |name: &String| {
             METRICS.iter().copied().find(|m| m.name() == name).ok_or_else(|| {
                 let known: Vec<&str> = METRICS.iter().map(|m| m.name()).collect();
@@ -453,12 +454,13 @@ impl Evaluator {
                 seed: self.options.seed,
                 watch: &mut *watch,
                 pairs: &mut pairs,
+                unchecked: &mut unchecked,
             };
             for check in CHECKS {
                 match check.check(&mut evidence) {
                     Ok(found) => findings.extend(found),
                     Err(error @ (Error::Metric(_) | Error::Unsuited(_))) => {
-                        unchecked.push(Unchecked { check: check.name(), reason: error.to_string() });
+                        evidence.unchecked.push(Unchecked { check: check.name(), reason: error.to_string() });
                     }
                     Err(error) => return Err(error),
                 }

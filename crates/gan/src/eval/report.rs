@@ -64,7 +64,7 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// A check that was not made.
+/// A check that was not made, or not wholly.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unchecked {
     /// Which.

@@ -78,7 +78,8 @@ mod tests {
             lines.contains(&"generator.layers, entry 2: \"batch_norm\" against \"layer_norm\"".to_string())
         );
         assert!(lines.iter().any(|l| l.starts_with("ema.half_life: ") && l.ends_with("against nothing")));
+        assert!(lines.iter().any(|l| l.starts_with("ema.ramp: ") && l.ends_with("against nothing")));
         assert!(lines.contains(&"ema.buffers: \"copy\" against nothing".to_string()));
-        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert_eq!(lines.len(), 5, "{lines:?}");
     }
 }

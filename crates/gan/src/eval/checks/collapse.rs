@@ -14,8 +14,9 @@ const A_CELL: usize = 100;
 const CELLS: [usize; 2] = [8, 50];
 /// Samples of either side that cells and pairs say something of.
 const FEWEST: usize = 20 * CELLS[0];
-/// The share of the real samples in lost cells from which on it is a fault.
-const MASS: f64 = 0.05;
+/// The share of the real samples in lost cells from which on it is a fault. Checkpoints of dcgan28 on MNIST that have seen their 100,000
+/// images have up to .055, a class of ten that is lost is .1.
+const MASS: f64 = 0.08;
 /// Samples whose pairs are compared.
 pub(super) const PAIRED: usize = 2_000;
 /// Deviations that make a share certain.
@@ -156,7 +157,7 @@ fn cells_lost(evidence: &Evidence<'_>) -> Result<Finding, Error> {
         value: found.mass,
         threshold: MASS,
         fault: Fault::Above,
-        reason: "a twentieth of the real samples in cells that have less than a quarter of their share of the generated \
+        reason: "a twelfth of the real samples in cells that have less than a quarter of their share of the generated \
                  ones, by more than chance gives once in 100,000 times; less is the trouble of rare kinds that any \
                  generator has",
         flagged,

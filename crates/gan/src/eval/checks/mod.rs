@@ -8,6 +8,7 @@ mod overfitting;
 mod views;
 
 use super::collect::Collected;
+use super::report::Unchecked;
 use super::source::SampleSource;
 use crate::error::Error;
 use crate::extractors::Watch;
@@ -23,7 +24,7 @@ pub(crate) use views::Rough;
 /// Generated samples that are looked at one by one.
 pub(super) const LOOKED_AT: usize = 4_000;
 /// Most bytes of them, as values.
-pub(super) const MOST_BYTES: usize = 64 << 20;
+pub(super) const MOST_BYTES: usize = 256 << 20;
 /// Probability of an alarm where nothing is wrong, for each test: 20 reports of ten tests each raise a false one once in
 /// five hundred times.
 pub(super) const LEVEL: f64 = 1e-5;
@@ -87,6 +88,8 @@ pub struct Evidence<'a> {
     pub watch: &'a mut dyn Watch,
     /// Generated samples beside the training samples that they are nearest to, the most striking first.
     pub pairs: &'a mut Vec<Pair>,
+    /// Parts of a check that cannot be made, and why.
+    pub unchecked: &'a mut Vec<Unchecked>,
 }
 
 /// A check by name.

@@ -64,14 +64,12 @@ impl Metric for Accuracy {
         let (Some(test), Some(classes), [h, w, c]) =
             (context.test, context.train.classes(), context.train.shape())
         else {
-            return Err(Error::Refused(
-                "metric accuracy: it needs labelled images, some of them held out".into(),
-            ));
+            return Err(Error::Unsuited("it needs labelled images, some of them held out".into()));
         };
         if context.source.classes() != Some(classes.len()) {
-            return Err(Error::Refused(format!(
-                "metric accuracy: the samples are of {:?} classes, {} has {}",
-                context.source.classes(),
+            let of_samples = context.source.classes().map_or("no".into(), |classes| classes.to_string());
+            return Err(Error::Unsuited(format!(
+                "the samples are of {of_samples} classes, {} has {}",
                 context.train.spec(),
                 classes.len()
             )));

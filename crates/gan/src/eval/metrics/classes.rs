@@ -34,14 +34,21 @@ impl Metric for Classes {
         // A network that others have trained tells other classes than the data's.
         let names = context.train.classes().filter(|names| names.len() == classes).unwrap_or_default();
         if let Some(class) = (0..classes).find(|&class| real.counts[class] == 0 && found.counts[class] > 0) {
-            let name = names.get(class).map_or_else(|| class.to_string(), Clone::clone);
+            let Some(name) = names.get(class) else {
+                return Err(Error::Unsuited(format!(
+                    "the extractor tells {classes} classes that are not the data's, and its class {class} has no sample among \
+                     the {} real ones, so shares cannot be compared: use --extractor classifier",
+                    real.samples
+                )));
+            };
             return Err(Error::Unsuited(format!(
                 "class {name} has no sample among the {} real ones, so shares cannot be compared: look at more of them (--n), \
                  or leave the class out of the data (?classes=..)",
                 real.samples
             )));
         }
-        let floor = found.kl_floor();
+        // The data's shares are counted as well, which adds as much.
+        let floor = found.kl_floor() + real.kl_floor();
         let kl = Score::new(
             self.name(),
             context.named("KL of classes to the data's"),

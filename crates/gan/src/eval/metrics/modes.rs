@@ -41,11 +41,10 @@ impl Metric for Modes {
     }
 
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
-        let count = context.n.unwrap_or(SAMPLES);
+        let available = context.source.available().unwrap_or(usize::MAX);
+        let count = context.n.unwrap_or(SAMPLES.min(available));
         check_available(context.source, count)?;
-        let not = |got| {
-            Error::Refused(format!("metric modes: {got}: use --extractor classifier, or a file of weights"))
-        };
+        let not = |got| Error::Unsuited(format!("{got}: use --extractor classifier, or a file of weights"));
         let Some(extractor) = context.extractor.as_deref_mut() else {
             return Err(not("nothing looks at the channels"));
         };
@@ -81,7 +80,7 @@ impl Metric for Modes {
             modes.kl_to_uniform,
             Better::Lower,
         )
-        .noting(format!("{:.3} for a perfect sampler", modes.kl_floor));
+        .noting(format!("{:.3} for a sampler of equal shares", modes.kl_floor));
         let recognised = context.named(&format!("share of digits recognised, p >= {CONFIDENT}"));
         let recognised = Score::new(self.name(), recognised, digits.confident, Better::Higher);
         Ok(vec![found, kl, recognised])
