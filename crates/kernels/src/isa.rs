@@ -1,6 +1,7 @@
 //! Which instruction set the kernels run on: chosen once at start, forceable for tests.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 /// An instruction set that every kernel is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,8 +105,8 @@ impl Isa {
     }
 }
 
-/// Whether products of bf16 pairs run on instructions made for them (`avx512_bf16`), at twice the rate of f32, where
-/// `isa` is chosen; elsewhere the kernels of mixed precision widen the pairs, at less than the rate of f32.
+/// Whether products of bf16 pairs run on instructions made for them (`avx512_bf16`, or [`has_tiles`]) where `isa` is
+/// chosen; elsewhere the kernels of mixed precision widen the pairs, at less than the rate of f32.
 pub fn has_bf16(isa: Isa) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
@@ -116,4 +117,31 @@ pub fn has_bf16(isa: Isa) -> bool {
         let _ = isa;
         false
     }
+}
+
+/// Whether products of bf16 pairs run on the matrix unit (AMX) where `isa` is chosen, at up to sixteen times the rate of
+/// f32. The system must have granted this process the unit's registers; the first call asks for them.
+pub fn has_tiles(isa: Isa) -> bool {
+    static GRANTED: OnceLock<bool> = OnceLock::new();
+    has_bf16(isa) && *GRANTED.get_or_init(tiles_granted)
+}
+
+/// Asks Linux for the registers of AMX, if the CPU has them.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn tiles_granted() -> bool {
+    /// Intel SDM, volume 2, CPUID leaf 7, EDX: AMX-BF16 and AMX-TILE.
+    const FEATURES: u32 = 1 << 22 | 1 << 24;
+    /// Linux, Documentation/arch/x86/xstate.rst: the request, and the state component of tile data.
+    const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
+    const TILE_DATA: libc::c_long = 18;
+    let leaf = std::arch::x86_64::__cpuid_count(7, 0);
+    // SAFETY: the call concerns only what this process may use; a system that does not know it returns an error.
+    leaf.edx & FEATURES == FEATURES
+        && unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) } == 0
+}
+
+/// Not used here.
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+fn tiles_granted() -> bool {
+    false
 }

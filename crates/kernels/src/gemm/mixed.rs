@@ -7,6 +7,7 @@
 use super::MatMulShape;
 use crate::isa::Isa;
 use crate::kernel::{Element, Kernel, Mixed, OperandSpec, Operands};
+use crate::pairs::amx::{self, Registers};
 use crate::pairs::pack::{self, Block, Combine, Panel, Rows, Source};
 use crate::pairs::simd::PairIsa;
 use crate::pairs::tile::{self, MAX_ROWS, Store, Tile, VECTORS, Walk};
@@ -136,7 +137,11 @@ impl MixedMatMul {
 
     /// Whether A is read where it lies.
     fn in_place(&self) -> bool {
-        self.mixed.a == Element::Bf16 && !self.merged.trans_a && self.merged.k.is_multiple_of(2)
+        // The matrix unit reads whole steps of whole registers of rows.
+        self.mixed.a == Element::Bf16
+            && !self.merged.trans_a
+            && self.merged.k.is_multiple_of(2)
+            && !self.isa.tiles()
     }
 
     /// Words from one row of A's pairs to the next.
@@ -150,6 +155,19 @@ impl MixedMatMul {
 
     fn a_matrices(&self) -> usize {
         if self.merged.a_batched { self.merged.batch } else { 1 }
+    }
+
+    /// Words of A in pairs. The matrix unit may read what follows the rows of its last register.
+    fn a_words(&self) -> usize {
+        let rows = self.a_matrices() * self.merged.m;
+        (rows + if self.isa.tiles() { amx::TALLEST } else { 0 }) * self.stride()
+    }
+
+    /// Pairs of the `i`-th stretch of k.
+    fn stretch(&self, i: usize) -> Range<usize> {
+        let step = self.isa.padded(1);
+        let steps = part(self.pairs().div_ceil(step), self.cut.k, i);
+        steps.start * step..self.pairs().min(steps.end * step)
     }
 
     /// Tasks that pack one matrix of A.
@@ -188,7 +206,8 @@ impl MixedMatMul {
             let from = Source::new(self.mixed.a, operands.ptr(0)).add(matrix * m * k + rows.start * steps[1]);
             let to = operands.ptr(3).cast::<u32>().add((matrix * m + rows.start) * self.stride());
             let block = Block { from, steps, depth: k, columns: rows.len() };
-            pack::run(self.isa, Rows { block, to, stride: self.stride() });
+            let words = self.isa.padded(self.pairs());
+            pack::run(self.isa, Rows { block, to, stride: self.stride(), words });
         }
     }
 
@@ -201,7 +220,8 @@ impl MixedMatMul {
         let (rest, row_task) = (rest / m_tasks, rest % m_tasks);
         let (matrix, split) = (rest / k_tasks, rest % k_tasks);
         let rows = part(m, m_tasks, row_task);
-        let pairs = part(self.pairs(), k_tasks, split);
+        let pairs = self.stretch(split);
+        let lines = self.isa.padded(pairs.len());
         let depth = k.min(2 * pairs.end) - 2 * pairs.start;
         let steps = if trans_b { [1, k] } else { [n, 1] };
         let (target, element, offset) = if k_tasks > 1 {
@@ -210,7 +230,8 @@ impl MixedMatMul {
             (2, self.mixed.out, 0)
         };
         let store = if element == Element::F32 { Store::Write } else { Store::Round };
-        let tallest = tile::tallest(self.isa.isa);
+        // SAFETY: the unit was granted.
+        let registers = self.isa.tiles().then(|| unsafe { Registers::configure() });
         // SAFETY: all elements named lie in their operands; each task owns its block of the target.
         unsafe {
             let a = operands.ptr(if self.in_place() { 0 } else { 3 }).cast_const().cast::<u32>();
@@ -221,10 +242,33 @@ impl MixedMatMul {
                 let first = panel * self.panel_width();
                 let columns = self.panel_width().min(n - first);
                 let from = b.add(2 * pairs.start * steps[0] + first * steps[1]);
-                pack::run(self.isa, Panel { block: Block { from, steps, depth, columns }, to: local });
-                let strips = rows.len().div_ceil(tallest);
-                for i in 0..strips {
-                    let strip = part(rows.len(), strips, i);
+                let block = Block { from, steps, depth, columns };
+                pack::run(self.isa, Panel { block, lines, to: local });
+                for strip in tile::strips(self.isa, rows.len()) {
+                    let first_row = rows.start + strip.start;
+                    let source = |r: usize| a.add((first_row + r) * self.stride());
+                    let result = |r: usize| {
+                        let at = offset + (matrix * m + first_row + r) * n + first;
+                        // Rows of C as bf16 begin at even elements.
+                        operands.ptr(target).add(element.words(at))
+                    };
+                    if let Some(registers) = &registers {
+                        let mut results = [std::ptr::null_mut(); amx::TALLEST];
+                        (0..strip.len()).for_each(|r| results[r] = result(r));
+                        let tile = amx::Tile {
+                            rows: source(0),
+                            stride: self.stride(),
+                            panel: local,
+                            stretches: 1,
+                            steps: lines / amx::DEPTH,
+                            gap: 0,
+                            results: &results[..strip.len()],
+                            columns,
+                            store,
+                        };
+                        registers.run(self.isa, &tile);
+                        continue;
+                    }
                     let mut tile = Tile {
                         walk: Walk::line(pairs.len(), 1),
                         sources: [std::ptr::null(); MAX_ROWS],
@@ -233,11 +277,8 @@ impl MixedMatMul {
                         columns,
                         store,
                     };
-                    for (r, row) in strip.clone().map(|r| rows.start + r).enumerate() {
-                        tile.sources[r] = a.add(row * self.stride());
-                        let at = offset + (matrix * m + row) * n + first;
-                        // Rows of C as bf16 begin at even elements.
-                        tile.results[r] = operands.ptr(target).add(element.words(at));
+                    for r in 0..strip.len() {
+                        (tile.sources[r], tile.results[r]) = (source(r), result(r));
                     }
                     tile::run(self.isa, strip.len(), &tile);
                 }
@@ -275,7 +316,7 @@ unsafe impl Kernel for MixedMatMul {
             OperandSpec::write(self.mixed.out.words(c)),
         ];
         if !self.in_place() {
-            operands.push(OperandSpec::workspace(self.a_matrices() * self.merged.m * self.stride()));
+            operands.push(OperandSpec::workspace(self.a_words()));
         }
         if self.cut.k > 1 {
             operands.push(OperandSpec::workspace(self.cut.k * c));
@@ -296,7 +337,8 @@ unsafe impl Kernel for MixedMatMul {
     }
 
     fn local_words(&self) -> usize {
-        self.pairs().div_ceil(self.cut.k) * self.panel_width()
+        let step = self.isa.padded(1);
+        self.pairs().div_ceil(step).div_ceil(self.cut.k) * step * self.panel_width()
     }
 
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {

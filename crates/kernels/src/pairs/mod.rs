@@ -13,6 +13,7 @@
 //! `2^-126 * (|a| + |b|)` a product and 2^-126 an addition. Rounding an operand errs by at most 2^-8 of it, so against
 //! the operands as given a product errs by little more than 2^-7 of itself.
 
+pub(crate) mod amx;
 pub(crate) mod pack;
 pub(crate) mod simd;
 #[cfg(test)]

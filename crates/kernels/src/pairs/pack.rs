@@ -155,19 +155,21 @@ pub(crate) struct Block {
 /// Packs a panel: line p holds the pair (2 p, 2 p + 1) of each column, zeros where there is none, in whole vectors.
 pub(crate) struct Panel {
     pub block: Block,
-    /// `depth.div_ceil(2)` lines.
+    /// Lines, at least `depth.div_ceil(2)`: those past the sums' end are 0.
+    pub lines: usize,
     pub to: *mut u32,
 }
 
 impl WithPairs for Panel {
     #[inline(always)]
     unsafe fn call<P: Pairs>(self, pairs: P) {
-        let Panel { block: Block { from, steps, depth, columns }, to } = self;
+        let Panel { block: Block { from, steps, depth, columns }, lines: padded, to } = self;
         let lanes = <P::S as Simd>::LANES;
         let width = columns.next_multiple_of(lanes);
         let lines = depth.div_ceil(2);
         // SAFETY: the block is readable, `to` has room for the lines; both by the caller's promise.
         unsafe {
+            to.add(lines * width).write_bytes(0, (padded - lines) * width);
             if steps[1] == 1 {
                 for p in 0..lines {
                     let second = (2 * p + 1 < depth).then(|| from.add((2 * p + 1) * steps[0]));
@@ -199,18 +201,24 @@ pub(crate) struct Rows {
     /// written, of which the words past the sums' end are 0.
     pub to: *mut u32,
     pub stride: usize,
+    /// Words of a row, at least `depth.div_ceil(2)` and at most the whole vectors of these: those past the sums' end
+    /// are 0.
+    pub words: usize,
 }
 
 impl WithPairs for Rows {
     #[inline(always)]
     unsafe fn call<P: Pairs>(self, pairs: P) {
-        let Rows { block: Block { from, steps, depth, columns }, to, stride } = self;
+        let Rows { block: Block { from, steps, depth, columns }, to, stride, words } = self;
         let lanes = <P::S as Simd>::LANES;
         // SAFETY: the block is readable, `to` has room for the rows; both by the caller's promise.
         unsafe {
             if steps[0] == 1 {
+                let filled = depth.div_ceil(2);
                 for c in 0..columns {
-                    narrow(pairs, from.add(c * steps[1]), depth, to.add(c * stride));
+                    let to = to.add(c * stride);
+                    narrow(pairs, from.add(c * steps[1]), depth, to);
+                    to.add(filled).write_bytes(0, words - filled);
                 }
                 return;
             }

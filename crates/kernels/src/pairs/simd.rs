@@ -1,7 +1,8 @@
 //! Vector operations on words of bf16 pairs, for every instruction set.
 
 use super::{pair, round};
-use crate::isa::{Isa, has_bf16};
+use super::amx;
+use crate::isa::{Isa, has_bf16, has_tiles};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Portable, Simd};
@@ -37,25 +38,53 @@ pub(crate) unsafe trait Pairs: Copy {
     unsafe fn round(self, v: <Self::S as Simd>::F, to: *mut u16);
 }
 
+/// What multiplies pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Multiply-adds of f32: pairs are widened.
+    Widened,
+    /// Instructions on vectors of pairs.
+    Vectors,
+    /// The matrix unit.
+    Tiles,
+}
+
 /// Which instructions multiply pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PairIsa {
     pub isa: Isa,
-    /// Whether there are instructions for pairs; else they are widened.
-    pub native: bool,
+    pub unit: Unit,
 }
 
 impl PairIsa {
     /// The fastest way of `isa`.
     pub(crate) fn of(isa: Isa) -> Self {
-        Self { isa, native: has_bf16(isa) }
+        let unit = match (has_tiles(isa), has_bf16(isa)) {
+            (true, _) => Unit::Tiles,
+            (false, true) => Unit::Vectors,
+            (false, false) => Unit::Widened,
+        };
+        Self { isa, unit }
     }
 
     /// Every way that this CPU has.
     #[cfg(test)]
     pub(crate) fn available() -> Vec<Self> {
-        let wide = Isa::available().into_iter().map(|isa| Self { isa, native: false });
-        wide.chain(has_bf16(Isa::Avx512).then_some(Self { isa: Isa::Avx512, native: true })).collect()
+        let wide = Isa::available().into_iter().map(|isa| Self { isa, unit: Unit::Widened });
+        let isa = Isa::Avx512;
+        wide.chain(has_bf16(isa).then_some(Self { isa, unit: Unit::Vectors }))
+            .chain(has_tiles(isa).then_some(Self { isa, unit: Unit::Tiles }))
+            .collect()
+    }
+
+    /// Whether the matrix unit multiplies.
+    pub(crate) fn tiles(self) -> bool {
+        self.unit == Unit::Tiles
+    }
+
+    /// `pairs` and the zeros that complete the last step along the sum.
+    pub(crate) fn padded(self, pairs: usize) -> usize {
+        if self.tiles() { pairs.next_multiple_of(amx::DEPTH) } else { pairs }
     }
 
     /// Lanes of a vector.
@@ -90,7 +119,7 @@ pub(crate) unsafe fn run_pairs_on<W: WithPairs>(isa: PairIsa, body: W) {
         Isa::Avx2 => unsafe { enter_avx2(body) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Isa::Avx512 if isa.native => unsafe { enter_native(body) },
+        Isa::Avx512 if isa.unit != Unit::Widened => unsafe { enter_native(body) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Isa::Avx512 => unsafe { enter_avx512(body) },

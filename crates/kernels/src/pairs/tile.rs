@@ -1,9 +1,11 @@
 //! The register tile of mixed precision: a few rows by up to two vectors of columns, summed over words of pairs.
 
+use super::amx;
 use super::pack::store_rounded;
 use super::simd::{MAX_LANES, PairIsa, Pairs, WithPairs, run_pairs_on};
 use crate::isa::Isa;
 use crate::simd::Simd;
+use std::ops::Range;
 
 /// Vectors of a full panel.
 pub(crate) const VECTORS: usize = 2;
@@ -13,12 +15,23 @@ pub(crate) const MAX_ROWS: usize = 12;
 
 /// Rows of the tallest tile: with AVX-512, 12 x 2 sums, 2 vectors of the panel and a broadcast of 32 registers.
 /// Widened pairs take twice the registers of operands.
-pub(crate) fn tallest(isa: Isa) -> usize {
+fn tallest(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => MAX_ROWS,
         Isa::Avx2 => 4,
         Isa::Portable => 2,
     }
+}
+
+/// The rows of each tile, of `rows` rows.
+pub(crate) fn strips(isa: PairIsa, rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let height = if isa.tiles() {
+        amx::TALLEST
+    } else {
+        // About equal: lower tiles are slower.
+        rows.div_ceil(rows.div_ceil(tallest(isa.isa)).max(1)).max(1)
+    };
+    (0..rows).step_by(height).map(move |first| first..rows.min(first + height))
 }
 
 /// What becomes of the sums.

@@ -2,16 +2,20 @@
 //!
 //! Stage 0 packs weights in the order of the tiles, `[panel][tap][pair of source channels][channel of the panel]`, and
 //! the source image as NHWC with pairs of channels, an odd last one followed by 0, unless it is stored so. Stage 1 is
-//! the gather of f32 convolutions over an image of pairs.
+//! the gather of f32 convolutions over an image of pairs. Where the matrix unit multiplies, a task first copies what the
+//! pixels of a few tiles meet into rows, as the unit wants them, which all panels then share; each tap's pairs are filled
+//! up to whole steps.
 
-use super::super::gather::{Gather, GatherTask, Image, Row, SRC, WEIGHTS, share};
+use super::super::gather::{Gather, GatherTask, Image, Row, SRC, TapWalk, WEIGHTS, share};
 use super::computes;
 use crate::conv::ConvShape;
 use crate::isa::Isa;
 use crate::kernel::{Element, Kernel, Mixed, OperandSpec, Operands};
+use crate::pairs::amx::{self, Registers};
 use crate::pairs::pack::{self, Block, Panel, Rows, Source};
-use crate::pairs::simd::PairIsa;
+use crate::pairs::simd::{PairIsa, Pairs, WithPairs, run_pairs_on};
 use crate::pairs::tile::{self, MAX_ROWS, Store, Tile, Walk};
+use crate::simd::Simd;
 
 /// Operand numbers, beside those of the gather.
 const OUT: usize = 2;
@@ -20,6 +24,10 @@ const IMAGE: usize = 4;
 
 /// Tasks that pack the weights, and that pack the image.
 const PACK_TASKS: usize = 32;
+
+/// Words of rows that a task copies for the matrix unit at a time, at least those of a tile: half an L2 cache of 1 MiB.
+/// All panels of weights pass once for them.
+const ROW_WORDS: usize = 128 << 10;
 
 /// The forward pass or the input gradient of a convolution of operands rounded to bf16, summed in f32.
 ///
@@ -93,6 +101,22 @@ impl MixedConv {
         self.gather.kernel[0] * self.gather.kernel[1]
     }
 
+    /// Lines of a tap in a panel.
+    fn tap_lines(&self) -> usize {
+        self.isa.padded(self.gather.src.c)
+    }
+
+    /// Words from one row to the next of those that a task copies for the matrix unit: an odd number of cache lines, as
+    /// rows a power of two apart would share few sets of the cache.
+    fn row_stride(&self) -> usize {
+        (self.taps() * self.tap_lines() / amx::DEPTH | 1) * amx::DEPTH
+    }
+
+    /// Rows that a task copies at a time.
+    fn copied_rows(&self) -> usize {
+        (ROW_WORDS / self.row_stride() / amx::TALLEST).max(1) * amx::TALLEST
+    }
+
     /// Pieces of the weights: a panel at one tap.
     fn pieces(&self) -> usize {
         self.gather.panels() * self.taps()
@@ -109,7 +133,7 @@ impl MixedConv {
     /// # Safety
     /// As [`Kernel::run`].
     unsafe fn pack_weights(&self, task: usize, operands: &Operands<'_>) {
-        let (gather, taps, pairs) = (&self.gather, self.taps(), self.gather.src.c);
+        let (gather, taps, lines) = (&self.gather, self.taps(), self.tap_lines());
         let [src_step, out_step, _] = gather.weight_steps;
         let kw = gather.kernel[1];
         for piece in share(self.pieces(), task, self.weight_tasks()) {
@@ -123,9 +147,9 @@ impl MixedConv {
             // SAFETY: the tap's channels lie in the weights; pieces are disjoint ranges of the workspace.
             unsafe {
                 let from = Source::new(self.mixed.b, operands.ptr(WEIGHTS)).add(from);
-                let to = operands.ptr(PACKED).cast::<u32>().add((first * taps + tap * step) * pairs);
+                let to = operands.ptr(PACKED).cast::<u32>().add((first * taps + tap * step) * lines);
                 let block = Block { from, steps: [src_step, out_step], depth: self.source.c, columns };
-                pack::run(self.isa, Panel { block, to });
+                pack::run(self.isa, Panel { block, lines, to });
             }
         }
     }
@@ -146,7 +170,7 @@ impl MixedConv {
                 (channels, pixels.len())
             };
             let block = Block { from, steps: [1, depth], depth, columns };
-            pack::run(self.isa, Rows { block, to, stride: pairs });
+            pack::run(self.isa, Rows { block, to, stride: pairs, words: depth.div_ceil(2) });
         }
     }
 
@@ -166,7 +190,13 @@ impl MixedConv {
             rows,
             sink: None,
         };
-        let tallest = tile::tallest(self.isa.isa);
+        if self.isa.tiles() {
+            // SAFETY: this task's scratch, behind the list of rows, and the contract of this function.
+            unsafe {
+                let copies = rows.cast::<u32>().add(gather.local_words().next_multiple_of(amx::DEPTH));
+                return self.multiply_tiles(&task, packed, copies);
+            }
+        }
         for block in task.blocks {
             // SAFETY: this task's scratch, the image of pairs in the place of the source, and the result.
             unsafe { task.list_rows(block) };
@@ -185,9 +215,7 @@ impl MixedConv {
                 let columns = gather.panel_width().min(gather.out.c - first);
                 let step = columns.next_multiple_of(self.isa.lanes());
                 let at = (first * self.taps() + walk.tap_first * step) * walk.channels;
-                let strips = block.count.div_ceil(tallest);
-                for i in 0..strips {
-                    let strip = share(block.count, i, strips);
+                for strip in tile::strips(self.isa, block.count) {
                     let mut tile = Tile {
                         walk: tile_walk,
                         sources: [std::ptr::null(); MAX_ROWS],
@@ -214,6 +242,109 @@ impl MixedConv {
     }
 }
 
+impl MixedConv {
+    /// As [`MixedConv::multiply`], on the matrix unit.
+    ///
+    /// # Safety
+    /// As for it; `copies` has room for the rows that are copied at a time.
+    unsafe fn multiply_tiles(&self, task: &GatherTask<'_>, packed: *const u32, copies: *mut u32) {
+        let (gather, lines, stride) = (&self.gather, self.tap_lines(), self.row_stride());
+        let store = if self.mixed.out == Element::F32 { Store::Write } else { Store::Round };
+        // SAFETY: the unit was granted.
+        let registers = unsafe { Registers::configure() };
+        for block in task.blocks {
+            // SAFETY: this task's scratch, the image of pairs in the place of the source, and the result.
+            unsafe { task.list_rows(block) };
+            let walk = gather.walk(block);
+            // SAFETY: the block's rows were listed.
+            let rows = unsafe { std::slice::from_raw_parts(task.rows, block.count) };
+            for rows in rows.chunks(self.copied_rows()) {
+                // SAFETY: the walk stays in the image by the classes' construction, and the copies have room.
+                unsafe { run_pairs_on(self.isa, CopyRows { walk: &walk, lines, rows, to: copies, stride }) };
+                for unit in task.units.clone() {
+                    let first = unit * gather.panel_width();
+                    let columns = gather.panel_width().min(gather.out.c - first);
+                    let step = columns.next_multiple_of(self.isa.lanes());
+                    for (i, rows) in rows.chunks(amx::TALLEST).enumerate() {
+                        let mut results = [std::ptr::null_mut(); amx::TALLEST];
+                        // SAFETY: a panel begins at an even channel, so at a whole word; `tap_first < taps`, so the
+                        // lines are inside the panel; blocks and units cut the output into disjoint pieces.
+                        unsafe {
+                            for (result, row) in results.iter_mut().zip(rows) {
+                                *result = row.out.add(self.mixed.out.words(first));
+                            }
+                            let results = &results[..rows.len()];
+                            if walk.rows == 0 {
+                                // No tap meets the image.
+                                let zeros = self.mixed.out.words(columns);
+                                results.iter().for_each(|out| out.write_bytes(0, zeros));
+                                continue;
+                            }
+                            let row_lines = walk.runs * walk.run_words / walk.channels * lines;
+                            let tile = amx::Tile {
+                                rows: copies.add(i * amx::TALLEST * stride),
+                                stride,
+                                panel: packed.add((first * self.taps() + walk.tap_first * step) * lines),
+                                stretches: walk.rows,
+                                steps: row_lines / amx::DEPTH,
+                                gap: walk.row_taps * lines - row_lines,
+                                results,
+                                columns,
+                                store,
+                            };
+                            registers.run(self.isa, &tile);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies the words that each pixel's walk visits to rows, and fills up those of a tap with zeros to `lines`.
+struct CopyRows<'a> {
+    walk: &'a TapWalk,
+    lines: usize,
+    rows: &'a [Row],
+    to: *mut u32,
+    /// Words from one row to the next.
+    stride: usize,
+}
+
+impl WithPairs for CopyRows<'_> {
+    #[inline(always)]
+    unsafe fn call<P: Pairs>(self, pairs: P) {
+        let (simd, walk) = (pairs.simd(), self.walk);
+        let lanes = <P::S as Simd>::LANES;
+        // Taps that follow each other in both are one copy.
+        let words = if self.lines == walk.channels { walk.run_words } else { walk.channels };
+        let lines = if self.lines == walk.channels { words } else { self.lines };
+        for (i, row) in self.rows.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut to = self.to.add(i * self.stride).cast::<f32>();
+                for y in 0..walk.rows {
+                    for run in 0..walk.runs {
+                        let from = row.src.add(y * walk.row_step + run * walk.run_step);
+                        for tap in (0..walk.run_words).step_by(words) {
+                            for at in (0..lines).step_by(lanes) {
+                                let left = words.saturating_sub(at);
+                                let v = if left >= lanes {
+                                    simd.load(from.add(tap + at))
+                                } else {
+                                    simd.load_first(from.add(tap + at), left)
+                                };
+                                simd.store(to.add(at), v);
+                            }
+                            to = to.add(lines);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 // SAFETY: image and weights are only read; in stage 0 a task owns pieces of the packed weights or pixels of the packed
 // image, in stage 1 its blocks' pixels of the result or a share of their panels. Panels and, as channels are even then,
 // pixels of a result stored as bf16 are whole words.
@@ -232,7 +363,7 @@ unsafe impl Kernel for MixedConv {
             OperandSpec::read(self.mixed.a.words(self.pixels * self.source.c)),
             OperandSpec::read(self.mixed.b.words(self.weights)),
             OperandSpec::write(self.mixed.out.words(self.results)),
-            OperandSpec::workspace(self.taps() * pairs * self.columns()),
+            OperandSpec::workspace(self.taps() * self.tap_lines() * self.columns()),
         ];
         if !self.in_place() {
             specs.push(OperandSpec::workspace(self.pixels * pairs));
@@ -253,7 +384,12 @@ unsafe impl Kernel for MixedConv {
     }
 
     fn local_words(&self) -> usize {
-        self.gather.local_words()
+        let list = self.gather.local_words();
+        if self.isa.tiles() {
+            list.next_multiple_of(amx::DEPTH) + self.copied_rows() * self.row_stride()
+        } else {
+            list
+        }
     }
 
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {

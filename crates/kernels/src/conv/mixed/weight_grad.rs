@@ -14,6 +14,7 @@ use super::computes;
 use crate::conv::ConvShape;
 use crate::isa::Isa;
 use crate::kernel::{Element, Kernel, Mixed, OperandSpec, Operands};
+use crate::pairs::amx::{self, Registers};
 use crate::pairs::pack::{self, Block, Combine, Rows, Source, interleave};
 use crate::pairs::pair;
 use crate::pairs::simd::{MAX_LANES, PairIsa, Pairs, WithPairs};
@@ -35,6 +36,9 @@ const ROUND_TASKS: usize = 32;
 const BLOCK: usize = 256;
 /// Input channels that are packed at a time.
 const CHANNELS: usize = 256;
+/// Words from one channel's row of pairs to the next, for the matrix unit: an odd number of cache lines, as rows a power
+/// of two apart would share few sets of the cache.
+const ROW: usize = BLOCK / 2 + 16;
 /// Pairs of pixels that are fetched before they are packed.
 const AHEAD: usize = 4;
 /// Elements of a cache line on every target the kernels are written for.
@@ -140,12 +144,14 @@ impl MixedWeightGrad {
             let from = Source::F32(operands.ptr(operand).cast_const().add(2 * words.start));
             let to = operands.ptr(self.rounded(operand)).cast::<u32>().add(words.start);
             let block = Block { from, steps: [1, depth], depth, columns: 1 };
-            pack::run(self.isa, Rows { block, to, stride: words.len() });
+            pack::run(self.isa, Rows { block, to, stride: words.len(), words: words.len() });
         }
     }
 
+    /// Words of the packed input: panels or, for the matrix unit, a row of [`ROW`] words for each channel.
     fn packed_input(&self) -> usize {
-        self.plan.shape.in_c.min(CHANNELS).next_multiple_of(self.isa.lanes()) * (BLOCK / 2)
+        let channels = self.plan.shape.in_c.min(CHANNELS).next_multiple_of(self.isa.lanes());
+        channels * if self.isa.tiles() { ROW } else { BLOCK / 2 }
     }
 
     /// Lists the pixels of `range` at which a tap meets the image; returns how many.
@@ -183,6 +189,8 @@ impl MixedWeightGrad {
                 operands.ptr(DW)
             }
         };
+        // SAFETY: the unit was granted.
+        let registers = self.isa.tiles().then(|| unsafe { Registers::configure() });
         let taps = &self.taps[if plan.cut.filter_rows > 1 { task.filter_rows.start } else { 0 }];
         for start in task.pixels.clone().step_by(BLOCK) {
             let block = start..(start + BLOCK).min(task.pixels.end);
@@ -207,10 +215,11 @@ impl MixedWeightGrad {
                 // are those of the task's filter rows and channels.
                 unsafe {
                     let list = &list[..count];
+                    let lines = self.isa.padded(count.div_ceil(2));
                     if !before.is_some_and(|other| other.meets_with(tap)) {
                         let from = operands.ptr(self.rounded(DY)).cast_const().cast::<u16>();
                         let to = gradient.as_mut_ptr().cast();
-                        let pack = Pack { from, list, side: 1, channels: channels.clone(), width, to };
+                        let pack = Pack { from, list, side: 1, channels: channels.clone(), width, lines, to };
                         pack::run(self.isa, pack);
                     }
                     before = Some(tap);
@@ -218,55 +227,51 @@ impl MixedWeightGrad {
                         let inputs = first..shape.in_c.min(first + CHANNELS);
                         let from = operands.ptr(self.rounded(X)).cast_const().cast::<u16>();
                         let (to, width) = (input.as_mut_ptr().cast(), self.isa.lanes());
-                        let pack = Pack { from, list, side: 0, channels: inputs.clone(), width, to };
-                        pack::run(self.isa, pack);
+                        let pack = Pack { from, list, side: 0, channels: inputs.clone(), width, lines, to };
                         let sums = sums.add((rows + first) * shape.out_c);
                         let packed = [input.as_ptr().cast(), gradient.as_ptr().cast()];
-                        self.multiply(
-                            inputs.len(),
-                            channels.clone(),
-                            count.div_ceil(2),
+                        let product = Product {
+                            rows: inputs.len(),
+                            channels: channels.clone(),
+                            lines,
                             packed,
-                            (sums, store),
-                        );
+                            sums,
+                            store,
+                        };
+                        if let Some(registers) = &registers {
+                            pack::run(self.isa, Turned(pack));
+                            self.multiply_tiles(&product, registers);
+                        } else {
+                            pack::run(self.isa, pack);
+                            self.multiply(&product);
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Sums products of `pairs` packed pairs of pixels: `rows` input channels by the output channels `channels`.
+    /// Multiplies packed input and gradient.
     ///
     /// # Safety
-    /// `packed` holds input and gradient, `sums` is the first row of results.
-    unsafe fn multiply(
-        &self,
-        rows: usize,
-        channels: Range<usize>,
-        pairs: usize,
-        [input, gradient]: [*const u32; 2],
-        (sums, store): (*mut f32, Store),
-    ) {
-        let (width, lanes, out_c) = (self.plan.width(), self.isa.lanes(), self.plan.shape.out_c);
-        let tallest = tile::tallest(self.isa.isa);
-        let strips = rows.div_ceil(tallest);
-        for (unit, first) in channels.clone().step_by(width).enumerate() {
-            for i in 0..strips {
-                let strip = share(rows, i, strips);
+    /// The product is that of this task.
+    unsafe fn multiply(&self, product: &Product) {
+        let (lanes, lines) = (self.isa.lanes(), product.lines);
+        for (panel, columns, first) in self.panels(product) {
+            for strip in tile::strips(self.isa, product.rows) {
                 let mut tile = Tile {
-                    walk: Walk::line(pairs, lanes),
+                    walk: Walk::line(lines, lanes),
                     sources: [std::ptr::null(); MAX_ROWS],
                     results: [std::ptr::null_mut(); MAX_ROWS],
-                    // SAFETY: panels are packed one after another.
-                    panel: unsafe { gradient.add(unit * pairs * width) },
-                    columns: width.min(channels.end - first),
-                    store,
+                    panel,
+                    columns,
+                    store: product.store,
                 };
                 for (r, row) in strip.clone().enumerate() {
                     // SAFETY: row `row` is lane `row % lanes` of panel `row / lanes` of the input.
                     unsafe {
-                        tile.sources[r] = input.add(row / lanes * pairs * lanes + row % lanes);
-                        tile.results[r] = sums.add(row * out_c + first);
+                        tile.sources[r] = product.packed[0].add(row / lanes * lines * lanes + row % lanes);
+                        tile.results[r] = product.sums.add(row * self.plan.shape.out_c + first);
                     }
                 }
                 // SAFETY: the tile's pairs are packed, its sums this task's.
@@ -274,6 +279,61 @@ impl MixedWeightGrad {
             }
         }
     }
+
+    /// As [`MixedWeightGrad::multiply`], on the matrix unit, of an input that was packed [`Turned`].
+    ///
+    /// # Safety
+    /// As for it.
+    unsafe fn multiply_tiles(&self, product: &Product, registers: &Registers) {
+        for (panel, columns, first) in self.panels(product) {
+            for strip in tile::strips(self.isa, product.rows) {
+                let mut results = [std::ptr::null_mut(); amx::TALLEST];
+                // SAFETY: the tile's pairs are packed, its sums this task's.
+                unsafe {
+                    for (result, row) in results.iter_mut().zip(strip.clone()) {
+                        *result = product.sums.add(row * self.plan.shape.out_c + first);
+                    }
+                    let tile = amx::Tile {
+                        rows: product.packed[0].add(strip.start * ROW),
+                        stride: ROW,
+                        panel,
+                        stretches: 1,
+                        steps: product.lines / amx::DEPTH,
+                        gap: 0,
+                        results: &results[..strip.len()],
+                        columns,
+                        store: product.store,
+                    };
+                    registers.run(self.isa, &tile);
+                }
+            }
+        }
+    }
+
+    /// The panels of packed gradients: where each begins, its columns, and the first of them.
+    fn panels(&self, product: &Product) -> impl Iterator<Item = (*const u32, usize, usize)> {
+        let (width, end, step) = (self.plan.width(), product.channels.end, product.lines * self.plan.width());
+        let gradient = product.packed[1];
+        (product.channels.clone().step_by(width).enumerate()).map(move |(unit, first)| {
+            // Panels are packed one after another.
+            (gradient.wrapping_add(unit * step), width.min(end - first), first)
+        })
+    }
+}
+
+/// A product of packed input and gradient: input channels by output channels.
+struct Product {
+    /// Input channels.
+    rows: usize,
+    /// Output channels.
+    channels: Range<usize>,
+    /// Pairs of pixels, with those that complete a step.
+    lines: usize,
+    /// Input and gradient.
+    packed: [*const u32; 2],
+    /// The first row of results.
+    sums: *mut f32,
+    store: Store,
 }
 
 /// Packs pairs of pixels into panels of `width` channels, one line a pair; the last panel's lines are whole vectors.
@@ -284,17 +344,29 @@ struct Pack<'a> {
     side: usize,
     channels: Range<usize>,
     width: usize,
+    /// Lines of a panel: those past the list's pairs are 0.
+    lines: usize,
     to: *mut u32,
 }
 
 impl WithPairs for Pack<'_> {
     #[inline(always)]
     unsafe fn call<P: Pairs>(self, pairs: P) {
-        let Pack { from, list, side, channels, width, to } = self;
+        let Pack { from, list, side, channels, width, lines, to } = self;
         let lanes = <P::S as Simd>::LANES;
-        let lines = list.len().div_ceil(2);
         // Panels that need no padding, if both pixels are there.
-        let full = channels.len() / width;
+        let (full, panels) = (channels.len() / width, channels.len().div_ceil(width));
+        let filled = list.len().div_ceil(2);
+        if filled < lines {
+            for panel in 0..panels {
+                let columns = width.min(channels.len() - panel * width).next_multiple_of(lanes);
+                // SAFETY: `to` has room for whole panels.
+                unsafe {
+                    let to = to.add(panel * lines * width + filled * columns);
+                    to.write_bytes(0, (lines - filled) * columns);
+                }
+            }
+        }
         let shift = width.trailing_zeros();
         for (line, two) in list.chunks(2).enumerate() {
             // SAFETY: the pixels' channels lie in the operand; `to` has room for whole panels.
@@ -322,12 +394,55 @@ impl WithPairs for Pack<'_> {
                     }
                     done = full;
                 }
-                for panel in done..channels.len().div_ceil(width) {
+                for panel in done..panels {
                     let channel = panel * width;
                     let n = width.min(channels.len() - channel);
                     let to = to.add(panel * lines * width + line * n.next_multiple_of(lanes));
                     let second = second.map(|second| Source::Bf16(second.add(channel)));
                     interleave(pairs, Source::Bf16(first.add(channel)), second, n, to);
+                }
+            }
+        }
+    }
+}
+
+/// Packs pairs of pixels into a row of [`ROW`] words for each channel.
+struct Turned<'a>(Pack<'a>);
+
+impl WithPairs for Turned<'_> {
+    #[inline(always)]
+    unsafe fn call<P: Pairs>(self, pairs: P) {
+        let Pack { from, list, side, channels, lines, to, .. } = self.0;
+        let lanes = <P::S as Simd>::LANES;
+        let mut square = [0u32; MAX_LANES * MAX_LANES];
+        for c in (0..channels.len()).step_by(lanes) {
+            let n = lanes.min(channels.len() - c);
+            for p in (0..lines).step_by(lanes) {
+                // SAFETY: the pixels' channels lie in the operand; `to` has room for the rows.
+                unsafe {
+                    for (r, line) in square.chunks_exact_mut(lanes).enumerate() {
+                        let at = |i: usize| list.get(2 * (p + r) + i);
+                        let from = |i: usize| at(i).map(|pixel| from.add(pixel[side] + channels.start + c));
+                        match (from(0), from(1)) {
+                            (Some(first), Some(second)) if n == lanes => {
+                                let (mut x, mut y) = ([0u16; MAX_LANES], [0u16; MAX_LANES]);
+                                for i in 0..lanes {
+                                    x[i] = first.add(i).read();
+                                    y[i] = second.add(i).read();
+                                }
+                                for i in 0..lanes {
+                                    line[i] = pair(x[i], y[i]);
+                                }
+                            }
+                            (Some(first), second) => {
+                                let second = second.map(Source::Bf16);
+                                interleave(pairs, Source::Bf16(first), second, n, line.as_mut_ptr());
+                            }
+                            (None, _) => line.fill(0),
+                        }
+                    }
+                    let to = to.add(c * ROW + p).cast();
+                    pairs.simd().transpose(square.as_ptr().cast(), lanes, lanes, n, to, ROW);
                 }
             }
         }
