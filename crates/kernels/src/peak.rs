@@ -2,7 +2,8 @@
 //! rate is a share of these.
 
 use crate::buffer::{AllocError, Buffer};
-use crate::isa::{Isa, IsaError};
+use crate::isa::{Isa, IsaError, has_bf16, has_tiles};
+use crate::pairs::amx::Registers;
 use crate::pool::{Pool, PoolError};
 use crate::simd::{Simd, WithSimd, run_on};
 use std::hint::black_box;
@@ -14,7 +15,7 @@ use std::time::Instant;
 pub struct Peak {
     /// f32 multiply-adds of independent registers in GFLOP/s (a multiply-add is two).
     pub f32_gflops: f64,
-    /// The same for products of bf16 pairs added in f32; `None` where the instruction set or the CPU lacks them.
+    /// The same for products of bf16 pairs added in f32, on the matrix unit where there is one; `None` where the instruction set or the CPU lacks them.
     pub bf16_gflops: Option<f64>,
     /// `a = b + s c` (McCalpin 1995, STREAM's triad) on arrays beyond the caches in GB/s: two reads and a write a word;
     /// that a store first reads its line is not counted.
@@ -53,7 +54,11 @@ pub fn measure(isa: Isa, pool: &Pool) -> Result<Peak, PeakError> {
         return Err(IsaError::Unsupported(isa).into());
     }
     let f32_gflops = multiply_adds(isa, pool, SPANS)?;
-    let bf16_gflops = if bf16_supported(isa) { Some(arithmetic(pool, SPANS, bf16_chains)?) } else { None };
+    let bf16_gflops = match (has_tiles(isa), has_bf16(isa)) {
+        (true, _) => Some(arithmetic(pool, SPANS, tile_chains)?),
+        (false, true) => Some(arithmetic(pool, SPANS, bf16_chains)?),
+        (false, false) => None,
+    };
     Ok(Peak { f32_gflops, bf16_gflops, memory_gbs: memory(isa, pool)? })
 }
 
@@ -143,17 +148,10 @@ unsafe fn chains<S: Simd, const N: usize>(simd: S, rounds: usize) -> u64 {
     2 * (S::LANES * N * rounds) as u64
 }
 
-/// Whether products of bf16 pairs can be measured.
-fn bf16_supported(isa: Isa) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        isa == Isa::Avx512 && isa.supported() && is_x86_feature_detected!("avx512bf16")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = isa;
-        false
-    }
+/// As [`bf16_chains`], on the matrix unit.
+fn tile_chains(rounds: usize) -> u64 {
+    // SAFETY: `measure` asks `has_tiles` before.
+    unsafe { Registers::configure() }.chains(rounds)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -172,7 +170,7 @@ fn bf16_chains(rounds: usize) -> u64 {
         }
         black_box(sums);
     }
-    // SAFETY: `measure` asks `bf16_supported` before.
+    // SAFETY: `measure` asks `has_bf16` before.
     unsafe { body(rounds) };
     // Sixteen lanes, each two products and two sums.
     4 * (16 * CHAINS * rounds) as u64
@@ -180,7 +178,7 @@ fn bf16_chains(rounds: usize) -> u64 {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn bf16_chains(_rounds: usize) -> u64 {
-    unreachable!("`bf16_supported` says no")
+    unreachable!("`has_bf16` says no")
 }
 
 /// One worker's part of the triad.
@@ -257,8 +255,11 @@ mod tests {
             };
             assert_eq!(operations, 2 * 10 * lanes as u64, "{}", isa.name());
         }
-        if bf16_supported(Isa::best()) {
+        if has_bf16(Isa::best()) {
             assert_eq!(bf16_chains(10), 10 * 64 * CHAINS as u64);
+        }
+        if has_tiles(Isa::best()) {
+            assert_eq!(tile_chains(10), 10 * 4 * 2 * 16 * 16 * 32);
         }
     }
 
@@ -278,7 +279,7 @@ mod tests {
         let pool = Pool::new(1).unwrap();
         let peak = measure(Isa::best(), &pool).unwrap();
         assert!(peak.f32_gflops > 0.1 && peak.memory_gbs > 0.1, "{peak:?}");
-        assert_eq!(peak.bf16_gflops.is_some(), bf16_supported(Isa::best()));
+        assert_eq!(peak.bf16_gflops.is_some(), has_bf16(Isa::best()));
         assert!(peak.bf16_gflops.is_none_or(|rate| rate > 0.1), "{peak:?}");
     }
 }

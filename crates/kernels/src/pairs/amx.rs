@@ -110,6 +110,31 @@ impl Registers {
             run_pairs_on(isa, Finish { tile, block: &block });
         }
     }
+
+    /// Products of registers alone, `rounds` times four that do not wait for each other; returns the operations.
+    pub(crate) fn chains(&self, rounds: usize) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: whoever made `self` has the instructions; the registers are zero, and all are named.
+        unsafe {
+            std::arch::asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "tilezero tmm4", "tilezero tmm5", "tilezero tmm6", "tilezero tmm7",
+                "2:",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "dec {n}",
+                "jnz 2b",
+                n = inout(reg) rounds.max(1) => _,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, nomem)
+            );
+        }
+        // Each a product and a sum.
+        4 * (2 * ROWS * LANES * 2 * DEPTH * rounds.max(1)) as u64
+    }
 }
 
 impl Drop for Registers {

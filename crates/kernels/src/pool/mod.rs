@@ -1,11 +1,13 @@
 //! A persistent pool of threads that run one parallel region at a time.
 
+mod denormals;
 mod placement;
 mod turnstile;
 
 #[cfg(test)]
 mod tests;
 
+use denormals::Flushed;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -279,7 +281,9 @@ impl Shared {
         let worker = Worker { index, shared: self, stage: Cell::new(0) };
         self.sit(index);
         INSIDE.set(true);
+        let flushed = Flushed::new();
         let outcome = catch_unwind(AssertUnwindSafe(|| body(&worker)));
+        drop(flushed);
         INSIDE.set(false);
         let Err(payload) = outcome else { return };
         if payload.is::<Left>() {

@@ -8,6 +8,7 @@ mod gather;
 #[cfg(test)]
 mod tests;
 mod weight_grad;
+mod weight_phases;
 
 pub use gather::MixedConv;
 pub use weight_grad::MixedWeightGrad;

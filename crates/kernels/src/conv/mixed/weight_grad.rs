@@ -5,16 +5,16 @@
 //! pixels, so a word pairs two pixels at one channel. A task goes through its chunk in blocks; for every tap it lists the
 //! block's pixels whose tap meets the image, and packs input and gradient of each two that follow each other in the
 //! list. Packing for every tap costs one pass over the block's channels against a product with all those of the other
-//! side, and no product is spent on padding.
+//! side, and no product is spent on padding. The matrix unit takes pixels in another order (`weight_phases`).
 
 use super::super::gather::share;
 use super::super::taps::Tap;
 use super::super::weight_plan::{Cut, L2_WORDS, WeightPlan, WeightTask};
 use super::computes;
+use super::weight_phases::Phases;
 use crate::conv::ConvShape;
 use crate::isa::Isa;
 use crate::kernel::{Element, Kernel, Mixed, OperandSpec, Operands};
-use crate::pairs::amx::{self, Registers};
 use crate::pairs::pack::{self, Block, Combine, Rows, Source, interleave};
 use crate::pairs::pair;
 use crate::pairs::simd::{MAX_LANES, PairIsa, Pairs, WithPairs};
@@ -36,9 +36,6 @@ const ROUND_TASKS: usize = 32;
 const BLOCK: usize = 256;
 /// Input channels that are packed at a time.
 const CHANNELS: usize = 256;
-/// Words from one channel's row of pairs to the next, for the matrix unit: an odd number of cache lines, as rows a power
-/// of two apart would share few sets of the cache.
-const ROW: usize = BLOCK / 2 + 16;
 /// Pairs of pixels that are fetched before they are packed.
 const AHEAD: usize = 4;
 /// Elements of a cache line on every target the kernels are written for.
@@ -53,8 +50,17 @@ pub struct MixedWeightGrad {
     isa: PairIsa,
     mixed: Mixed,
     plan: WeightPlan,
-    /// By filter row: taps that meet the image at the same outputs follow each other, and share packed gradients.
-    taps: Vec<Vec<Tap>>,
+    sums: Sums,
+}
+
+/// How the products are summed.
+#[derive(Clone, Debug)]
+enum Sums {
+    /// Tap by tap. By filter row: taps that meet the image at the same outputs follow each other, and share packed
+    /// gradients.
+    Taps(Vec<Vec<Tap>>),
+    /// On the matrix unit.
+    Phases(Phases),
 }
 
 /// An estimate of the time that a cut takes, in cycles of a core with 16 lanes. What a task does for each pair of pixels
@@ -89,6 +95,11 @@ impl MixedWeightGrad {
         let computed = computes(&shape) && mixed.out == Element::F32;
         computed.then(|| {
             let mut plan = WeightPlan::new(isa.isa, shape);
+            if isa.tiles() {
+                let phases = Phases::new(isa, shape);
+                plan.cut = plan.best_cut(|cut| phases.cycles(cut));
+                return Self { isa, mixed, plan, sums: Sums::Phases(phases) };
+            }
             plan.cut = plan.best_cut(|cut| cycles(&plan, cut));
             let rows = plan.cut.filter_rows;
             let taps_of = |rows: Range<usize>| {
@@ -100,7 +111,7 @@ impl MixedWeightGrad {
                 taps
             };
             let taps = (0..rows).map(|row| taps_of(share(shape.kernel[0], row, rows))).collect();
-            Self { isa, mixed, plan, taps }
+            Self { isa, mixed, plan, sums: Sums::Taps(taps) }
         })
     }
 
@@ -148,10 +159,8 @@ impl MixedWeightGrad {
         }
     }
 
-    /// Words of the packed input: panels or, for the matrix unit, a row of [`ROW`] words for each channel.
     fn packed_input(&self) -> usize {
-        let channels = self.plan.shape.in_c.min(CHANNELS).next_multiple_of(self.isa.lanes());
-        channels * if self.isa.tiles() { ROW } else { BLOCK / 2 }
+        self.plan.shape.in_c.min(CHANNELS).next_multiple_of(self.isa.lanes()) * (BLOCK / 2)
     }
 
     /// Lists the pixels of `range` at which a tap meets the image; returns how many.
@@ -175,12 +184,6 @@ impl MixedWeightGrad {
     /// As [`Kernel::run`].
     unsafe fn sum(&self, task: &WeightTask, operands: &Operands<'_>, local: &mut [f32]) {
         let (plan, shape) = (&self.plan, &self.plan.shape);
-        let (list, packed) = local.split_at_mut(BLOCK * size_of::<Pixel>() / size_of::<f32>());
-        let (input, gradient) = packed.split_at_mut(self.packed_input());
-        // SAFETY: aligned to a cache line by the contract of `run`, of the right size, and any words are pixels.
-        let list = unsafe { std::slice::from_raw_parts_mut(list.as_mut_ptr().cast::<Pixel>(), BLOCK) };
-        let width = plan.width();
-        let channels = task.units.start * width..shape.out_c.min(task.units.end * width);
         // SAFETY: the chunk's share of the workspace, or the result.
         let sums = unsafe {
             if plan.combines() {
@@ -189,9 +192,20 @@ impl MixedWeightGrad {
                 operands.ptr(DW)
             }
         };
-        // SAFETY: the unit was granted.
-        let registers = self.isa.tiles().then(|| unsafe { Registers::configure() });
-        let taps = &self.taps[if plan.cut.filter_rows > 1 { task.filter_rows.start } else { 0 }];
+        let taps = match &self.sums {
+            Sums::Taps(taps) => &taps[if plan.cut.filter_rows > 1 { task.filter_rows.start } else { 0 }],
+            Sums::Phases(phases) => {
+                let images = [X, DY].map(|i| operands.ptr(self.rounded(i)).cast_const().cast::<u16>());
+                // SAFETY: the contract of this function.
+                return unsafe { phases.sum(plan, task, images, sums, local) };
+            }
+        };
+        let (list, packed) = local.split_at_mut(BLOCK * size_of::<Pixel>() / size_of::<f32>());
+        let (input, gradient) = packed.split_at_mut(self.packed_input());
+        // SAFETY: aligned to a cache line by the contract of `run`, of the right size, and any words are pixels.
+        let list = unsafe { std::slice::from_raw_parts_mut(list.as_mut_ptr().cast::<Pixel>(), BLOCK) };
+        let width = plan.width();
+        let channels = task.units.start * width..shape.out_c.min(task.units.end * width);
         for start in task.pixels.clone().step_by(BLOCK) {
             let block = start..(start + BLOCK).min(task.pixels.end);
             let store = if start == task.pixels.start { Store::Write } else { Store::Add };
@@ -215,11 +229,11 @@ impl MixedWeightGrad {
                 // are those of the task's filter rows and channels.
                 unsafe {
                     let list = &list[..count];
-                    let lines = self.isa.padded(count.div_ceil(2));
+                    let lines = count.div_ceil(2);
                     if !before.is_some_and(|other| other.meets_with(tap)) {
                         let from = operands.ptr(self.rounded(DY)).cast_const().cast::<u16>();
                         let to = gradient.as_mut_ptr().cast();
-                        let pack = Pack { from, list, side: 1, channels: channels.clone(), width, lines, to };
+                        let pack = Pack { from, list, side: 1, channels: channels.clone(), width, to };
                         pack::run(self.isa, pack);
                     }
                     before = Some(tap);
@@ -227,51 +241,46 @@ impl MixedWeightGrad {
                         let inputs = first..shape.in_c.min(first + CHANNELS);
                         let from = operands.ptr(self.rounded(X)).cast_const().cast::<u16>();
                         let (to, width) = (input.as_mut_ptr().cast(), self.isa.lanes());
-                        let pack = Pack { from, list, side: 0, channels: inputs.clone(), width, lines, to };
+                        let pack = Pack { from, list, side: 0, channels: inputs.clone(), width, to };
+                        pack::run(self.isa, pack);
                         let sums = sums.add((rows + first) * shape.out_c);
                         let packed = [input.as_ptr().cast(), gradient.as_ptr().cast()];
-                        let product = Product {
-                            rows: inputs.len(),
-                            channels: channels.clone(),
-                            lines,
-                            packed,
-                            sums,
-                            store,
-                        };
-                        if let Some(registers) = &registers {
-                            pack::run(self.isa, Turned(pack));
-                            self.multiply_tiles(&product, registers);
-                        } else {
-                            pack::run(self.isa, pack);
-                            self.multiply(&product);
-                        }
+                        self.multiply(inputs.len(), channels.clone(), lines, packed, (sums, store));
                     }
                 }
             }
         }
     }
 
-    /// Multiplies packed input and gradient.
+    /// Sums products of `pairs` packed pairs of pixels: `rows` input channels by the output channels `channels`.
     ///
     /// # Safety
-    /// The product is that of this task.
-    unsafe fn multiply(&self, product: &Product) {
-        let (lanes, lines) = (self.isa.lanes(), product.lines);
-        for (panel, columns, first) in self.panels(product) {
-            for strip in tile::strips(self.isa, product.rows) {
+    /// `packed` holds input and gradient, `sums` is the first row of results.
+    unsafe fn multiply(
+        &self,
+        rows: usize,
+        channels: Range<usize>,
+        pairs: usize,
+        [input, gradient]: [*const u32; 2],
+        (sums, store): (*mut f32, Store),
+    ) {
+        let (width, lanes, out_c) = (self.plan.width(), self.isa.lanes(), self.plan.shape.out_c);
+        for (unit, first) in channels.clone().step_by(width).enumerate() {
+            for strip in tile::strips(self.isa, rows) {
                 let mut tile = Tile {
-                    walk: Walk::line(lines, lanes),
+                    walk: Walk::line(pairs, lanes),
                     sources: [std::ptr::null(); MAX_ROWS],
                     results: [std::ptr::null_mut(); MAX_ROWS],
-                    panel,
-                    columns,
-                    store: product.store,
+                    // SAFETY: panels are packed one after another.
+                    panel: unsafe { gradient.add(unit * pairs * width) },
+                    columns: width.min(channels.end - first),
+                    store,
                 };
                 for (r, row) in strip.clone().enumerate() {
                     // SAFETY: row `row` is lane `row % lanes` of panel `row / lanes` of the input.
                     unsafe {
-                        tile.sources[r] = product.packed[0].add(row / lanes * lines * lanes + row % lanes);
-                        tile.results[r] = product.sums.add(row * self.plan.shape.out_c + first);
+                        tile.sources[r] = input.add(row / lanes * pairs * lanes + row % lanes);
+                        tile.results[r] = sums.add(row * out_c + first);
                     }
                 }
                 // SAFETY: the tile's pairs are packed, its sums this task's.
@@ -279,61 +288,6 @@ impl MixedWeightGrad {
             }
         }
     }
-
-    /// As [`MixedWeightGrad::multiply`], on the matrix unit, of an input that was packed [`Turned`].
-    ///
-    /// # Safety
-    /// As for it.
-    unsafe fn multiply_tiles(&self, product: &Product, registers: &Registers) {
-        for (panel, columns, first) in self.panels(product) {
-            for strip in tile::strips(self.isa, product.rows) {
-                let mut results = [std::ptr::null_mut(); amx::TALLEST];
-                // SAFETY: the tile's pairs are packed, its sums this task's.
-                unsafe {
-                    for (result, row) in results.iter_mut().zip(strip.clone()) {
-                        *result = product.sums.add(row * self.plan.shape.out_c + first);
-                    }
-                    let tile = amx::Tile {
-                        rows: product.packed[0].add(strip.start * ROW),
-                        stride: ROW,
-                        panel,
-                        stretches: 1,
-                        steps: product.lines / amx::DEPTH,
-                        gap: 0,
-                        results: &results[..strip.len()],
-                        columns,
-                        store: product.store,
-                    };
-                    registers.run(self.isa, &tile);
-                }
-            }
-        }
-    }
-
-    /// The panels of packed gradients: where each begins, its columns, and the first of them.
-    fn panels(&self, product: &Product) -> impl Iterator<Item = (*const u32, usize, usize)> {
-        let (width, end, step) = (self.plan.width(), product.channels.end, product.lines * self.plan.width());
-        let gradient = product.packed[1];
-        (product.channels.clone().step_by(width).enumerate()).map(move |(unit, first)| {
-            // Panels are packed one after another.
-            (gradient.wrapping_add(unit * step), width.min(end - first), first)
-        })
-    }
-}
-
-/// A product of packed input and gradient: input channels by output channels.
-struct Product {
-    /// Input channels.
-    rows: usize,
-    /// Output channels.
-    channels: Range<usize>,
-    /// Pairs of pixels, with those that complete a step.
-    lines: usize,
-    /// Input and gradient.
-    packed: [*const u32; 2],
-    /// The first row of results.
-    sums: *mut f32,
-    store: Store,
 }
 
 /// Packs pairs of pixels into panels of `width` channels, one line a pair; the last panel's lines are whole vectors.
@@ -344,29 +298,17 @@ struct Pack<'a> {
     side: usize,
     channels: Range<usize>,
     width: usize,
-    /// Lines of a panel: those past the list's pairs are 0.
-    lines: usize,
     to: *mut u32,
 }
 
 impl WithPairs for Pack<'_> {
     #[inline(always)]
     unsafe fn call<P: Pairs>(self, pairs: P) {
-        let Pack { from, list, side, channels, width, lines, to } = self;
+        let Pack { from, list, side, channels, width, to } = self;
         let lanes = <P::S as Simd>::LANES;
+        let lines = list.len().div_ceil(2);
         // Panels that need no padding, if both pixels are there.
-        let (full, panels) = (channels.len() / width, channels.len().div_ceil(width));
-        let filled = list.len().div_ceil(2);
-        if filled < lines {
-            for panel in 0..panels {
-                let columns = width.min(channels.len() - panel * width).next_multiple_of(lanes);
-                // SAFETY: `to` has room for whole panels.
-                unsafe {
-                    let to = to.add(panel * lines * width + filled * columns);
-                    to.write_bytes(0, (lines - filled) * columns);
-                }
-            }
-        }
+        let full = channels.len() / width;
         let shift = width.trailing_zeros();
         for (line, two) in list.chunks(2).enumerate() {
             // SAFETY: the pixels' channels lie in the operand; `to` has room for whole panels.
@@ -394,55 +336,12 @@ impl WithPairs for Pack<'_> {
                     }
                     done = full;
                 }
-                for panel in done..panels {
+                for panel in done..channels.len().div_ceil(width) {
                     let channel = panel * width;
                     let n = width.min(channels.len() - channel);
                     let to = to.add(panel * lines * width + line * n.next_multiple_of(lanes));
                     let second = second.map(|second| Source::Bf16(second.add(channel)));
                     interleave(pairs, Source::Bf16(first.add(channel)), second, n, to);
-                }
-            }
-        }
-    }
-}
-
-/// Packs pairs of pixels into a row of [`ROW`] words for each channel.
-struct Turned<'a>(Pack<'a>);
-
-impl WithPairs for Turned<'_> {
-    #[inline(always)]
-    unsafe fn call<P: Pairs>(self, pairs: P) {
-        let Pack { from, list, side, channels, lines, to, .. } = self.0;
-        let lanes = <P::S as Simd>::LANES;
-        let mut square = [0u32; MAX_LANES * MAX_LANES];
-        for c in (0..channels.len()).step_by(lanes) {
-            let n = lanes.min(channels.len() - c);
-            for p in (0..lines).step_by(lanes) {
-                // SAFETY: the pixels' channels lie in the operand; `to` has room for the rows.
-                unsafe {
-                    for (r, line) in square.chunks_exact_mut(lanes).enumerate() {
-                        let at = |i: usize| list.get(2 * (p + r) + i);
-                        let from = |i: usize| at(i).map(|pixel| from.add(pixel[side] + channels.start + c));
-                        match (from(0), from(1)) {
-                            (Some(first), Some(second)) if n == lanes => {
-                                let (mut x, mut y) = ([0u16; MAX_LANES], [0u16; MAX_LANES]);
-                                for i in 0..lanes {
-                                    x[i] = first.add(i).read();
-                                    y[i] = second.add(i).read();
-                                }
-                                for i in 0..lanes {
-                                    line[i] = pair(x[i], y[i]);
-                                }
-                            }
-                            (Some(first), second) => {
-                                let second = second.map(Source::Bf16);
-                                interleave(pairs, Source::Bf16(first), second, n, line.as_mut_ptr());
-                            }
-                            (None, _) => line.fill(0),
-                        }
-                    }
-                    let to = to.add(c * ROW + p).cast();
-                    pairs.simd().transpose(square.as_ptr().cast(), lanes, lanes, n, to, ROW);
                 }
             }
         }
@@ -483,9 +382,15 @@ unsafe impl Kernel for MixedWeightGrad {
     }
 
     fn local_words(&self) -> usize {
-        BLOCK * size_of::<Pixel>() / size_of::<f32>()
-            + self.packed_input()
-            + self.units_of_a_task() * VECTORS * self.isa.lanes() * (BLOCK / 2)
+        let units = self.units_of_a_task();
+        match &self.sums {
+            Sums::Taps(_) => {
+                BLOCK * size_of::<Pixel>() / size_of::<f32>()
+                    + self.packed_input()
+                    + units * VECTORS * self.isa.lanes() * (BLOCK / 2)
+            }
+            Sums::Phases(phases) => phases.local_words(units),
+        }
     }
 
     unsafe fn run(&self, isa: Isa, stage: usize, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
