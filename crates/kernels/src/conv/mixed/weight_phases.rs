@@ -20,9 +20,9 @@ use crate::simd::{Simd, prefetch};
 use std::ops::Range;
 
 /// Places that a task works on at a time, about: a sum is read and written once for so many products.
-const PLACES: usize = 1024;
+const PLACES: usize = 2048;
 /// Input channels of a slice, whose rows then take some 300 KiB of L2.
-const SLICE: usize = 128;
+const SLICE: usize = 64;
 /// Pixels that are fetched before they are packed.
 const AHEAD: usize = 16;
 
