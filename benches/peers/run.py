@@ -215,7 +215,7 @@ def table(lines):
     versions = [v for v in versions if not any(word in v for word in ("bf16", "channels-last", "compile"))]
     pairs = [len(v) for v in found.values()]
     out.append(
-        f"{first['cpu']}, {first['isa']}, {first['threads']} threads, {first['date']}"
+        f"{first['cpu']}, {instructions(first)}, {first['threads']} threads, {first['date']}"
         + (" (`--quick`: short measurements)" if any(x["quick"] for x in lines) else "") + f". {', '.join(versions)}. Each cell:"
         f" median milliseconds a step (peak resident MB) and, in bold, the median of {min(pairs)} to {max(pairs)} ratios of"
         " neighbouring runs, peer over ours: above 1 ours is faster."
@@ -288,7 +288,7 @@ def roofline(lines):
     """For each workload what its work and its traffic would take at the machine's best, and where the time went."""
     first = lines[0]
     out = [
-        f"{cpu()}, {first['isa']}, {first['threads']} threads, {time.strftime('%d %B %Y')}: at best {first['peak_gflops']:.0f} GFLOP/s on"
+        f"{cpu()}, {instructions(first)}, {first['threads']} threads, {time.strftime('%d %B %Y')}: at best {first['peak_gflops']:.0f} GFLOP/s on"
         f" registers and {first['memory_gbs']:.0f} GB/s through memory. Milliseconds a step, of the kernels' profile; what a"
         " barrier waits for counts to the kernel before it.",
         "",
@@ -314,9 +314,14 @@ def roofline(lines):
     return "\n".join(out)
 
 
+def instructions(line):
+    """The instruction set of a measurement; a matrix unit for bf16 makes another machine of it."""
+    return line["isa"] + (" with AMX" if line.get("matrix_unit") else "")
+
+
 def instruction_set(lines, source):
     """That of all our measurements: the document has a table for each."""
-    found = sorted({x["isa"] for x in lines if x.get("who", "ganymede") == "ganymede" and "isa" in x})
+    found = sorted({instructions(x) for x in lines if x.get("who", "ganymede") == "ganymede" and "isa" in x})
     if len(found) != 1:
         sys.exit(f"{source}: one table is of one instruction set, these are measurements of {', '.join(found) or 'none'}")
     return found[0]

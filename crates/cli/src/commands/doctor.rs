@@ -2,7 +2,7 @@ use crate::args::Doctor;
 use crate::human;
 use crate::say::say;
 use anyhow::Context;
-use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore, has_bf16};
+use ganymede_cpu::{Executor, ExecutorOptions, Session, StateStore, has_bf16, has_tiles};
 use ganymede_graph::{
     Array, ConvOptions, Function, Graph, GraphError, Precision, TensorType, grad, interpret,
 };
@@ -35,7 +35,8 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
             .collect();
         let line = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"), "cpu": human::processor(), "cores": cores, "threads": threads,
-            "isa": chosen.name(), "bf16": has_bf16(chosen), "memory_bytes": total, "memory_free_bytes": free,
+            "isa": chosen.name(), "bf16": has_bf16(chosen), "matrix_unit": has_tiles(chosen),
+            "memory_bytes": total, "memory_free_bytes": free,
             "matmul_gflops": speed,
             "self_test": tests, "ok": sound,
         });
@@ -53,6 +54,7 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
             say!("{:<16} {state}", isa.name())?;
         }
         let bf16 = match (has_bf16(chosen), Isa::available().into_iter().any(has_bf16)) {
+            (true, _) if has_tiles(chosen) => "on this CPU's matrix unit (AMX): --precision bf16 uses it",
             (true, _) => "on this CPU: --precision bf16 uses it",
             (false, true) => {
                 "on this CPU, but not with the instruction set in use: --precision bf16 computes in f32"

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::memory::{self, Memory};
 use crate::networks::Side;
 use crate::step::{Objective, feed};
-use ganymede_cpu::{Executor, PhaseId, Precision, Session};
+use ganymede_cpu::{Executor, PhaseId, Precision, Session, has_tiles};
 use ganymede_kernels::peak::Peak;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub struct Measurement {
     pub threads: usize,
     /// Instruction set used.
     pub isa: String,
+    /// Whether bf16 is multiplied on the CPU's matrix unit.
+    pub matrix_unit: bool,
     /// Arithmetic of the contractions: `f32` or `bf16`.
     pub precision: String,
     /// What was done about the memory of activations: `normal` or `low`.
@@ -227,6 +229,7 @@ pub fn measure(
         predicted_mb,
         threads,
         isa,
+        matrix_unit: has_tiles(executor.isa()),
         precision: precision.name().to_string(),
         memory: steps.session.memory().name().to_string(),
         arena_mb: arena as f64 / f64::from(1 << 20),

@@ -1,7 +1,7 @@
 //! Vector operations on words of bf16 pairs, for every instruction set.
 
-use super::{pair, round};
 use super::amx;
+use super::{pair, round};
 use crate::isa::{Isa, has_bf16, has_tiles};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};

@@ -52,7 +52,9 @@ fn control() -> u32 {
 #[cfg(target_arch = "x86_64")]
 fn set_control(word: u32) {
     // SAFETY: reads four bytes, which are a control word of this CPU with modes that it has.
-    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly, preserves_flags)) };
+    unsafe {
+        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly, preserves_flags))
+    };
 }
 
 #[cfg(test)]

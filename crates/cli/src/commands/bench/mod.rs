@@ -9,6 +9,7 @@ use crate::args::Bench;
 use crate::human;
 use crate::say::say;
 use ganymede::workloads::{KernelTime, Measurement, WORKLOADS, Workload};
+use ganymede_cpu::{Isa, has_tiles};
 use ganymede_kernels::peak::Peak;
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
         let executor = executor(options.computing.threads)?;
         let peak = executor.peak()?;
         if !options.computing.json {
-            say!("{}", machine(&peak, executor.threads(), executor.isa().name()))?;
+            say!("{}", machine(&peak, executor.threads(), &instructions(executor.isa())))?;
         }
         peak
     };
@@ -50,6 +51,11 @@ pub fn run(options: &Bench) -> anyhow::Result<ExitCode> {
         if options.computing.json { say!("{}", serde_json::to_string(&measured)?)? } else { row(&measured)? }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The instruction set's name, with the matrix unit where there is one.
+fn instructions(isa: Isa) -> String {
+    format!("{}{}", isa.name(), if has_tiles(isa) { " with AMX" } else { "" })
 }
 
 /// What the machine can do, as a line.

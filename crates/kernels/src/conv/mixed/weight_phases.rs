@@ -139,7 +139,8 @@ impl Phases {
 
     /// Places of the input that they meet.
     fn met(&self) -> usize {
-        let halo = (self.lines.low + self.lines.high) * self.columns.pitch + self.columns.low + self.columns.high;
+        let halo =
+            (self.lines.low + self.lines.high) * self.columns.pitch + self.columns.low + self.columns.high;
         (self.summed() + halo).next_multiple_of(2 * amx::DEPTH)
     }
 
@@ -191,9 +192,8 @@ impl Phases {
         // SAFETY: the unit was granted.
         let registers = unsafe { Registers::configure() };
         let all = share(s.batch * self.lines.pitch, task.chunk, plan.cut.chunks);
-        let taps: Vec<[usize; 2]> = (task.filter_rows.clone())
-            .flat_map(|ky| (0..s.kernel[1]).map(move |kx| [ky, kx]))
-            .collect();
+        let taps: Vec<[usize; 2]> =
+            (task.filter_rows.clone()).flat_map(|ky| (0..s.kernel[1]).map(move |kx| [ky, kx])).collect();
         let offsets = |[ky, kx]: [usize; 2]| Some([self.lines.taps[ky]?, self.columns.taps[kx]?]);
         for &tap in &taps {
             if all.is_empty() || offsets(tap).is_none() {
@@ -273,7 +273,8 @@ impl Phases {
     fn list_inputs(&self, lines: &Range<usize>, phase: [usize; 2], list: &mut [Pixel]) {
         let s = &self.shape;
         let pitch = self.columns.pitch;
-        let (mut line, mut column) = (lines.start as isize - self.lines.low as isize, -(self.columns.low as isize));
+        let (mut line, mut column) =
+            (lines.start as isize - self.lines.low as isize, -(self.columns.low as isize));
         if column < 0 {
             (line, column) = (line - 1, column + pitch as isize);
         }
@@ -367,7 +368,8 @@ unsafe fn line<P: Pairs>(_: P, from: *const u16, pixels: [Pixel; 2], n: usize, t
         } else {
             let [first, second] = pixels.map(there);
             for i in 0..lanes {
-                let value = |pixel: Option<usize>| pixel.filter(|_| i < n).map_or(0, |p| from.add(p + i).read());
+                let value =
+                    |pixel: Option<usize>| pixel.filter(|_| i < n).map_or(0, |p| from.add(p + i).read());
                 to.add(i).write(pair(value(first), value(second)));
             }
         }
@@ -425,7 +427,9 @@ impl WithPairs for Input<'_> {
         let lanes = <P::S as Simd>::LANES;
         let mut square = [0u32; MAX_LANES * MAX_LANES];
         for (p, group) in pixels.chunks_exact(2 * lanes).enumerate() {
-            for pixel in pixels[2 * lanes * (p + 1)..].iter().take(2 * lanes).filter_map(|&pixel| there(pixel)) {
+            for pixel in
+                pixels[2 * lanes * (p + 1)..].iter().take(2 * lanes).filter_map(|&pixel| there(pixel))
+            {
                 let ahead = from.wrapping_add(pixel + channels.start);
                 (0..channels.len()).step_by(2 * lanes).for_each(|i| prefetch(ahead.wrapping_add(i).cast()));
             }
@@ -456,7 +460,9 @@ mod tests {
         let mut met = 0;
         for stride in 1..=3 {
             for dilation in 1..=2 {
-                for (k, low, high) in [(1, 0, 0), (2, 0, 1), (3, 1, 1), (4, 0, 0), (4, 1, 2), (5, 4, 0), (3, 7, 5)] {
+                for (k, low, high) in
+                    [(1, 0, 0), (2, 0, 1), (3, 1, 1), (4, 0, 0), (4, 1, 2), (5, 4, 0), (3, 7, 5)]
+                {
                     for size in [5, 8, 9] {
                         let shape = ConvShape {
                             batch: 2,
