@@ -109,7 +109,7 @@ impl MixedConv {
     /// Words from one row to the next of those that a task copies for the matrix unit: an odd number of cache lines, as
     /// rows a power of two apart would share few sets of the cache.
     fn row_stride(&self) -> usize {
-        (self.taps() * self.tap_lines() / amx::DEPTH | 1) * amx::DEPTH
+        ((self.taps() * self.tap_lines() / amx::DEPTH) | 1) * amx::DEPTH
     }
 
     /// Rows that a task copies at a time.

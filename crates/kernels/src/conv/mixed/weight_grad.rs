@@ -60,7 +60,7 @@ enum Sums {
     /// gradients.
     Taps(Vec<Vec<Tap>>),
     /// On the matrix unit.
-    Phases(Phases),
+    Phases(Box<Phases>),
 }
 
 /// An estimate of the time that a cut takes, in cycles of a core with 16 lanes. What a task does for each pair of pixels
@@ -98,7 +98,7 @@ impl MixedWeightGrad {
             if isa.tiles() {
                 let phases = Phases::new(isa, shape);
                 plan.cut = plan.best_cut(|cut| phases.cycles(cut));
-                return Self { isa, mixed, plan, sums: Sums::Phases(phases) };
+                return Self { isa, mixed, plan, sums: Sums::Phases(phases.into()) };
             }
             plan.cut = plan.best_cut(|cut| cycles(&plan, cut));
             let rows = plan.cut.filter_rows;

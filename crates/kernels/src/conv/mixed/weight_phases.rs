@@ -147,7 +147,7 @@ impl Phases {
     /// Words from one channel's row to the next: an odd number of cache lines, as rows a power of two apart would share
     /// few sets of the cache.
     fn row(&self) -> usize {
-        (self.met() / (2 * amx::DEPTH) | 1) * amx::DEPTH
+        ((self.met() / (2 * amx::DEPTH)) | 1) * amx::DEPTH
     }
 
     fn slice(&self) -> usize {
