@@ -1,7 +1,7 @@
 //! Summaries of measurements: mean and variance, quantiles, bootstrap intervals.
 
 use crate::error::{MetricError, check};
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 /// Mean and variance of a stream of values in one pass (Welford 1962), without the cancellation of `E[x^2] - E[x]^2`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -168,6 +168,34 @@ pub fn bootstrap<T: Copy>(
     Ok(Interval { estimate, low: quantile(&found, tail)?, high: quantile(&found, 1.0 - tail)? })
 }
 
+/// A share with its interval at confidence `level`, of so many of `n` independent draws (Wilson 1927, "Probable Inference, the
+/// Law of Succession, and Statistical Inference"): the shares p of which the one found is at most z deviations
+/// sqrt(p (1 - p) / n) away.
+///
+/// # Errors
+/// No draws, more found than drawn, a level outside (0, 1).
+pub fn wilson(found: usize, n: usize, level: f64) -> Result<Interval, MetricError> {
+    if n == 0 {
+        return Err(MetricError::TooFew { what: "an interval of a share", needed: 1, got: 0 });
+    }
+    if found > n {
+        let what = "draws of a share";
+        return Err(MetricError::Length { what, expected: n, got: found });
+    }
+    check("the level of interval", [level], "a number between 0 and 1", |level| level > 0.0 && level < 1.0)?;
+    // The parameters are sound.
+    let z = Normal::new(0.0, 1.0).map_or(f64::NAN, |law| law.inverse_cdf((1.0 + level) / 2.0));
+    let (n, share) = (n as f64, found as f64 / n as f64);
+    let scale = 1.0 + z * z / n;
+    let middle = (share + z * z / (2.0 * n)) / scale;
+    let reach = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt() / scale;
+    Ok(Interval {
+        estimate: share,
+        low: (middle - reach).max(0.0).min(share),
+        high: (middle + reach).min(1.0).max(share),
+    })
+}
+
 /// The mean of a normal sample with its interval at confidence `level`: mean ± t s / sqrt n, with t the quantile
 /// (1 + level) / 2 of Student's distribution with n - 1 degrees of freedom (Student 1908).
 ///
@@ -321,6 +349,24 @@ mod tests {
         }
         // 360 of 400 expected, standard deviation 6; percentile intervals of 60 values cover a little less.
         assert!((334..=382).contains(&covered), "{covered}");
+    }
+
+    #[test]
+    fn ends_of_a_share_solve_wilsons_equation() {
+        for (found, n) in [(0, 10), (1, 10), (7, 10), (9_770, 10_000), (10, 10)] {
+            let interval = wilson(found, n, 0.95).unwrap();
+            assert!((interval.estimate - found as f64 / n as f64).abs() < 1e-15);
+            assert!(interval.low <= interval.estimate && interval.estimate <= interval.high);
+            for end in [interval.low, interval.high] {
+                let away = (interval.estimate - end).abs() / (end * (1.0 - end) / n as f64).sqrt();
+                // An end on the estimate itself, 0 or 1, is no solution but the border.
+                assert!(
+                    (away - 1.959_964).abs() < 1e-4 || end == interval.estimate,
+                    "{found} of {n}: {away}"
+                );
+            }
+        }
+        assert!(wilson(0, 0, 0.95).is_err() && wilson(3, 2, 0.95).is_err() && wilson(1, 2, 1.0).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::source::SourceInfo;
 use crate::checkpoint::write_atomically;
 use crate::error::Error;
 use crate::extractors::{AskedOf, Extractor};
+use ganymede_metrics::stats::Interval;
 use serde::Serialize;
 use std::path::Path;
 
@@ -47,6 +48,11 @@ impl Score {
     pub fn new(metric: &'static str, name: impl Into<String>, value: f64, better: Better) -> Self {
         let (name, note) = (name.into(), String::new());
         Self { metric, name, value, better, interval: None, note, detail: serde_json::Value::Null }
+    }
+
+    /// With the interval that holds it.
+    pub fn within(self, interval: Interval) -> Self {
+        Self { interval: Some([interval.low, interval.high]), ..self }
     }
 
     /// With a few words.

@@ -51,6 +51,7 @@ pub(crate) struct Tile<'a> {
 pub(crate) struct Registers(PhantomData<*const ()>);
 
 /// What `ldtilecfg` reads: palette 1, and of each register its bytes a row and its rows.
+#[cfg(target_arch = "x86_64")]
 #[repr(C, align(64))]
 struct Configuration {
     palette: u8,
@@ -60,6 +61,7 @@ struct Configuration {
     rows: [u8; 16],
 }
 
+#[cfg(target_arch = "x86_64")]
 static CONFIGURATION: Configuration = {
     let (mut row_bytes, mut rows) = ([0; 16], [0; 16]);
     let mut register = 0;
@@ -73,7 +75,8 @@ static CONFIGURATION: Configuration = {
 
 impl Registers {
     /// # Safety
-    /// The CPU and the system have AMX ([`has_tiles`](crate::isa::has_tiles)).
+    /// The CPU and the system have AMX ([`has_tiles`](crate::isa::has_tiles)), and no other registers live on this thread:
+    /// the first to be dropped would release both.
     pub(crate) unsafe fn configure() -> Self {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: reads 64 bytes and changes nothing that compiled code uses.
@@ -93,6 +96,7 @@ impl Registers {
     /// `isa` is that of a CPU with AMX; as many rows as whole registers hold and as many lines as the stretches have
     /// are readable, and `columns` elements of each result are this task's alone.
     pub(crate) unsafe fn run(&self, isa: PairIsa, tile: &Tile<'_>) {
+        debug_assert!(tile.steps > 0 && tile.stretches > 0 && !tile.results.is_empty(), "{tile:?}");
         let mut block = Block([[0.0; VECTORS * LANES]; TALLEST]);
         // SAFETY: forwarded from the caller; the block holds two by two registers.
         unsafe {

@@ -2,14 +2,14 @@
 //!
 //! Bf16 is the upper half of an f32: its exponent and 7 of its 23 fraction bits (Kalamkar et al., "A Study of BFLOAT16
 //! for Deep Learning Training", 2019). The kernels of mixed precision round operands to it, to nearest even, and sum
-//! products of neighbouring pairs in f32, as the instruction `vdpbf16ps` does: a word holds two elements that follow
+//! products of neighbouring pairs in f32, as the instructions `vdpbf16ps` and `tdpbf16ps` do: a word holds two elements that follow
 //! each other along the sum, the tile (`tile`) multiplies word by word.
 //!
 //! # Error
 //! A product of two bf16 has at most 16 significant bits and so is exact in f32. A sum of n of them therefore errs, in
 //! any order, by at most `gamma(n) * sum |a b|` with `gamma(n) = n u / (1 - n u)`, u = 2^-24 (Higham, Accuracy and
-//! Stability of Numerical Algorithms, section 3.1), `a` and `b` the rounded operands. Beyond that `vdpbf16ps` takes
-//! denormal operands for 0 and flushes denormal sums (Intel SDM, VDPBF16PS), whatever MXCSR says: at most
+//! Stability of Numerical Algorithms, section 3.1), `a` and `b` the rounded operands. Pairs of zeros add nothing. Beyond that both instructions take
+//! denormal operands for 0 and flush denormal sums (Intel SDM, VDPBF16PS, TDPBF16PS), whatever MXCSR says: at most
 //! `2^-126 * (|a| + |b|)` a product and 2^-126 an addition. Rounding an operand errs by at most 2^-8 of it, so against
 //! the operands as given a product errs by little more than 2^-7 of itself.
 

@@ -45,7 +45,7 @@ pub(crate) enum Unit {
     Widened,
     /// Instructions on vectors of pairs.
     Vectors,
-    /// The matrix unit.
+    /// The matrix unit; only where [`has_tiles`] has said that it may be used.
     Tiles,
 }
 

@@ -25,13 +25,17 @@ fn tallest(isa: Isa) -> usize {
 
 /// The rows of each tile, of `rows` rows.
 pub(crate) fn strips(isa: PairIsa, rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let height = if isa.tiles() {
-        amx::TALLEST
-    } else {
-        // About equal: lower tiles are slower.
-        rows.div_ceil(rows.div_ceil(tallest(isa.isa)).max(1)).max(1)
-    };
-    (0..rows).step_by(height).map(move |first| first..rows.min(first + height))
+    let tallest = if isa.tiles() { amx::TALLEST } else { tallest(isa.isa) };
+    let count = rows.div_ceil(tallest);
+    (0..count).map(move |i| {
+        if isa.tiles() {
+            // Whole registers, and what is left.
+            i * tallest..rows.min((i + 1) * tallest)
+        } else {
+            // Nearly equal: low tiles are slower.
+            rows * i / count..rows * (i + 1) / count
+        }
+    })
 }
 
 /// What becomes of the sums.

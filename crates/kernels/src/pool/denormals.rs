@@ -6,9 +6,12 @@
 //! Architectures Software Developer's Manual, volume 1, sections 10.2.3.3 and 10.2.3.4), as TensorFlow does. The modes
 //! are per thread, so they neither leave the region nor depend on who works.
 //!
-//! The compiler takes the modes for those a program starts with. What it may do with that is to compute a constant, or
-//! an operation that it moves past the border, without flushing: either is right for whoever asks no more of denormals
-//! than that they be small.
+//! The logarithm of a denormal is then that of 0.
+//!
+//! Neither Rust nor LLVM promises anything for code that runs in other modes than a program starts with: the documentation
+//! of `_mm_setcsr` calls it undefined. It is done all the same, as TensorFlow does in C++: what a compiler does with its
+//! belief is to compute constants, or operations that it moves past the border, without flushing, and either is right for
+//! whoever asks no more of denormals than that they be small. A test looks at both sides of the border.
 
 /// The modes of this thread, set until it is dropped.
 pub(super) struct Flushed(#[cfg(target_arch = "x86_64")] u32);
@@ -52,9 +55,7 @@ fn control() -> u32 {
 #[cfg(target_arch = "x86_64")]
 fn set_control(word: u32) {
     // SAFETY: reads four bytes, which are a control word of this CPU with modes that it has.
-    unsafe {
-        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly, preserves_flags))
-    };
+    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly)) };
 }
 
 #[cfg(test)]

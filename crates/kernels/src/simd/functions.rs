@@ -87,7 +87,8 @@ pub unsafe fn expm1<S: SimdMath>(s: S, x: S::F) -> S::F {
     }
 }
 
-/// `(k, m)` with `u = 2^k m`, `m` in [sqrt(1/2), sqrt 2), for positive finite `u`, denormal or not.
+/// `(k, m)` with `u = 2^k m`, `m` in [sqrt(1/2), sqrt 2), for positive finite `u`, denormal or not (in a region of the pool
+/// denormals are 0).
 #[inline(always)]
 unsafe fn log_parts<S: SimdMath>(s: S, u: S::F) -> (S::F, S::F) {
     // SAFETY: the caller promises the CPU feature.

@@ -1,9 +1,11 @@
-use super::{Better, Context, Metric, Score, Subject};
+use super::{Better, Context, LEVEL, Metric, Score, Subject};
 use crate::error::Error;
 use crate::eval::SAMPLES;
 use crate::eval::collect::{check_available, take};
 use crate::run::{known_mixture, original_points};
+use ganymede_metrics::law::kl_interval;
 use ganymede_metrics::mixture::PERFECT_HIGH_QUALITY;
+use ganymede_metrics::stats::wilson;
 use serde_json::json;
 
 /// Points against the mixture that they should follow.
@@ -49,15 +51,19 @@ impl Metric for Mixture {
         check_available(context.source, count)?;
         let (samples, _) = take(context.source, 0, count)?;
         let found = mixture.score(&original_points(&samples, context.train))?;
-        let total = found.total_modes;
+        let (total, good) = (found.total_modes, found.counts.iter().sum::<u64>());
         let mut scores = vec![
             Score::new(self.name(), "modes", found.modes as f64, Better::Higher)
                 .noting(format!("of {total}, over {} samples", found.samples)),
             Score::new(self.name(), "share within 3 sigma", found.high_quality, Better::Higher)
+                .within(wilson(good as usize, found.samples, LEVEL)?)
                 .noting(format!("{PERFECT_HIGH_QUALITY:.3} for a perfect sampler")),
         ];
         if let (Some(kl), Some(floor)) = (found.reverse_kl, found.reverse_kl_floor) {
-            let kl = Score::new(self.name(), "reverse KL of modes", kl, Better::Lower);
+            let mut kl = Score::new(self.name(), "reverse KL of modes", kl, Better::Lower);
+            if good > 1 {
+                kl = kl.within(kl_interval(&found.counts, mixture.weights(), LEVEL)?);
+            }
             scores.push(kl.noting(format!("{floor:.1e} for a perfect sampler")));
         }
         if let Some((least, most)) = found.spread_range() {

@@ -1,8 +1,9 @@
-use super::{Better, Context, Metric, Score, Subject};
+use super::{Better, Context, LEVEL, Metric, Score, Subject};
 use crate::error::Error;
 use crate::eval::collect::{check_available, take};
 use crate::extractors::{BATCH, best};
 use ganymede_metrics::classes::{CONFIDENT, ClassScore};
+use ganymede_metrics::law::kl_interval;
 use ganymede_metrics::modes::ModeScore;
 use serde_json::json;
 
@@ -79,8 +80,10 @@ impl Metric for Modes {
             context.named("KL of modes to uniform"),
             modes.kl_to_uniform,
             Better::Lower,
-        )
-        .noting(format!("{:.3} for a sampler of equal shares", modes.kl_floor));
+        );
+        let uniform = vec![1.0 / total as f64; total];
+        let kl = if modes.samples > 1 { kl.within(kl_interval(&modes.counts, &uniform, LEVEL)?) } else { kl }
+            .noting(format!("{:.3} for a sampler of equal shares", modes.kl_floor));
         let recognised = context.named(&format!("share of digits recognised, p >= {CONFIDENT}"));
         let recognised = Score::new(self.name(), recognised, digits.confident, Better::Higher);
         Ok(vec![found, kl, recognised])

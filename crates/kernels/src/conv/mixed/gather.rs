@@ -328,7 +328,7 @@ impl WithPairs for CopyRows<'_> {
                         let from = row.src.add(y * walk.row_step + run * walk.run_step);
                         for tap in (0..walk.run_words).step_by(words) {
                             for at in (0..lines).step_by(lanes) {
-                                let left = words.saturating_sub(at);
+                                let left = words - at;
                                 let v = if left >= lanes {
                                     simd.load(from.add(tap + at))
                                 } else {

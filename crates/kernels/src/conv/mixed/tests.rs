@@ -140,6 +140,35 @@ fn enough_pixels_for_full_blocks_and_several_chunks() {
 }
 
 #[test]
+fn tiles_are_stored_where_their_rows_are_regular() {
+    check(&square(48, 8, 32, 32, 1, 1, 0));
+}
+
+#[test]
+fn the_matrix_unit_adds_blocks_to_blocks() {
+    // Whole registers, which are added to where they lie, and others.
+    for (in_c, out_c) in [(32, 64), (17, 19)] {
+        let shape = square(9, 14, in_c, out_c, 5, 2, 2);
+        let (x, dy) = (noise(shape.input_words(), 1), noise(shape.output_words(), 2));
+        let magnitudes = |v: &[f32]| -> Vec<f32> { rounded(v).iter().map(|v| v.abs()).collect() };
+        let sums = conv_weight_grad(&shape, &rounded(&x), &rounded(&dy));
+        let sizes = conv_weight_grad(&shape, &magnitudes(&x), &magnitudes(&dy));
+        let expected: Vec<(f64, f64)> = sums.into_iter().zip(sizes).collect();
+        for isa in PairIsa::available() {
+            let kernel = MixedWeightGrad::on(isa, shape, Mixed::F32).expect("computed");
+            // Two lines of eight places a block, of which the last of a chunk may be one.
+            let Some(kernel) = kernel.in_blocks(16) else {
+                assert!(!isa.tiles(), "the shape suits the unit");
+                continue;
+            };
+            let got = run(&kernel, isa.isa, &[x.clone(), dy.clone()], false);
+            let terms = shape.batch * shape.out_h() * shape.out_w();
+            assert_close(&got, Element::F32, shape.weight_words(), &expected, terms, "in blocks");
+        }
+    }
+}
+
+#[test]
 fn many_channels_are_taken_in_parts() {
     check(&square(2, 3, 530, 18, 1, 1, 0));
     check(&square(2, 3, 18, 600, 1, 1, 0));

@@ -17,7 +17,7 @@ use crate::isa::Isa;
 use crate::kernel::{Element, Kernel, Mixed, OperandSpec, Operands};
 use crate::pairs::pack::{self, Block, Combine, Rows, Source, interleave};
 use crate::pairs::pair;
-use crate::pairs::simd::{MAX_LANES, PairIsa, Pairs, WithPairs};
+use crate::pairs::simd::{MAX_LANES, PairIsa, Pairs, Unit, WithPairs};
 use crate::pairs::tile::{self, MAX_ROWS, Store, Tile, VECTORS, Walk};
 use crate::simd::{Simd, prefetch};
 use std::ops::Range;
@@ -95,11 +95,14 @@ impl MixedWeightGrad {
         let computed = computes(&shape) && mixed.out == Element::F32;
         computed.then(|| {
             let mut plan = WeightPlan::new(isa.isa, shape);
-            if isa.tiles() {
-                let phases = Phases::new(isa, shape);
+            let phases = isa.tiles().then(|| Phases::new(isa, shape)).flatten();
+            if let Some(phases) = phases {
                 plan.cut = plan.best_cut(|cut| phases.cycles(cut));
                 return Self { isa, mixed, plan, sums: Sums::Phases(phases.into()) };
             }
+            // The unit's tiles take no lists of pixels.
+            let unit = if isa.tiles() { Unit::Vectors } else { isa.unit };
+            let isa = PairIsa { unit, ..isa };
             plan.cut = plan.best_cut(|cut| cycles(&plan, cut));
             let rows = plan.cut.filter_rows;
             let taps_of = |rows: Range<usize>| {
@@ -113,6 +116,13 @@ impl MixedWeightGrad {
             let taps = (0..rows).map(|row| taps_of(share(shape.kernel[0], row, rows))).collect();
             Self { isa, mixed, plan, sums: Sums::Taps(taps) }
         })
+    }
+
+    /// With other blocks of places on the matrix unit; `None` where it is not used.
+    #[cfg(test)]
+    pub(super) fn in_blocks(self, places: usize) -> Option<Self> {
+        let Sums::Phases(phases) = self.sums else { return None };
+        Some(Self { sums: Sums::Phases(phases.in_blocks(places).into()), ..self })
     }
 
     fn units_of_a_task(&self) -> usize {

@@ -4,7 +4,8 @@
 //! all taps: along either axis, tap k meets input `o s + k d - p` at output o, i.e. with `k d - p = s q + r`, 0 <= r < s,
 //! place `o + q` of the r-th of s phases of the input. Phases and gradient are laid out in the same lines of
 //! [`Places::pitch`] places, so one tap differs from another of its phase by an offset alone. Places past the image are
-//! zeros, in which neighbouring lines overlap; the unit is fast enough to multiply with them.
+//! zeros, in which neighbouring lines overlap; the unit is fast enough to multiply with them. An operand that is not finite
+//! may so make NaN of sums that it is no part of.
 //!
 //! A task takes a few lines of the batch at a time: it packs their gradients, then phase by phase and slice by slice of
 //! input channels the input that they meet.
@@ -21,6 +22,10 @@ use std::ops::Range;
 
 /// Places that a task works on at a time, about: a sum is read and written once for so many products.
 const PLACES: usize = 2048;
+/// Most places for an output.
+const MOST: usize = 3;
+/// Fewest lines of the batch.
+const FEWEST: usize = 8;
 /// Input channels of a slice, whose rows then take some 300 KiB of L2.
 const SLICE: usize = 64;
 /// Pixels that are fetched before they are packed.
@@ -86,7 +91,7 @@ impl Places {
     fn input(&self, place: isize, phase: usize) -> Option<(usize, usize)> {
         let image = usize::try_from(place.div_euclid(self.pitch as isize)).ok()?;
         let input = place.rem_euclid(self.pitch as isize) as usize * self.phases + phase;
-        // Zeros reach to the end of the pitch: no input is that far behind.
+        // Inputs behind those that a tap reaches are left out: what lies there is what the next image's taps reach before it.
         (input < self.inputs && input / self.phases < self.outputs + self.high).then_some((image, input))
     }
 
@@ -104,11 +109,25 @@ pub(super) struct Phases {
     shape: ConvShape,
     lines: Places,
     columns: Places,
+    /// Places that a task works on at a time, about.
+    places: usize,
 }
 
 impl Phases {
-    pub fn new(isa: PairIsa, shape: ConvShape) -> Phases {
-        Phases { isa, shape, lines: Places::new(&shape, 0), columns: Places::new(&shape, 1) }
+    /// `None` for shapes that are better taken tap by tap: with many more places past the images than in them, with few lines,
+    /// along which tasks are cut, or with lines that are too long.
+    pub fn new(isa: PairIsa, shape: ConvShape) -> Option<Phases> {
+        let (lines, columns) = (Places::new(&shape, 0), Places::new(&shape, 1));
+        let (whole, outputs) = (lines.pitch * columns.pitch, lines.outputs * columns.outputs);
+        let fits =
+            whole <= MOST * outputs && columns.pitch <= PLACES && shape.batch * lines.outputs >= FEWEST;
+        fits.then_some(Phases { isa, shape, lines, columns, places: PLACES })
+    }
+
+    /// With blocks of other sizes.
+    #[cfg(test)]
+    pub fn in_blocks(self, places: usize) -> Phases {
+        Phases { places, ..self }
     }
 
     /// An estimate of the time that a cut takes, in cycles of a core: to multiply, to pack an element of the input or of
@@ -129,7 +148,7 @@ impl Phases {
 
     /// Lines of a chunk that are worked on at a time.
     fn block(&self) -> usize {
-        (PLACES / self.columns.pitch).max(1)
+        (self.places / self.columns.pitch).max(1)
     }
 
     /// Places that a block of lines is summed over.
@@ -392,7 +411,8 @@ impl WithPairs for Gradient<'_> {
         let lanes = <P::S as Simd>::LANES;
         let lines = pixels.len() / 2;
         for (p, two) in pixels.chunks_exact(2).enumerate() {
-            if let Some(ahead) = pixels.get(2 * p + AHEAD).and_then(|&ahead| there(ahead)) {
+            let ahead = pixels[(2 * p + AHEAD).min(pixels.len())..].iter().take(2);
+            for ahead in ahead.filter_map(|&pixel| there(pixel)) {
                 let ahead = from.wrapping_add(ahead + channels.start);
                 (0..channels.len()).step_by(2 * lanes).for_each(|i| prefetch(ahead.wrapping_add(i).cast()));
             }
