@@ -15,7 +15,8 @@ use std::time::Instant;
 pub struct Peak {
     /// f32 multiply-adds of independent registers in GFLOP/s (a multiply-add is two).
     pub f32_gflops: f64,
-    /// The same for products of bf16 pairs added in f32, on the matrix unit where there is one; `None` where the instruction set or the CPU lacks them.
+    /// The same for products of bf16 pairs added in f32, on the matrix unit where there is one; `None`
+    /// where the instruction set or the CPU lacks them.
     pub bf16_gflops: Option<f64>,
     /// `a = b + s c` (McCalpin 1995, STREAM's triad) on arrays beyond the caches in GB/s: two reads and a write a word;
     /// that a store first reads its line is not counted.

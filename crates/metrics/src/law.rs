@@ -65,6 +65,16 @@ mod tests {
     use super::*;
     use crate::stats::Random;
 
+    /// A class of a law.
+    fn draw(random: &mut Random, law: &[f64]) -> usize {
+        let mut u = random.unit();
+        let class = law.iter().position(|p| {
+            u -= p;
+            u < 0.0
+        });
+        class.unwrap_or(law.len() - 1)
+    }
+
     /// Of samples of a law that differs from the one compared with, the interval holds the divergence, with the floor that
     /// the estimate itself has, about as often as it says.
     #[test]
@@ -76,12 +86,7 @@ mod tests {
         for _ in 0..rounds {
             let mut counts = [0; 4];
             for _ in 0..n {
-                let mut u = random.unit();
-                let class = drawn.iter().position(|p| {
-                    u -= p;
-                    u < 0.0
-                });
-                counts[class.unwrap_or(3)] += 1;
+                counts[draw(&mut random, &drawn)] += 1;
             }
             let found = kl_interval(&counts, &compared, 0.9).unwrap();
             assert!(found.low <= found.high && found.low >= 0.0, "{found:?}");
@@ -134,12 +139,7 @@ mod tests {
             for _ in 0..rounds {
                 let mut counts = [0; 8];
                 for _ in 0..n {
-                    let mut u = random.unit();
-                    let class = weights.iter().position(|w| {
-                        u -= w;
-                        u < 0.0
-                    });
-                    counts[class.unwrap_or(7)] += 1;
+                    counts[draw(&mut random, &weights)] += 1;
                 }
                 let value = kl(&shares(&counts), &weights);
                 sum += value;

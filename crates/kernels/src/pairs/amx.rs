@@ -7,10 +7,8 @@
 //!
 //! A sum runs over whole steps of [`DEPTH`] pairs: rows and panels are filled up with zeros.
 
-use super::pack::store_rounded;
 use super::simd::{PairIsa, Pairs, WithPairs, run_pairs_on};
-use super::tile::{Store, VECTORS};
-use crate::simd::Simd;
+use super::tile::{Store, VECTORS, finish};
 use std::marker::PhantomData;
 
 /// Pairs of one step along the sum.
@@ -97,7 +95,6 @@ impl Registers {
     /// are readable, and `columns` elements of each result are this task's alone.
     pub(crate) unsafe fn run(&self, isa: PairIsa, tile: &Tile<'_>) {
         debug_assert!(tile.steps > 0 && tile.stretches > 0 && !tile.results.is_empty(), "{tile:?}");
-        let mut block = Block([[0.0; VECTORS * LANES]; TALLEST]);
         // SAFETY: forwarded from the caller; the block holds two by two registers.
         unsafe {
             // Rows of the result that are whole and equally far from each other are read and written in place.
@@ -110,6 +107,7 @@ impl Registers {
             if regular {
                 return multiply(tile, tile.results[0], step.unsigned_abs(), tile.store == Store::Add);
             }
+            let mut block = Block([[0.0; VECTORS * LANES]; TALLEST]);
             multiply(tile, block.0.as_mut_ptr().cast(), VECTORS * LANES, false);
             run_pairs_on(isa, Finish { tile, block: &block });
         }
@@ -251,24 +249,8 @@ struct Finish<'a> {
 impl WithPairs for Finish<'_> {
     #[inline(always)]
     unsafe fn call<P: Pairs>(self, pairs: P) {
-        let (tile, simd, lanes) = (self.tile, pairs.simd(), <P::S as Simd>::LANES);
-        // SAFETY: the caller of `run` promises the results; the block has as many rows and whole vectors.
-        unsafe {
-            for (&out, sums) in tile.results.iter().zip(&self.block.0) {
-                for first in (0..tile.columns).step_by(lanes) {
-                    let n = lanes.min(tile.columns - first);
-                    let sum = simd.load(sums.as_ptr().add(first));
-                    match tile.store {
-                        Store::Write => simd.store_first(out.add(first), sum, n),
-                        Store::Add => {
-                            let out = out.add(first);
-                            simd.store_first(out, simd.add(simd.load_first(out, n), sum), n);
-                        }
-                        Store::Round if n == lanes => pairs.round(sum, out.cast::<u16>().add(first)),
-                        Store::Round => store_rounded(simd, sum, n, out.cast::<u16>().add(first)),
-                    }
-                }
-            }
-        }
+        let Finish { tile, block } = self;
+        // SAFETY: the caller of `run` promises the results.
+        unsafe { finish(pairs, tile.results, &block.0, tile.columns, tile.store) };
     }
 }

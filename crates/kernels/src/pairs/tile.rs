@@ -194,19 +194,38 @@ impl<const MR: usize, const NV: usize> WithPairs for Sized<'_, MR, NV> {
                     simd.store(block.as_mut_ptr().add(v * lanes), sum);
                 }
             }
-            for (&out, block) in tile.results.iter().zip(&block) {
-                for first in (0..tile.columns).step_by(lanes) {
-                    let n = lanes.min(tile.columns - first);
-                    let sum = simd.load(block.as_ptr().add(first));
-                    match tile.store {
-                        Store::Write => simd.store_first(out.add(first), sum, n),
-                        Store::Add => {
-                            let out = out.add(first);
-                            simd.store_first(out, simd.add(simd.load_first(out, n), sum), n);
-                        }
-                        Store::Round if n == lanes => pairs.round(sum, out.cast::<u16>().add(first)),
-                        Store::Round => store_rounded(simd, sum, n, out.cast::<u16>().add(first)),
+            finish(pairs, &tile.results[..MR], &block, tile.columns, tile.store);
+        }
+    }
+}
+
+/// Takes rows of sums to their results.
+///
+/// # Safety
+/// The CPU has the instructions of `P`, and `columns` elements of each result, at most those of a row, are this task's alone.
+#[inline(always)]
+pub(super) unsafe fn finish<P: Pairs>(
+    pairs: P,
+    results: &[*mut f32],
+    rows: &[[f32; VECTORS * MAX_LANES]],
+    columns: usize,
+    store: Store,
+) {
+    let (simd, lanes) = (pairs.simd(), <P::S as Simd>::LANES);
+    for (&out, sums) in results.iter().zip(rows) {
+        for first in (0..columns).step_by(lanes) {
+            let n = lanes.min(columns - first);
+            // SAFETY: the caller's promise; a row holds whole vectors.
+            unsafe {
+                let sum = simd.load(sums.as_ptr().add(first));
+                match store {
+                    Store::Write => simd.store_first(out.add(first), sum, n),
+                    Store::Add => {
+                        let out = out.add(first);
+                        simd.store_first(out, simd.add(simd.load_first(out, n), sum), n);
                     }
+                    Store::Round if n == lanes => pairs.round(sum, out.cast::<u16>().add(first)),
+                    Store::Round => store_rounded(simd, sum, n, out.cast::<u16>().add(first)),
                 }
             }
         }

@@ -1,10 +1,9 @@
-use super::{Better, Context, Metric, Score, Subject, suits_features};
+use super::{Better, Context, LEVEL, Metric, Score, Subject, suits_features};
 use crate::error::Error;
 use ganymede_metrics::frechet::frechet_interval;
 
-/// Pairs of sets drawn with replacement for the interval, and the confidence of it.
+/// Pairs of sets drawn with replacement for the interval.
 const RESAMPLES: usize = 50;
-const LEVEL: f64 = 0.95;
 /// Multiplications beyond which the interval would take minutes and is left out.
 const AFFORDABLE: f64 = 4e11;
 
@@ -41,7 +40,7 @@ impl Metric for Frechet {
         let mut score = Score::new(self.name(), context.named("Frechet distance"), value, Better::Lower);
         if !context.resampled && RESAMPLES as f64 * (rows * d * d + 20.0 * d * d * d) <= AFFORDABLE {
             let interval = frechet_interval(&real.features, &generated.features, RESAMPLES, LEVEL)?;
-            score.interval = Some([interval.low, interval.high]);
+            score = score.within(interval);
         }
         if few {
             score = score.noting(format!("fewer samples than its {d} dimensions: it would fall with more"));

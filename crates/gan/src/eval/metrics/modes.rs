@@ -75,15 +75,17 @@ impl Metric for Modes {
             "samples": modes.samples, "total_modes": total, "counts": modes.counts, "digit_shares": digits.shares(),
             "accuracy_of_a_digit": accuracy,
         });
-        let kl = Score::new(
+        let mut kl = Score::new(
             self.name(),
             context.named("KL of modes to uniform"),
             modes.kl_to_uniform,
             Better::Lower,
-        );
-        let uniform = vec![1.0 / total as f64; total];
-        let kl = if modes.samples > 1 { kl.within(kl_interval(&modes.counts, &uniform, LEVEL)?) } else { kl }
-            .noting(format!("{:.3} for a sampler of equal shares", modes.kl_floor));
+        )
+        .noting(format!("{:.3} for a sampler of equal shares", modes.kl_floor));
+        if modes.samples > 1 {
+            let uniform = vec![1.0 / total as f64; total];
+            kl = kl.within(kl_interval(&modes.counts, &uniform, LEVEL)?);
+        }
         let recognised = context.named(&format!("share of digits recognised, p >= {CONFIDENT}"));
         let recognised = Score::new(self.name(), recognised, digits.confident, Better::Higher);
         Ok(vec![found, kl, recognised])

@@ -68,8 +68,8 @@ impl Metric for MsSsim {
         let of = if by_class { "pairs of a class" } else { "pairs" };
         let name = format!("MS-SSIM of {of}, {scales} scales");
         let mut score = Score::new(self.name(), name, interval.estimate, Better::Lower)
+            .within(interval)
             .noting(format!("real pairs {real:.4}; well above them, samples are too much alike"));
-        score.interval = Some([interval.low, interval.high]);
         score.detail =
             json!({ "pairs": found.len(), "real": real, "scales": scales, "within_classes": by_class });
         Ok(vec![score])

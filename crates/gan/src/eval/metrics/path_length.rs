@@ -57,8 +57,8 @@ impl Metric for PathLength {
             let length = path_length(&squared, EPSILON)?;
             let name = context.named(&format!("{what}, {}", path.words()));
             let mut score = Score::new(self.name(), name, length.mean.estimate, Better::Lower)
+                .within(length.mean)
                 .noting(format!("{} of {count} paths, percentiles 1 to 99", length.kept));
-            score.interval = Some([length.mean.low, length.mean.high]);
             score.detail = json!({
                 "paths": count, "kept": length.kept, "epsilon": EPSILON, "deviation": length.deviation,
                 "distance": distance,

@@ -90,9 +90,14 @@ impl Places {
     /// The image and its input at a place of phase `phase`, counted from the first output of the first image.
     fn input(&self, place: isize, phase: usize) -> Option<(usize, usize)> {
         let image = usize::try_from(place.div_euclid(self.pitch as isize)).ok()?;
-        let input = place.rem_euclid(self.pitch as isize) as usize * self.phases + phase;
+        Some((image, self.inside(place.rem_euclid(self.pitch as isize) as usize, phase)?))
+    }
+
+    /// The input at a place of an image.
+    fn inside(&self, place: usize, phase: usize) -> Option<usize> {
+        let input = place * self.phases + phase;
         // Inputs behind those that a tap reaches are left out: what lies there is what the next image's taps reach before it.
-        (input < self.inputs && input / self.phases < self.outputs + self.high).then_some((image, input))
+        (input < self.inputs && place < self.outputs + self.high).then_some(input)
     }
 
     /// The image and its output at a place.
@@ -291,23 +296,16 @@ impl Phases {
     /// Lists the pixels of a phase of the input that `lines` meet, from the lowest place on.
     fn list_inputs(&self, lines: &Range<usize>, phase: [usize; 2], list: &mut [Pixel]) {
         let s = &self.shape;
-        let pitch = self.columns.pitch;
-        let (mut line, mut column) =
-            (lines.start as isize - self.lines.low as isize, -(self.columns.low as isize));
-        if column < 0 {
-            (line, column) = (line - 1, column + pitch as isize);
-        }
+        let pitch = self.columns.pitch as isize;
+        let first = (lines.start as isize - self.lines.low as isize) * pitch - self.columns.low as isize;
+        let (mut line, mut column) = (first.div_euclid(pitch), first.rem_euclid(pitch) as usize);
         let row_of = |line: isize| self.lines.input(line, phase[0]).filter(|&(image, _)| image < s.batch);
         let mut row = row_of(line);
-        let mut column = column as usize;
         for pixel in list {
-            let input = column * self.columns.phases + phase[1];
-            let inside = input < s.in_w && column < self.columns.outputs + self.columns.high;
-            *pixel = row
-                .filter(|_| inside)
-                .map_or(PAST, |(image, row)| ((image * s.in_h + row) * s.in_w + input) * s.in_c);
+            *pixel = (row.zip(self.columns.inside(column, phase[1])))
+                .map_or(PAST, |((image, row), input)| ((image * s.in_h + row) * s.in_w + input) * s.in_c);
             column += 1;
-            if column == pitch {
+            if column == self.columns.pitch {
                 (line, column) = (line + 1, 0);
                 row = row_of(line);
             }
