@@ -28,9 +28,11 @@ const RESULT: usize = 2;
 ///
 /// # Safety
 /// What [`Kernel`] asks for holds of [`Contraction::run_into`] too. In the last stage every word of the result is
-/// announced once, by the task that wrote it last, after it was written; in earlier stages none.
+/// announced once, by the task that wrote it last, after it was written, unless [`Contraction::run_words`] is 0; in
+/// earlier stages none.
 pub unsafe trait Contraction: Kernel {
-    /// The least number of words that finished stretches of the result have in general; more than that costs less.
+    /// The least number of words that finished stretches of the result have in general; more than that costs less. 0
+    /// where nothing is announced, which then cannot be joined with a pass.
     fn run_words(&self) -> usize;
 
     /// Runs one task, announcing words of the result.
@@ -92,7 +94,8 @@ impl Fused {
     /// Joins the two, if the result is the epilogue's.
     fn of(contraction: Box<dyn Contraction>, epilogue: Epilogue) -> Result<Fused, Box<dyn Contraction>> {
         let specs = contraction.operands();
-        let suits = (RESULT + 1..=MAX_OPERANDS).contains(&specs.len())
+        let suits = contraction.run_words() > 0
+            && (RESULT + 1..=MAX_OPERANDS).contains(&specs.len())
             && specs[..RESULT].iter().all(|s| s.access == Access::Read)
             && specs[RESULT] == OperandSpec::write(epilogue.words());
         if !suits {

@@ -138,7 +138,7 @@ impl Choice {
         of!(self, local_words)
     }
 
-    /// Words of the result that are finished together.
+    /// Words of the result that are finished together, 0 if they are not announced.
     pub fn run_words(&self) -> usize {
         of!(self, run_words)
     }
@@ -160,7 +160,7 @@ impl Choice {
             Choice::Direct(plan) => plan.isa,
             Choice::FewSources(plan) => plan.isa,
             Choice::FewOutputs(plan) => plan.isa,
-            Choice::Winograd(plan) => plan.isa,
+            Choice::Winograd(plan) => plan.isa(),
         };
         assert_eq!(isa, planned, "the weights' packing was planned for another instruction set");
         // SAFETY: forwarded from the caller.

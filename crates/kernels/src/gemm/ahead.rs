@@ -10,7 +10,7 @@ const LINE: usize = 16;
 
 /// The lines of a strip that are still to be fetched: `runs` stretches of `lines` lines, `stride` words apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ahead {
+pub struct Ahead {
     at: *const f32,
     lines: usize,
     stride: usize,
@@ -22,24 +22,24 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// Nothing to fetch.
-    pub(super) fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self { at: std::ptr::null(), lines: 1, stride: 0, line: 0, left: 0 }
     }
 
     /// `runs` stretches of `words` words, `stride` words apart.
-    pub(super) fn new(at: *const f32, runs: usize, words: usize, stride: usize) -> Self {
+    pub fn new(at: *const f32, runs: usize, words: usize, stride: usize) -> Self {
         let lines = words.div_ceil(LINE).max(1);
         Self { at, lines, stride, line: 0, left: runs * lines }
     }
 
     /// Lines left.
-    pub(super) fn left(&self) -> usize {
+    pub fn left(&self) -> usize {
         self.left
     }
 
     /// Fetches up to `count` lines. A hint: addresses need not be valid.
     #[inline(always)]
-    pub(super) fn fetch(&mut self, count: usize) {
+    pub fn fetch(&mut self, count: usize) {
         for _ in 0..count.min(self.left) {
             prefetch(self.at.wrapping_add(self.line * LINE));
             self.line += 1;

@@ -3,7 +3,7 @@
 use super::ahead::Ahead;
 use super::blocks::{Blocks, Extent, part};
 use super::pack::{Pack, PackRows, Panel};
-use super::tile::{self, PACKED, STRETCH, Tile};
+use super::tile::{self, STRETCH, Tile};
 use crate::fused::Sink;
 use crate::isa::Isa;
 use crate::simd::run_on;
@@ -159,7 +159,7 @@ impl Blocked<'_> {
                 for row_panel in row_panels.clone() {
                     let rows = blocks.rows(row_panel);
                     let (a_at, a_row, a_k) = if packs_a {
-                        (packed_a[(rows.start - first_row) * depth..].as_ptr(), PACKED, 0)
+                        (packed_a[(rows.start - first_row) * depth..].as_ptr(), 1, rows.len())
                     } else {
                         // SAFETY: inside A.
                         let at = unsafe { a.at(batch, rows.start, k.start).0 };

@@ -1,14 +1,26 @@
 //! One register tile for kernels that bring their operands packed.
 
-use super::ahead::Ahead;
-use super::tile::{self, Geometry, STRETCH, Tile};
+pub use super::ahead::Ahead;
+pub use super::tile::STRETCH;
+use super::tile::{self, CHUNKED, Geometry, Tile};
 use crate::isa::Isa;
 
-/// Rows of the left operand, contiguous along the sums.
+/// Columns of a chunk of the left operand of [`run`].
+pub const CHUNK: usize = tile::CHUNK;
+
+/// The left operand of [`run`], in chunks of [`CHUNK`] columns, in which rows follow each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunks {
+    pub start: *const f32,
+    /// Words from one chunk to the next.
+    pub stride: usize,
+}
+
+/// The left operand of [`run_transposed`]: a row for each term of the sums.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows {
     pub start: *const f32,
-    /// Words from one row to the next, not 0.
+    /// Words from one row to the next.
     pub stride: usize,
 }
 
@@ -29,29 +41,30 @@ pub fn tallest(isa: Isa) -> usize {
 pub struct Also {
     /// Whether to add to the results rather than overwrite them.
     pub accumulate: bool,
-    /// Where words lie that will be needed soon, to be fetched meanwhile, and how many; the address need not be valid.
-    pub soon: *const f32,
-    pub words: usize,
+    /// What to fetch meanwhile, and how many lines in each [`STRETCH`] of the sums.
+    pub ahead: Ahead,
+    pub fetches: usize,
 }
 
 /// `c = a * b`, or `c += a * b`, for `rows` rows, sums of `depth` terms and a panel of `columns`, whose rows follow each
 /// other.
 ///
 /// # Safety
-/// The CPU supports `isa`; `rows` is at most [`tallest`]; `columns` is a number of whole vectors and at most a panel's
-/// width; all three operands are live and of these sizes; sums that are added to exist.
+/// The CPU supports `isa`; `rows` is at most [`tallest`], `depth` a number of whole chunks; `columns` is a number of
+/// whole vectors and at most a panel's width; all three operands are live and of these sizes; sums that are added to
+/// exist. Returns what is still to be fetched.
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn run(
     isa: Isa,
     rows: usize,
     depth: usize,
-    a: Rows,
+    a: Chunks,
     b: *const f32,
     columns: usize,
     c: Results,
     also: Also,
-) {
-    let left = Left { start: a.start, row: a.stride, k: 1 };
+) -> Ahead {
+    let left = Left { start: a.start, row: CHUNKED, k: a.stride };
     // SAFETY: forwarded from the caller.
     unsafe { panel(isa, rows, depth, left, b, columns, c, also) }
 }
@@ -72,12 +85,12 @@ pub unsafe fn run_transposed(
     accumulate: bool,
 ) {
     let left = Left { start: a.start, row: 1, k: a.stride };
-    let also = Also { accumulate, soon: std::ptr::null(), words: 0 };
+    let also = Also { accumulate, ahead: Ahead::nothing(), fetches: 0 };
     // SAFETY: forwarded from the caller.
-    unsafe { panel(isa, rows, depth, left, b, columns, c, also) }
+    unsafe { panel(isa, rows, depth, left, b, columns, c, also) };
 }
 
-/// The left operand, with the words between its rows and between the terms of a sum.
+/// The left operand, with its strides as a tile takes them.
 #[derive(Clone, Copy)]
 struct Left {
     start: *const f32,
@@ -97,9 +110,8 @@ unsafe fn panel(
     columns: usize,
     c: Results,
     also: Also,
-) {
-    let mut ahead = if also.words > 0 { Ahead::new(also.soon, 1, also.words, 0) } else { Ahead::nothing() };
-    let fetches = ahead.left().div_ceil(depth.div_ceil(STRETCH).max(1));
+) -> Ahead {
+    let mut ahead = also.ahead;
     let geometry = Geometry::of(isa);
     let mut first = 0;
     while first < columns {
@@ -120,10 +132,11 @@ unsafe fn panel(
             accumulate: also.accumulate,
             fetch_c: false,
             ahead,
-            fetches,
+            fetches: also.fetches,
         };
         // SAFETY: forwarded from the caller.
         ahead = unsafe { tile::run(isa, rows, geometry.vectors_for(part), tile) };
         first += part;
     }
+    ahead
 }

@@ -3,6 +3,7 @@
 use super::ahead::Ahead;
 use crate::isa::Isa;
 use crate::simd::{Simd, WithSimd, prefetch, run_on};
+use std::marker::PhantomData;
 
 /// Tile sizes of an instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +46,9 @@ pub(super) struct Tile {
     pub k: usize,
     /// `A[0, 0]`.
     pub a: *const f32,
-    /// Words from one row of A to the next; [`PACKED`] for a packed panel, whose row stride is 1 and whose
-    /// stride along k is the number of rows.
+    /// Words from one row of A to the next, or [`CHUNKED`].
     pub a_row: usize,
-    /// Words from one column of A to the next; unused for a packed panel.
+    /// Words from one column of A to the next, or from one chunk of columns to the next.
     pub a_k: usize,
     /// `B[0, 0]`; every row is readable in whole vectors.
     pub b: *const f32,
@@ -70,21 +70,87 @@ pub(super) struct Tile {
     pub fetches: usize,
 }
 
-/// The row stride that marks a packed panel of A (no real stride is 0: a broadcast is one of batches).
-pub(super) const PACKED: usize = 0;
+/// The row stride that marks an A in chunks of [`CHUNK`] columns, in which rows follow each other (no real stride is 0:
+/// a broadcast is one of batches). The sums are then a number of whole chunks long.
+pub(super) const CHUNKED: usize = 0;
 
-/// Steps along k between fetches.
-pub(super) const STRETCH: usize = 8;
+/// Columns of a chunk of A.
+pub(super) const CHUNK: usize = 16;
+
+/// Steps along k between fetches, of which a chunk is a multiple.
+pub const STRETCH: usize = 8;
 
 /// Steps that are one piece of code where tiles are small.
 const UNROLLED: usize = 4;
 
-/// A tile with its size known to the compiler.
-struct Sized<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool>(Tile);
+/// How the rows of A lie: what the compiler knows of their addresses need not be computed in every step.
+trait Layout {
+    /// Words from one row to the next.
+    fn row(tile: &Tile) -> usize;
 
-impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
-    for Sized<ROWS, VECTORS, IN_PLACE>
-{
+    /// Words from one column to the next, of the same chunk where there are chunks.
+    fn column(tile: &Tile) -> usize;
+
+    /// Words skipped behind a chunk.
+    fn skipped(_: &Tile) -> usize {
+        0
+    }
+}
+
+/// Any strides.
+struct Strided;
+
+impl Layout for Strided {
+    #[inline(always)]
+    fn row(tile: &Tile) -> usize {
+        tile.a_row
+    }
+
+    #[inline(always)]
+    fn column(tile: &Tile) -> usize {
+        tile.a_k
+    }
+}
+
+/// The words of a column are neighbours.
+struct Columns;
+
+impl Layout for Columns {
+    #[inline(always)]
+    fn row(_: &Tile) -> usize {
+        1
+    }
+
+    #[inline(always)]
+    fn column(tile: &Tile) -> usize {
+        tile.a_k
+    }
+}
+
+/// Chunks of columns, as [`CHUNKED`] says.
+struct Chunks;
+
+impl Layout for Chunks {
+    #[inline(always)]
+    fn row(_: &Tile) -> usize {
+        CHUNK
+    }
+
+    #[inline(always)]
+    fn column(_: &Tile) -> usize {
+        1
+    }
+
+    #[inline(always)]
+    fn skipped(tile: &Tile) -> usize {
+        tile.a_k - CHUNK
+    }
+}
+
+/// A tile with its size known to the compiler.
+struct Sized<const ROWS: usize, const VECTORS: usize, L>(Tile, PhantomData<L>);
+
+impl<const ROWS: usize, const VECTORS: usize, L: Layout> WithSimd for Sized<ROWS, VECTORS, L> {
     type Output = Ahead;
 
     #[inline(always)]
@@ -99,6 +165,7 @@ impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
         unsafe {
             let mut acc = [[s.zero(); VECTORS]; ROWS];
             let (mut a, mut b) = (t.a, t.b);
+            let (row, column) = (L::row(&t), L::column(&t));
             if t.fetch_c {
                 for i in 0..ROWS {
                     for v in 0..VECTORS {
@@ -106,8 +173,6 @@ impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
                     }
                 }
             }
-            let (a_row, a_step) = if IN_PLACE { (t.a_row, t.a_k) } else { (1, ROWS) };
-            let b_step = t.b_k;
             let mut left = t.k;
             while left > 0 {
                 t.ahead.fetch(t.fetches);
@@ -118,15 +183,18 @@ impl<const ROWS: usize, const VECTORS: usize, const IN_PLACE: bool> WithSimd
                     // not fit: of four steps it does.
                     for _ in 0..STRETCH / UNROLLED {
                         for _ in 0..UNROLLED {
-                            step::<S, ROWS, VECTORS>(s, a, a_row, b, &mut acc);
-                            (a, b) = (a.add(a_step), b.add(b_step));
+                            step::<S, ROWS, VECTORS>(s, a, row, b, &mut acc);
+                            (a, b) = (a.wrapping_add(column), b.wrapping_add(t.b_k));
                         }
                     }
                 } else {
                     for _ in 0..steps {
-                        step::<S, ROWS, VECTORS>(s, a, a_row, b, &mut acc);
-                        (a, b) = (a.add(a_step), b.add(b_step));
+                        step::<S, ROWS, VECTORS>(s, a, row, b, &mut acc);
+                        (a, b) = (a.wrapping_add(column), b.wrapping_add(t.b_k));
                     }
+                }
+                if left.is_multiple_of(CHUNK) {
+                    a = a.wrapping_add(L::skipped(&t));
                 }
             }
             if t.columns == VECTORS * S::LANES {
@@ -182,14 +250,17 @@ unsafe fn step<S: Simd, const ROWS: usize, const VECTORS: usize>(
 /// # Safety
 /// The CPU supports `isa`, the sizes are within [`Geometry`], and the fields of `tile` mean what they say.
 pub(super) unsafe fn run(isa: Isa, rows: usize, vectors: usize, tile: Tile) -> Ahead {
+    debug_assert!(tile.a_row != CHUNKED || tile.k.is_multiple_of(CHUNK));
     debug_assert!(vectors * Geometry::of(isa).lanes < tile.columns + Geometry::of(isa).lanes);
     // SAFETY: forwarded from the caller.
     unsafe {
         match (vectors, tile.a_row) {
-            (1, PACKED) => dispatch::<1, false>(isa, rows, tile),
-            (1, _) => dispatch::<1, true>(isa, rows, tile),
-            (_, PACKED) => dispatch::<2, false>(isa, rows, tile),
-            (_, _) => dispatch::<2, true>(isa, rows, tile),
+            (1, CHUNKED) => dispatch::<1, Chunks>(isa, rows, tile),
+            (1, 1) => dispatch::<1, Columns>(isa, rows, tile),
+            (1, _) => dispatch::<1, Strided>(isa, rows, tile),
+            (_, CHUNKED) => dispatch::<2, Chunks>(isa, rows, tile),
+            (_, 1) => dispatch::<2, Columns>(isa, rows, tile),
+            (_, _) => dispatch::<2, Strided>(isa, rows, tile),
         }
     }
 }
@@ -198,12 +269,12 @@ pub(super) unsafe fn run(isa: Isa, rows: usize, vectors: usize, tile: Tile) -> A
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn dispatch<const VECTORS: usize, const IN_PLACE: bool>(isa: Isa, rows: usize, tile: Tile) -> Ahead {
+unsafe fn dispatch<const VECTORS: usize, L: Layout>(isa: Isa, rows: usize, tile: Tile) -> Ahead {
     macro_rules! sizes {
         ($($n:literal)*) => {
             match rows {
                 // SAFETY: forwarded from the caller.
-                $($n => unsafe { run_on(isa, Sized::<$n, VECTORS, IN_PLACE>(tile)) },)*
+                $($n => unsafe { run_on(isa, Sized::<$n, VECTORS, L>(tile, PhantomData)) },)*
                 _ => unreachable!("a tile of {rows} rows"),
             }
         };

@@ -10,10 +10,13 @@
 //! costs nothing.
 //!
 //! For 4x4 filters of stride 2 that is 25 products of four phases' channels where the definition has 64, for 5x5
-//! filters 121 in place of 400. A task transforms a block of tiles into scratch that stays in its L2, so nothing but
-//! the transformed weights takes memory. The weight gradient (`weight_grad`) runs the same transforms backwards.
+//! filters 121 in place of 400. The transformed weights are a multiple of the filters, so either they are made once and
+//! read by every block of tiles ([`by_tiles`]), or the tiles are, and those weights made of which a panel of outputs
+//! needs some at a time ([`by_panels`]). The weight gradient (`weight_grad`) runs the same transforms backwards.
 
 mod axis;
+mod by_panels;
+mod by_tiles;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -24,40 +27,28 @@ mod weights;
 
 pub use weight_grad::WinogradWeightGrad;
 
-use super::gather::{Image, OUT, PACKED, SRC, WEIGHTS, cut_evenly};
+use super::gather::Image;
 use super::shape::ConvShape;
 use super::tile::{VECTORS, lanes};
 use crate::fused::Sink;
+use crate::gemm::product;
 use crate::isa::Isa;
 use crate::kernel::{OperandSpec, Operands};
 use axis::Phase;
-use run::BlockRun;
-use std::ops::Range;
-use transform::run_with_points;
+use by_panels::ByPanels;
+use by_tiles::ByTiles;
 
-/// Source and output channels are taken in vectors of every instruction set, so their numbers must be multiples.
-const CHANNELS: usize = 16;
-/// Most tiles of a block: each block reads all transformed weights once.
-const BLOCK: usize = 48;
-/// Words of transformed tiles and products that a block should not exceed, so that most of it stays in L2.
-const BLOCK_WORDS: usize = 640 << 10;
+/// Source and output channels are taken in vectors of every instruction set, so their numbers must be multiples. Of so
+/// many source channels in turn all tiles of a block are neighbours, as the products read them.
+const CHANNELS: usize = product::CHUNK;
 /// Words between the tiles at neighbouring points, and their products, beyond their size, which is often a multiple of
 /// 4 KiB: what belongs to one tile would fall into the same lines of L1.
 const SKEW: usize = 16;
-/// Tiles of a small block, one register tile.
-const SMALL: usize = 12;
-/// Tasks where there are enough blocks, and the fewest that blocks are made smaller for.
-const TASKS: usize = 64;
-const MIN_TASKS: usize = 16;
-/// Cost of a word of a transformed tile, of a product and of a transformed weight read from L3, in multiply-adds.
-const DATA_COST: f64 = 5.0;
-const PRODUCT_COST: f64 = 5.0;
-const WEIGHT_COST: f64 = 6.0;
-/// The same of weights beyond `CACHED_WORDS`, which do not stay in L3 and are read from memory once a block.
-const MEMORY_COST: f64 = 24.0;
-const CACHED_WORDS: usize = 8 << 20;
 /// Multiply-adds a unit of time of the register tiles, relative to those of the direct kernel.
 const RATE: f64 = 0.9;
+/// Cost of a word of a transformed tile and of a product, in multiply-adds.
+const DATA_COST: f64 = 5.0;
+const PRODUCT_COST: f64 = 5.0;
 
 /// A phase of the source or of the outputs, along both axes.
 #[derive(Clone, Debug)]
@@ -102,8 +93,6 @@ struct Job {
     results: Vec<Pair>,
     /// For each point, the length of its sums.
     depths: Vec<usize>,
-    /// For each point, the words from one tile to the next.
-    strides: Vec<usize>,
     /// For each point, words of a tile at the points before.
     data_at: Vec<usize>,
     /// For each point, results of a tile, and those at the points before.
@@ -125,13 +114,11 @@ impl Job {
                 (0..axis.sources.len()).any(|source| axis.active(source, output, point))
             });
         let widths: Vec<usize> = parts.iter().map(|n| n * outputs).collect();
-        // Rows a multiple of 4 KiB apart would fall into the same lines of L1.
-        let strides: Vec<usize> = depths.iter().map(|&k| if k % 256 == 0 { k + 16 } else { k }).collect();
-        let (data_at, products_at) = (running(&strides), running(&widths));
+        let (data_at, products_at) = (running(&depths), running(&widths));
         let words: Vec<usize> = depths.iter().zip(&widths).map(|(depth, width)| depth * width).collect();
         let weights_at = running(&words).into_iter().map(|at| *packed + at).collect();
         *packed += words.iter().sum::<usize>();
-        Job { axes, pairs, results, depths, strides, data_at, widths, products_at, weights_at }
+        Job { axes, pairs, results, depths, data_at, widths, products_at, weights_at }
     }
 
     fn points(&self) -> usize {
@@ -145,7 +132,7 @@ impl Job {
 
     /// Words of a transformed tile.
     fn data_words(&self) -> usize {
-        self.strides.iter().sum()
+        self.depths.iter().sum()
     }
 
     /// Words of a tile's products.
@@ -170,18 +157,10 @@ fn running(numbers: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-/// Tiles `first .. first + count` of one job, batch-major.
+/// A forward pass or input gradient at fixed shapes, whichever way it is cut.
 #[derive(Clone, Debug)]
-struct Block {
-    job: usize,
-    first: usize,
-    count: usize,
-}
-
-/// A forward pass or input gradient at fixed shapes.
-#[derive(Clone, Debug)]
-pub struct Winograd {
-    pub isa: Isa,
+struct Problem {
+    isa: Isa,
     src: Image,
     out: Image,
     batch: usize,
@@ -192,27 +171,22 @@ pub struct Winograd {
     /// Words of one tap in the unpacked weights.
     tap_words: usize,
     weight_words: usize,
+    /// Words of all transformed weights.
     packed_words: usize,
     jobs: Vec<Job>,
-    blocks: Vec<Block>,
-    tasks: Vec<Range<usize>>,
 }
 
-impl Winograd {
-    /// The forward pass, if the algorithm fits the shape and pays. The shape is valid.
-    pub fn forward(isa: Isa, shape: &ConvShape) -> Option<Winograd> {
-        let src = Image::input(shape);
-        let out = Image::output(shape);
+impl Problem {
+    /// The forward pass, if the algorithm fits the shape, which is valid.
+    fn forward(isa: Isa, shape: &ConvShape) -> Option<Problem> {
         let axes = [Phase::forward(shape, 0)?, Phase::forward(shape, 1)?];
-        Winograd::new(isa, shape, axes, src, out, [shape.out_c, 1])
+        Problem::new(isa, shape, axes, Image::input(shape), Image::output(shape), [shape.out_c, 1])
     }
 
-    /// The input gradient, if the algorithm fits the shape and pays. The shape is valid.
-    pub fn input_grad(isa: Isa, shape: &ConvShape) -> Option<Winograd> {
-        let src = Image::output(shape);
-        let out = Image::input(shape);
+    /// The input gradient, if the algorithm fits the shape, which is valid.
+    fn input_grad(isa: Isa, shape: &ConvShape) -> Option<Problem> {
         let axes = [Phase::input_grad(shape, 0)?, Phase::input_grad(shape, 1)?];
-        Winograd::new(isa, shape, axes, src, out, [1, shape.out_c])
+        Problem::new(isa, shape, axes, Image::output(shape), Image::input(shape), [1, shape.out_c])
     }
 
     fn new(
@@ -222,7 +196,7 @@ impl Winograd {
         src: Image,
         out: Image,
         weight_steps: [usize; 2],
-    ) -> Option<Winograd> {
+    ) -> Option<Problem> {
         let whole = |channels: usize| channels.is_multiple_of(CHANNELS);
         if shape.groups > 1 || shape.dilation != [1, 1] || !whole(src.c) || !whole(out.c) {
             return None;
@@ -234,7 +208,7 @@ impl Winograd {
             .flat_map(|y| xs.iter().map(move |x| [y.clone(), x.clone()]))
             .map(|axes| Job::new(axes, src.c, out.c, &mut packed_words))
             .collect();
-        let mut plan = Winograd {
+        Some(Problem {
             isa,
             src,
             out,
@@ -245,57 +219,26 @@ impl Winograd {
             weight_words: shape.weight_words(),
             packed_words,
             jobs,
-            blocks: Vec::new(),
-            tasks: Vec::new(),
-        };
-        plan.cut();
-        Some(plan)
+        })
     }
 
-    /// Estimated cost of an image, in multiply-adds of the direct kernel.
-    pub fn cost(&self) -> f64 {
-        let tiles = self.most_tiles() as f64;
-        // Measured on AVX2 alone.
-        let far = self.isa == Isa::Avx2 && self.packed_words > CACHED_WORDS;
-        let weight_cost = if far { MEMORY_COST } else { WEIGHT_COST };
-        let cost = |job: &Job| {
-            let depth: usize = job.depths.iter().sum();
-            let products = job.multiply_adds() as f64 * (1.0 / RATE + weight_cost / tiles);
-            let transforms = depth as f64 * DATA_COST + job.product_words() as f64 * PRODUCT_COST;
-            job.tiles() as f64 * (products + transforms)
-        };
-        self.jobs.iter().map(cost).sum()
+    /// The operands, with a workspace of so many words.
+    fn operands(&self, workspace: usize) -> Vec<OperandSpec> {
+        let image = |image: Image| self.batch * image.h * image.w * image.c;
+        vec![
+            OperandSpec::read(image(self.src)),
+            OperandSpec::read(self.weight_words),
+            OperandSpec::write(image(self.out)),
+            OperandSpec::workspace(workspace),
+        ]
     }
 
-    /// Words of transformed tiles and products for one tile.
-    fn tile_words(&self) -> usize {
-        self.jobs.iter().map(|job| job.data_words() + job.product_words()).max().unwrap_or(0)
+    /// Tiles of a job.
+    fn tiles(&self, job: &Job) -> usize {
+        job.tiles() * self.batch
     }
 
-    /// Tiles of a full block.
-    fn most_tiles(&self) -> usize {
-        (BLOCK_WORDS / self.tile_words() / SMALL * SMALL).clamp(SMALL, BLOCK)
-    }
-
-    /// Cuts the tiles into blocks and tasks.
-    fn cut(&mut self) {
-        let all: usize = self.jobs.iter().map(|job| job.tiles() * self.batch).sum();
-        let mut block = self.most_tiles();
-        while block > SMALL && all / block < MIN_TASKS {
-            block -= SMALL;
-        }
-        let mut costs = Vec::new();
-        for (index, job) in self.jobs.iter().enumerate() {
-            let tiles = job.tiles() * self.batch;
-            for first in (0..tiles).step_by(block) {
-                let count = block.min(tiles - first);
-                self.blocks.push(Block { job: index, first, count });
-                costs.push((count * job.multiply_adds()) as f64);
-            }
-        }
-        self.tasks = cut_evenly(&costs, TASKS);
-    }
-
+    /// Columns of a full panel of weights.
     fn panel_width(&self) -> usize {
         VECTORS * lanes(self.isa)
     }
@@ -304,40 +247,73 @@ impl Winograd {
         self.out.c.div_ceil(self.panel_width())
     }
 
-    pub fn operands(&self) -> Vec<OperandSpec> {
-        let image = |image: Image| self.batch * image.h * image.w * image.c;
-        let specs = [
-            OperandSpec::read(image(self.src)),
-            OperandSpec::read(self.weight_words),
-            OperandSpec::write(image(self.out)),
-            OperandSpec::workspace(self.packed_words),
-        ];
-        debug_assert_eq!([SRC, WEIGHTS, OUT, PACKED], [0, 1, 2, 3]);
-        specs.into()
-    }
-
-    pub fn stages(&self) -> usize {
-        2
-    }
-
-    pub fn tasks(&self, stage: usize) -> usize {
-        if stage == 0 { weights::tasks(self) } else { self.tasks.len() }
-    }
-
     /// Words of a pixel of zeros, in place of sources outside the image and of products that are not formed.
     fn zeros(&self) -> usize {
         self.src.c.max(self.out.c)
     }
+}
 
-    pub fn local_words(&self) -> usize {
-        let most = self.blocks.iter().map(|block| block.count).max().unwrap_or(0);
-        let points = self.jobs.iter().map(Job::points).max().unwrap_or(0);
-        (self.zeros() + most * self.tile_words() + 2 * points * SKEW).max(weights::local_words(self))
+/// A forward pass or input gradient at fixed shapes, cut the way that costs less.
+#[derive(Clone, Debug)]
+pub enum Winograd {
+    ByTiles(ByTiles),
+    ByPanels(ByPanels),
+}
+
+/// `$plan.$method(..)` of whichever it is.
+macro_rules! of {
+    ($plan:expr, $method:ident $(, $argument:expr)*) => {
+        match $plan {
+            Winograd::ByTiles(plan) => plan.$method($($argument),*),
+            Winograd::ByPanels(plan) => plan.$method($($argument),*),
+        }
+    };
+}
+
+impl Winograd {
+    /// The forward pass, if the algorithm fits the shape, which is valid.
+    pub fn forward(isa: Isa, shape: &ConvShape) -> Option<Winograd> {
+        Problem::forward(isa, shape).map(Winograd::cheaper)
     }
 
-    /// Words of a pixel.
+    /// The input gradient, if the algorithm fits the shape, which is valid.
+    pub fn input_grad(isa: Isa, shape: &ConvShape) -> Option<Winograd> {
+        Problem::input_grad(isa, shape).map(Winograd::cheaper)
+    }
+
+    fn cheaper(problem: Problem) -> Winograd {
+        let (tiles, panels) = (ByTiles::new(problem.clone()), ByPanels::new(problem));
+        if panels.cost() < tiles.cost() { Winograd::ByPanels(panels) } else { Winograd::ByTiles(tiles) }
+    }
+
+    pub fn isa(&self) -> Isa {
+        of!(self, isa)
+    }
+
+    /// Estimated cost of an image, in multiply-adds of the direct kernel.
+    pub fn cost(&self) -> f64 {
+        of!(self, cost)
+    }
+
+    pub fn operands(&self) -> Vec<OperandSpec> {
+        of!(self, operands)
+    }
+
+    pub fn stages(&self) -> usize {
+        of!(self, stages)
+    }
+
+    pub fn tasks(&self, stage: usize) -> usize {
+        of!(self, tasks, stage)
+    }
+
+    pub fn local_words(&self) -> usize {
+        of!(self, local_words)
+    }
+
+    /// Words of the result that are finished together, 0 if they are not announced.
     pub fn run_words(&self) -> usize {
-        self.out.c
+        of!(self, run_words)
     }
 
     /// Runs one task, announcing finished words of the result to `sink`.
@@ -353,15 +329,7 @@ impl Winograd {
         sink: Option<&dyn Sink>,
     ) {
         assert!(local.len() >= self.local_words(), "too little local scratch");
-        if stage == 0 {
-            // SAFETY: the caller's promises.
-            return unsafe { weights::run(self, task, operands, local) };
-        }
-        for block in &self.blocks[self.tasks[task].clone()] {
-            let job = &self.jobs[block.job];
-            let body = BlockRun { plan: self, job, block, operands, local: local.as_mut_ptr(), sink };
-            // SAFETY: the caller's promises.
-            unsafe { run_with_points(self.isa, job.axes.each_ref().map(Phase::points), body) }
-        }
+        // SAFETY: the caller's promises.
+        unsafe { of!(self, run, stage, task, operands, local, sink) }
     }
 }

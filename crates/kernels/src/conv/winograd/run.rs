@@ -1,12 +1,8 @@
-//! One block of tiles: transform, multiply at every point, transform back.
+//! One tile: transformed, and its products transformed back.
 
-use super::super::gather::{Image, OUT, PACKED, SRC};
-use super::super::tile::strip;
-use super::transform::{MAX_POINTS, Points, TILE, WithPoints};
-use super::{Block, Job, Pair, SKEW, Winograd};
-use crate::fused::Sink;
-use crate::gemm::product;
-use crate::isa::Isa;
+use super::super::gather::{Image, OUT, SRC};
+use super::transform::{MAX_POINTS, Points, TILE};
+use super::{CHANNELS, Job, Pair, Problem, SKEW};
 use crate::kernel::Operands;
 use crate::simd::Simd;
 use std::ops::Range;
@@ -14,113 +10,66 @@ use std::ops::Range;
 /// For each point of a tile's data, where its pixel's channels begin.
 pub(super) type Pixels = [[*const f32; MAX_POINTS]; MAX_POINTS];
 
-/// What a block's task works on.
-#[derive(Clone, Copy)]
-pub(super) struct BlockRun<'a> {
-    pub plan: &'a Winograd,
-    pub job: &'a Job,
-    pub block: &'a Block,
-    pub operands: &'a Operands<'a>,
-    /// A row of zeros, transformed tiles, products.
-    pub local: *mut f32,
-    /// Where finished pixels are announced.
-    pub sink: Option<&'a dyn Sink>,
+/// A tile's image, and its row and column there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    image: usize,
+    place: [usize; 2],
 }
 
-impl BlockRun<'_> {
-    /// Image and place of the `i`-th tile.
+impl Tile {
+    /// The `i`-th tile of a job, batch-major.
     #[inline(always)]
-    fn tile(&self, i: usize) -> (usize, [usize; 2]) {
-        let (tiles, across) = (self.job.tiles(), self.job.axes[1].tiles());
-        let at = self.block.first + i;
-        (at / tiles, [at % tiles / across, at % across])
+    pub fn new(job: &Job, i: usize) -> Tile {
+        let (tiles, across) = (job.tiles(), job.axes[1].tiles());
+        Tile { image: i / tiles, place: [i % tiles / across, i % across] }
     }
 
-    /// Names the pixels of the `i`-th tile: first word, words.
-    fn pixels(&self, i: usize, mut each: impl FnMut(usize, usize)) {
-        let BlockRun { plan, job, .. } = self;
-        let (image, place) = self.tile(i);
-        for result in &job.results {
-            let [y, x] = [0, 1].map(|axis| &job.axes[axis].outputs[result.of[axis]]);
-            for a in y.of_tile(place[0]) {
-                let row = (image * plan.out.h + y.at(place[0], a)) * plan.out.w;
-                for b in x.of_tile(place[1]) {
-                    each((row + x.at(place[1], b)) * plan.out.c, plan.out.c);
-                }
+    /// Names the first words of a phase's pixels in the result.
+    pub fn pixels(self, problem: &Problem, job: &Job, result: &Pair, mut each: impl FnMut(usize)) {
+        let [y, x] = [0, 1].map(|axis| &job.axes[axis].outputs[result.of[axis]]);
+        for a in y.of_tile(self.place[0]) {
+            let row = (self.image * problem.out.h + y.at(self.place[0], a)) * problem.out.w;
+            for b in x.of_tile(self.place[1]) {
+                each((row + x.at(self.place[1], b)) * problem.out.c);
             }
         }
     }
 }
 
-impl WithPoints for BlockRun<'_> {
-    #[inline(always)]
-    unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
-        let run = self;
-        let BlockRun { plan, job, block, local, .. } = run;
-        // SAFETY: scratch is laid out as `local_words` counts it: zeros, `count` tiles at every point, products.
-        unsafe {
-            let zeros = local;
-            let data = zeros.add(plan.zeros());
-            let products = data.add(block.count * job.data_words() + job.points() * SKEW);
-            for c in (0..plan.zeros()).step_by(S::LANES) {
-                s.store(zeros.add(c), s.zero());
-            }
-            for i in 0..block.count {
-                transform_data::<S, Y, X>(s, &run, i, zeros, data);
-            }
-            for point in 0..job.points() {
-                let weights = run.operands.ptr(PACKED).add(job.weights_at[point]);
-                multiply(
-                    &run,
-                    point,
-                    data.add(job.data_at[point] * block.count + point * SKEW),
-                    weights,
-                    products.add(job.products_at[point] * block.count + point * SKEW),
-                );
-            }
-            for i in 0..block.count {
-                if let Some(sink) = run.sink
-                    && i + 1 < block.count
-                {
-                    run.pixels(i + 1, |at, words| sink.soon(at, words));
-                }
-                transform_products::<S, Y, X>(s, &run, i, zeros, products);
-                if let Some(sink) = run.sink {
-                    run.pixels(i, |at, words| sink.done(at, words));
-                }
-            }
-        }
-    }
-}
-
-/// B' d B of tile `i`, for every pair of phases.
+/// B' d B of a tile, for every pair of phases, as the `i`-th of `count` tiles that lie together: at each point
+/// `[phase of the source, 16 channels][tile][channel of the 16]`.
 ///
 /// # Safety
-/// As [`Winograd::run`]; `zeros` holds a row of channels, `data` the block's tiles.
+/// The CPU supports `S::ISA`; the source is that of the problem and the tile one of the job; `zeros` holds a row of
+/// channels, `data` has room for the tiles and [`SKEW`] words a point.
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
-unsafe fn transform_data<S: Simd, Y: Points, X: Points>(
+pub(super) unsafe fn transform<S: Simd, Y: Points, X: Points>(
     s: S,
-    run: &BlockRun<'_>,
-    i: usize,
+    problem: &Problem,
+    job: &Job,
+    tile: Tile,
+    operands: &Operands<'_>,
     zeros: *const f32,
+    count: usize,
+    i: usize,
     data: *mut f32,
 ) {
-    let BlockRun { plan, job, block, .. } = *run;
-    let (image, place) = run.tile(i);
-    let channels = plan.src.c;
+    let Image { h, w, c: channels } = problem.src;
     // SAFETY: pixels outside the image are read from the zeros, and a tile has words of its own at every point.
     unsafe {
-        let src = run.operands.ptr(SRC).cast_const().add(image * plan.src.h * plan.src.w * channels);
+        let src = operands.ptr(SRC).cast_const().add(tile.image * h * w * channels);
         for pair in &job.pairs {
-            let pixels = pixels::<Y, X>(src, plan.src, job, pair, place, zeros);
+            let pixels = pixels::<Y, X>(src, problem.src, job, pair, tile.place, zeros);
             let mut to = [std::ptr::null_mut::<f32>(); MAX_POINTS * MAX_POINTS];
             for (point, to) in to.iter_mut().enumerate().take(Y::N * X::N) {
                 if let Some(slot) = pair.slots[point] {
-                    let row = job.data_at[point] * block.count + point * SKEW + i * job.strides[point];
-                    *to = data.add(row + slot * channels);
+                    let at = (job.data_at[point] + slot * channels) * count + point * SKEW;
+                    *to = data.add(at + i * CHANNELS);
                 }
             }
-            transform_pixels::<S, Y, X>(s, &pixels, 0..channels, &to);
+            transform_pixels::<S, Y, X>(s, &pixels, 0..channels, &to, count * CHANNELS);
         }
     }
 }
@@ -152,19 +101,21 @@ pub(super) fn pixels<Y: Points, X: Points>(
     pixels
 }
 
-/// B' d B of some channels, stored at the points whose place is not null, the first channel first.
+/// B' d B of some channels, stored at the points whose place is not null, [`CHANNELS`] in turn, `step` words apart.
 ///
 /// # Safety
-/// The CPU supports `S::ISA`; the channels are whole vectors and can be read at every pixel, and written at every
-/// place.
+/// The CPU supports `S::ISA`; the channels are a multiple of [`CHANNELS`] and can be read at every pixel, and written at
+/// every place.
 #[inline(always)]
 pub(super) unsafe fn transform_pixels<S: Simd, Y: Points, X: Points>(
     s: S,
     pixels: &Pixels,
     channels: Range<usize>,
     to: &[*mut f32; MAX_POINTS * MAX_POINTS],
+    step: usize,
 ) {
     for c in channels.clone().step_by(S::LANES) {
+        let (chunk, within) = ((c - channels.start) / CHANNELS, (c - channels.start) % CHANNELS);
         // SAFETY: the caller's promise.
         unsafe {
             let mut t = [[s.zero(); MAX_POINTS]; MAX_POINTS];
@@ -183,7 +134,7 @@ pub(super) unsafe fn transform_pixels<S: Simd, Y: Points, X: Points>(
                 for b in 0..X::N {
                     let to = to[a * X::N + b];
                     if !to.is_null() {
-                        s.store(to.add(c - channels.start), row[b]);
+                        s.store(to.add(chunk * step + within), row[b]);
                     }
                 }
             }
@@ -191,114 +142,51 @@ pub(super) unsafe fn transform_pixels<S: Simd, Y: Points, X: Points>(
     }
 }
 
-/// The products of all tiles at one point.
+/// A' m A of a tile: some channels of its pixels of one phase, from its products at every point.
 ///
 /// # Safety
-/// As [`Winograd::run`]; `data` holds the block's tiles at the point, `products` has room for its results.
-unsafe fn multiply(
-    run: &BlockRun<'_>,
-    point: usize,
-    data: *const f32,
-    weights: *const f32,
-    products: *mut f32,
-) {
-    let BlockRun { plan, job, block, .. } = *run;
-    let (depth, stride, results) = (job.depths[point], job.strides[point], job.widths[point]);
-    let (width, outputs) = (plan.panel_width(), plan.out.c);
-    let (tallest, terms) = (product::tallest(plan.isa), terms(plan.isa));
-    let strips = block.count.div_ceil(tallest);
-    // Panels end with a phase of the outputs.
-    for phase in (0..results).step_by(outputs) {
-        for panel in (0..outputs).step_by(width) {
-            let (first, columns) = (phase + panel, width.min(outputs - panel));
-            for k in (0..depth).step_by(terms) {
-                let part = terms.min(depth - k);
-                // SAFETY: `part` rows of `columns` words, from the panel's k-th row on.
-                let weights = unsafe { weights.add(first * depth + k * columns) };
-                let words = part * columns / strips;
-                for i in 0..strips {
-                    let rows = strip(block.count, tallest, i);
-                    // What follows in memory is the next part, panel or point.
-                    let also = product::Also {
-                        accumulate: k > 0,
-                        soon: weights.wrapping_add(part * columns + i * words),
-                        words: if depth > terms { words } else { 0 },
-                    };
-                    // SAFETY: rows are the block's, with words for every term.
-                    unsafe {
-                        let a = product::Rows { start: data.add(rows.start * stride + k), stride };
-                        let c = product::Results {
-                            start: products.add(rows.start * results + first),
-                            stride: results,
-                        };
-                        product::run(plan.isa, rows.len(), part, a, weights, columns, c, also);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Terms of a sum that are taken at a time. On 16 columns their weights, 16 KiB, stay in an L1 of 32 KiB beside the tile's
-/// rows while all tiles of the block pass; panels of 32 columns are taken whole.
-fn terms(isa: Isa) -> usize {
-    match isa {
-        Isa::Avx512 => usize::MAX,
-        Isa::Avx2 | Isa::Portable => 256,
-    }
-}
-
-/// A' m A of tile `i`, into the output.
-///
-/// # Safety
-/// As [`Winograd::run`]; `products` holds the block's results, `zeros` a pixel of zeros.
+/// The CPU supports `S::ISA`; the output is that of the problem, the tile and the phase are of the job; the channels are
+/// whole vectors and can be read at every point.
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
-unsafe fn transform_products<S: Simd, Y: Points, X: Points>(
+pub(super) unsafe fn finish<S: Simd, Y: Points, X: Points>(
     s: S,
-    run: &BlockRun<'_>,
-    i: usize,
-    zeros: *const f32,
-    products: *const f32,
+    problem: &Problem,
+    job: &Job,
+    result: &Pair,
+    tile: Tile,
+    from: &[*const f32; MAX_POINTS * MAX_POINTS],
+    channels: Range<usize>,
+    operands: &Operands<'_>,
 ) {
-    let BlockRun { plan, job, block, .. } = *run;
-    let (image, place) = run.tile(i);
-    let outputs = plan.out.c;
-    for result in &job.results {
-        let [y, x] = [0, 1].map(|axis| &job.axes[axis].outputs[result.of[axis]]);
-        let mut from = [zeros; MAX_POINTS * MAX_POINTS];
-        for (point, from) in from.iter_mut().enumerate().take(Y::N * X::N) {
-            if let Some(slot) = result.slots[point] {
-                let row = job.products_at[point] * block.count + point * SKEW + i * job.widths[point];
-                // SAFETY: the tile's results of the phase at the point.
-                *from = unsafe { products.add(row + slot * outputs) };
-            }
-        }
-        let (rows, columns) = (y.of_tile(place[0]), x.of_tile(place[1]));
-        // SAFETY: outputs are the tile's own, inside the image.
-        unsafe {
-            let out = run.operands.ptr(OUT).add(image * plan.out.h * plan.out.w * outputs);
-            for c in (0..outputs).step_by(S::LANES) {
-                let mut t = [[s.zero(); MAX_POINTS]; TILE];
-                for b in 0..X::N {
-                    let mut column = [s.zero(); MAX_POINTS];
-                    for a in 0..Y::N {
-                        column[a] = s.load(from[a * X::N + b].add(c));
-                    }
-                    let column = Y::outputs(s, column);
-                    for a in 0..TILE {
-                        t[a][b] = column[a];
-                    }
+    let Image { h, w, c: outputs } = problem.out;
+    let place = tile.place;
+    let [y, x] = [0, 1].map(|axis| &job.axes[axis].outputs[result.of[axis]]);
+    let (rows, columns) = (y.of_tile(place[0]), x.of_tile(place[1]));
+    // SAFETY: outputs are the tile's own, inside the image.
+    unsafe {
+        let out = operands.ptr(OUT).add(tile.image * h * w * outputs + channels.start);
+        for c in (0..channels.len()).step_by(S::LANES) {
+            let mut t = [[s.zero(); MAX_POINTS]; TILE];
+            for b in 0..X::N {
+                let mut column = [s.zero(); MAX_POINTS];
+                for a in 0..Y::N {
+                    column[a] = s.load(from[a * X::N + b].add(c));
                 }
-                for (a, t) in t.iter().enumerate() {
-                    let row = X::outputs(s, *t);
-                    if !rows.contains(&a) {
-                        continue;
-                    }
-                    let at_y = y.at(place[0], a) * plan.out.w;
-                    for (b, value) in row.iter().enumerate() {
-                        if columns.contains(&b) {
-                            s.store(out.add((at_y + x.at(place[1], b)) * outputs + c), *value);
-                        }
+                let column = Y::outputs(s, column);
+                for a in 0..TILE {
+                    t[a][b] = column[a];
+                }
+            }
+            for (a, t) in t.iter().enumerate() {
+                let row = X::outputs(s, *t);
+                if !rows.contains(&a) {
+                    continue;
+                }
+                let at_y = y.at(place[0], a) * w;
+                for (b, value) in row.iter().enumerate() {
+                    if columns.contains(&b) {
+                        s.store(out.add((at_y + x.at(place[1], b)) * outputs + c), *value);
                     }
                 }
             }

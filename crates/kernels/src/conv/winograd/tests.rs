@@ -3,7 +3,9 @@
 use super::super::reference::{conv_forward, conv_input_grad, conv_weight_grad};
 use super::super::tests::{noise, run};
 use super::super::{Algorithm, ConvShape, ConvWeightGrad};
-use super::{Winograd, WinogradWeightGrad};
+use super::by_panels::ByPanels;
+use super::by_tiles::ByTiles;
+use super::{Problem, Winograd, WinogradWeightGrad};
 use crate::isa::Isa;
 use crate::kernel::{Kernel, OperandSpec, Operands};
 
@@ -83,6 +85,16 @@ fn relative_error(got: &[f32], expected: &[f64]) -> f64 {
     (error / expected.iter().copied().map(square).sum::<f64>()).sqrt()
 }
 
+/// The problem cut by tiles, by panels, and by panels with a block of tiles at a time.
+fn cuts(problem: Option<Problem>) -> [Winograd; 3] {
+    let problem = problem.expect("a transform fits");
+    [
+        Winograd::ByTiles(ByTiles::new(problem.clone())),
+        Winograd::ByPanels(ByPanels::new(problem.clone())),
+        Winograd::ByPanels(ByPanels::bounded(problem, 1)),
+    ]
+}
+
 /// A kernel, its inputs and what it should compute.
 type Case<'a> = (Box<dyn Kernel>, [&'a [f32]; 2], &'a [f64]);
 
@@ -92,17 +104,15 @@ fn check(shape: &ConvShape) {
     let (y, dx) = (conv_forward(shape, &x, &w), conv_input_grad(shape, &g, &w));
     let dw = conv_weight_grad(shape, &x, &g);
     for isa in Isa::available() {
-        let forward = Winograd::forward(isa, shape).expect("a transform fits");
-        let input_grad = Winograd::input_grad(isa, shape).expect("a transform fits");
+        let forward = cuts(Problem::forward(isa, shape));
+        let input_grad = cuts(Problem::input_grad(isa, shape));
         let weight_grad = WinogradWeightGrad::new(isa, shape).expect("a transform fits");
         // Room for a single tile asks for chunks of as few tiles as there may be.
         let chunked = WinogradWeightGrad::bounded(isa, shape, 1).expect("a transform fits");
-        let cases: [Case<'_>; 4] = [
-            (Box::new(Forced(forward)), [&x, &w], &y),
-            (Box::new(Forced(input_grad)), [&g, &w], &dx),
-            (Box::new(Forced(weight_grad)), [&x, &g], &dw),
-            (Box::new(Forced(chunked)), [&x, &g], &dw),
-        ];
+        let mut cases: Vec<Case<'_>> =
+            vec![(Box::new(Forced(weight_grad)), [&x, &g], &dw), (Box::new(Forced(chunked)), [&x, &g], &dw)];
+        cases.extend(forward.map(|plan| -> Case<'_> { (Box::new(Forced(plan)), [&x, &w], &y) }));
+        cases.extend(input_grad.map(|plan| -> Case<'_> { (Box::new(Forced(plan)), [&g, &w], &dx) }));
         for (kernel, inputs, expected) in cases {
             let got = run(&*kernel, isa, inputs, false);
             let error = relative_error(&got, expected);
@@ -211,18 +221,30 @@ fn the_weight_gradient_is_the_adjoint_and_chosen_by_shape() {
     }
 }
 
+/// Each image of `many` gets the bits that `one` gives it alone, however either is cut.
+fn check_images(
+    isa: Isa,
+    [one, many]: [&ConvShape; 2],
+    plan: impl Fn(Isa, &ConvShape) -> Option<Problem>,
+    (images, weights): (&[f32], &[f32]),
+) {
+    let (alone, together) = (cuts(plan(isa, one)), cuts(plan(isa, many)));
+    for (alone, together) in alone.map(Forced).iter().zip(&together.map(Forced)) {
+        let all = run(together, isa, [images, weights], false);
+        for image in [0, many.batch / 2, many.batch - 1] {
+            let (from, to) = (images.len() / many.batch, all.len() / many.batch);
+            let got = run(alone, isa, [&images[image * from..][..from], weights], false);
+            assert_eq!(got, all[image * to..][..to], "{isa:?}, {many:?}: image {image}");
+        }
+    }
+}
+
 #[test]
 fn more_tiles_than_a_block_give_each_image_the_same_bits() {
     let (one, many) = (shape(1, [14, 14], [64, 32], 5, 2, 2), shape(37, [14, 14], [64, 32], 5, 2, 2));
     let (x, w) = (noise(many.input_words(), 5), noise(many.weight_words(), 6));
     for isa in Isa::available() {
-        let all = run(&Forced(Winograd::forward(isa, &many).expect("fits")), isa, [&x, &w], false);
-        let alone = Forced(Winograd::forward(isa, &one).expect("fits"));
-        for image in [0, 17, 36] {
-            let from = &x[image * one.input_words()..][..one.input_words()];
-            let expected = &all[image * one.output_words()..][..one.output_words()];
-            assert_eq!(run(&alone, isa, [from, &w], false), expected, "{isa:?}: image {image}");
-        }
+        check_images(isa, [&one, &many], Problem::forward, (&x, &w));
     }
 }
 
@@ -238,14 +260,46 @@ fn phases_of_the_outputs_share_tiles_where_these_have_room() {
         check(&one);
         let (g, w) = (noise(many.output_words(), 5), noise(many.weight_words(), 6));
         for isa in Isa::available() {
-            let plan = Winograd::input_grad(isa, &many).expect("fits");
-            assert_eq!(plan.jobs.len(), jobs, "{many:?}");
-            let all = run(&Forced(plan), isa, [&g, &w], false);
-            let alone = Forced(Winograd::input_grad(isa, &one).expect("fits"));
-            for image in [0, 11, 22] {
-                let from = &g[image * one.output_words()..][..one.output_words()];
-                let expected = &all[image * one.input_words()..][..one.input_words()];
-                assert_eq!(run(&alone, isa, [from, &w], false), expected, "{isa:?}: image {image}");
+            assert_eq!(Problem::input_grad(isa, &many).expect("fits").jobs.len(), jobs, "{many:?}");
+            check_images(isa, [&one, &many], Problem::input_grad, (&g, &w));
+        }
+    }
+}
+
+/// Panels where their weights are many, tiles where these are.
+#[test]
+fn shapes_are_cut_the_cheaper_way() {
+    for isa in Isa::ALL {
+        for (size, channels, panels) in [(8, [256, 512], true), (64, [32, 64], false)] {
+            let shape = shape(64, [size; 2], channels, 4, 2, 1);
+            let forward = Winograd::forward(isa, &shape).expect("fits");
+            assert_eq!(matches!(forward, Winograd::ByPanels(_)), panels, "{isa:?}, {shape:?}");
+            // The choice does not know the batch.
+            let one = Winograd::forward(isa, &ConvShape { batch: 1, ..shape }).expect("fits");
+            assert_eq!(matches!(one, Winograd::ByPanels(_)), panels, "{isa:?}, {shape:?}");
+        }
+    }
+}
+
+#[test]
+fn workspaces_of_panels_stay_bounded() {
+    for shape in [
+        shape(512, [64, 64], [64, 128], 4, 2, 1),
+        shape(64, [8, 8], [256, 512], 4, 2, 1),
+        shape(256, [16, 16], [1024, 1024], 5, 2, 2),
+        shape(100, [28, 28], [16, 1008], 3, 1, 1),
+    ] {
+        for isa in Isa::ALL {
+            for problem in [Problem::forward(isa, &shape), Problem::input_grad(isa, &shape)] {
+                let plan = ByPanels::new(problem.expect("fits"));
+                // A block of 64 tiles of 1024 channels of four phases at 36 points has more than 4 Mi words.
+                let words = plan.operands()[3].words;
+                assert!(words <= 10 << 20, "{isa:?}, {shape:?}: {words} words");
+                let local = plan.local_words();
+                assert!(local <= 448 << 10, "{isa:?}, {shape:?}: {local} words of scratch");
+                for stage in 0..plan.stages() {
+                    assert!((1..=2048).contains(&plan.tasks(stage)), "{isa:?}, {shape:?}");
+                }
             }
         }
     }

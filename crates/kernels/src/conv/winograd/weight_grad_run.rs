@@ -1,6 +1,7 @@
 //! The two stages of a weight gradient: transforming tiles, then multiplying at every point and transforming back.
 
 use super::super::tile::strip;
+use super::CHANNELS;
 use super::run::{pixels, transform_pixels};
 use super::transform::{MAX_POINTS, MAX_TAPS, Points, TILE, WithPoints};
 use super::weight_grad::{DEPTH, DW, DY, WORKSPACE, WinogradWeightGrad, X as INPUT};
@@ -52,7 +53,8 @@ impl WithPoints for TransformRun<'_> {
                             at += plan.x_region(point);
                         }
                         let first = block * plan.block[0];
-                        transform_pixels::<S, Y, X>(s, &pixels, first..first + plan.block[0], &to);
+                        let channels = first..first + plan.block[0];
+                        transform_pixels::<S, Y, X>(s, &pixels, channels, &to, CHANNELS);
                     }
                 }
                 transform_grads::<S, Y, X>(s, &self, tile, n, place);

@@ -4,16 +4,17 @@
 use super::super::gather::{PACKED, WEIGHTS, share};
 use super::axis::Phase;
 use super::transform::{MAX_POINTS, MAX_TAPS, Points, WithPoints, run_with_points};
-use super::{CHANNELS, Job, Winograd};
+use super::{CHANNELS, Job, Problem};
 use crate::kernel::Operands;
 use crate::simd::Simd;
+use std::ops::Range;
 
 /// Tasks of the stage.
 const TASKS: usize = 64;
 
 /// A piece that can be transformed apart: a job, phases of source and outputs, some source channels, a panel.
-fn pieces(plan: &Winograd) -> usize {
-    plan.jobs.iter().map(filters).sum::<usize>() * (plan.src.c / CHANNELS) * plan.panels()
+fn pieces(problem: &Problem) -> usize {
+    problem.jobs.iter().map(filters).sum::<usize>() * (problem.src.c / CHANNELS) * problem.panels()
 }
 
 /// Filters between phases of the source and of the outputs.
@@ -21,25 +22,25 @@ fn filters(job: &Job) -> usize {
     job.pairs.len() * job.results.len()
 }
 
-pub(super) fn tasks(plan: &Winograd) -> usize {
-    pieces(plan).min(TASKS)
+pub(super) fn tasks(problem: &Problem) -> usize {
+    pieces(problem).min(TASKS)
 }
 
 /// Squares of channels at every point, where source channels are neighbours in memory and outputs must become so.
-pub(super) fn local_words(plan: &Winograd) -> usize {
-    if plan.weight_steps[1] == 1 { 0 } else { MAX_POINTS * MAX_POINTS * CHANNELS * CHANNELS }
+pub(super) fn local_words(problem: &Problem) -> usize {
+    if problem.weight_steps[1] == 1 { 0 } else { MAX_POINTS * MAX_POINTS * CHANNELS * CHANNELS }
 }
 
 /// Runs one task.
 ///
 /// # Safety
-/// As [`Winograd::run`].
-pub(super) unsafe fn run(plan: &Winograd, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
-    let (groups, panels) = (plan.src.c / CHANNELS, plan.panels());
-    for piece in share(pieces(plan), task, tasks(plan)) {
+/// As [`Winograd::run`](super::Winograd::run).
+pub(super) unsafe fn run(problem: &Problem, task: usize, operands: &Operands<'_>, local: &mut [f32]) {
+    let (groups, panels) = (problem.src.c / CHANNELS, problem.panels());
+    for piece in share(pieces(problem), task, tasks(problem)) {
         let (panel, rest) = (piece % panels, piece / panels);
         let (group, mut filter) = (rest % groups, rest / groups);
-        let mut jobs = plan.jobs.iter();
+        let mut jobs = problem.jobs.iter();
         let job = loop {
             let job = jobs.next().expect("pieces are counted over these jobs");
             if filter < filters(job) {
@@ -47,63 +48,78 @@ pub(super) unsafe fn run(plan: &Winograd, task: usize, operands: &Operands<'_>, 
             }
             filter -= filters(job);
         };
-        let body = Piece {
-            plan,
+        let filters = Filters {
+            problem,
             job,
             pair: filter % job.pairs.len(),
             result: filter / job.pairs.len(),
             first: group * CHANNELS,
             panel,
-            operands,
-            local: local.as_mut_ptr(),
         };
+        let body = Piece { filters, operands, square: local.as_mut_ptr() };
         // SAFETY: the caller's promises.
-        unsafe { run_with_points(plan.isa, job.axes.each_ref().map(Phase::points), body) }
+        unsafe { run_with_points(problem.isa, job.axes.each_ref().map(Phase::points), body) }
     }
 }
 
-/// `CHANNELS` source channels from `first` on of one phase, by one panel of a phase of the outputs.
+/// Filters from `CHANNELS` source channels of one phase to one panel of a phase of the outputs.
 #[derive(Clone, Copy)]
-struct Piece<'a> {
-    plan: &'a Winograd,
-    job: &'a Job,
-    pair: usize,
-    result: usize,
-    first: usize,
-    panel: usize,
-    operands: &'a Operands<'a>,
-    local: *mut f32,
+pub(super) struct Filters<'a> {
+    pub problem: &'a Problem,
+    pub job: &'a Job,
+    /// Numbers of the phases of source and outputs.
+    pub pair: usize,
+    pub result: usize,
+    /// The first source channel.
+    pub first: usize,
+    pub panel: usize,
 }
 
-impl WithPoints for Piece<'_> {
+impl Filters<'_> {
+    /// The panel's output channels.
+    pub fn columns(&self) -> Range<usize> {
+        let width = self.problem.panel_width();
+        self.panel * width..self.problem.out.c.min((self.panel + 1) * width)
+    }
+
+    /// G g G' at every point, a row of columns for each channel. `to` tells where the first row belongs, from the
+    /// point and the positions of the two phases among those with a part there.
+    ///
+    /// # Safety
+    /// The CPU supports `S::ISA`; the weights are those of the problem, the rows at `to` have room; `square` has
+    /// [`local_words`].
     #[inline(always)]
-    unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
-        let Piece { plan, job, pair, result, first, panel, operands, local } = self;
-        let width = plan.panel_width();
-        let columns = width.min(plan.out.c - panel * width);
-        let [src_step, out_step] = plan.weight_steps;
-        let (pair, result) = (&job.pairs[pair], &job.results[result]);
-        let slots = || pair.slots.iter().zip(&result.slots).map(|(row, column)| row.zip(*column)).enumerate();
+    pub unsafe fn transform<S: Simd, Y: Points, X: Points>(
+        &self,
+        s: S,
+        operands: &Operands<'_>,
+        square: *mut f32,
+        to: impl Fn(usize, usize, usize) -> *mut f32,
+    ) {
+        let Filters { problem, job, first, .. } = *self;
+        let [src_step, out_step] = problem.weight_steps;
+        let (pair, result) = (&job.pairs[self.pair], &job.results[self.result]);
         let taps = [0, 1].map(|axis| job.axes[axis].taps(pair.of[axis], result.of[axis]));
-        // SAFETY: channels lie inside the weights, slots and panels inside the packed ones, where a piece has words of
-        // its own; the local buffer holds a square of channels for every point.
+        let columns = self.columns();
+        // SAFETY: channels lie inside the weights, rows where `to` says; the square holds one for every point.
         unsafe {
+            let mut rows = [std::ptr::null_mut::<f32>(); MAX_POINTS * MAX_POINTS];
+            for (point, (row, column)) in pair.slots.iter().zip(&result.slots).enumerate() {
+                if let (Some(row), Some(column)) = (row, column) {
+                    rows[point] = to(point, *row, *column);
+                }
+            }
+            let rows = || rows.iter().enumerate().take(Y::N * X::N).filter(|(_, row)| !row.is_null());
             let weights = operands.ptr(WEIGHTS).cast_const();
-            let packed = |point: usize, (row, column): (usize, usize)| {
-                let (row, column) = (row * plan.src.c + first, column * plan.out.c + panel * width);
-                let at = job.weights_at[point] + column * job.depths[point] + row * columns;
-                operands.ptr(PACKED).add(at)
-            };
-            for column in (0..columns).step_by(S::LANES) {
-                let output = (panel * width + column) * out_step;
+            for column in (0..columns.len()).step_by(S::LANES) {
+                let output = (columns.start + column) * out_step;
                 if out_step == 1 {
                     for c in 0..CHANNELS {
                         let from = weights.add((first + c) * src_step + output);
-                        let out = transformed::<S, Y, X>(s, from, plan, taps);
-                        for (point, slot) in slots() {
-                            let Some(slot) = slot else { continue };
+                        let out = transformed::<S, Y, X>(s, from, problem, taps);
+                        for (point, row) in rows() {
                             let value = out[point / X::N][point % X::N];
-                            s.store(packed(point, slot).add(c * columns + column), value);
+                            s.store(row.add(c * columns.len() + column), value);
                         }
                     }
                     continue;
@@ -111,21 +127,43 @@ impl WithPoints for Piece<'_> {
                 for c in (0..CHANNELS).step_by(S::LANES) {
                     for lane in 0..S::LANES {
                         let from = weights.add((first + c) * src_step + output + lane * out_step);
-                        let out = transformed::<S, Y, X>(s, from, plan, taps);
+                        let out = transformed::<S, Y, X>(s, from, problem, taps);
                         for point in 0..Y::N * X::N {
                             let value = out[point / X::N][point % X::N];
-                            s.store(local.add((point * S::LANES + lane) * S::LANES), value);
+                            s.store(square.add((point * S::LANES + lane) * S::LANES), value);
                         }
                     }
-                    for (point, slot) in slots() {
-                        let Some(slot) = slot else { continue };
-                        let square = local.add(point * S::LANES * S::LANES);
-                        let to = packed(point, slot).add(c * columns + column);
-                        s.transpose(square, S::LANES, S::LANES, S::LANES, to, columns);
+                    for (point, row) in rows() {
+                        let square = square.add(point * S::LANES * S::LANES);
+                        let to = row.add(c * columns.len() + column);
+                        s.transpose(square, S::LANES, S::LANES, S::LANES, to, columns.len());
                     }
                 }
             }
         }
+    }
+}
+
+/// Filters that go to their place in the workspace.
+struct Piece<'a> {
+    filters: Filters<'a>,
+    operands: &'a Operands<'a>,
+    square: *mut f32,
+}
+
+impl WithPoints for Piece<'_> {
+    #[inline(always)]
+    unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
+        let Piece { filters, operands, square } = self;
+        let Filters { problem, job, first, .. } = filters;
+        let columns = filters.columns();
+        let to = |point: usize, row: usize, column: usize| {
+            let (row, column) = (row * problem.src.c + first, column * problem.out.c + columns.start);
+            let at = job.weights_at[point] + column * job.depths[point] + row * columns.len();
+            operands.ptr(PACKED).wrapping_add(at)
+        };
+        // SAFETY: slots and panels lie inside the packed weights, where a piece has words of its own.
+        unsafe { filters.transform::<S, Y, X>(s, operands, square, to) }
     }
 }
 
@@ -137,7 +175,7 @@ impl WithPoints for Piece<'_> {
 unsafe fn transformed<S: Simd, Y: Points, X: Points>(
     s: S,
     from: *const f32,
-    plan: &Winograd,
+    problem: &Problem,
     taps: [&[usize]; 2],
 ) -> [[S::F; MAX_POINTS]; MAX_POINTS] {
     // SAFETY: the caller's promise.
@@ -145,7 +183,7 @@ unsafe fn transformed<S: Simd, Y: Points, X: Points>(
         let mut g = [[s.zero(); MAX_TAPS]; MAX_TAPS];
         for (row, &ty) in g.iter_mut().zip(taps[0]) {
             for (value, &tx) in row.iter_mut().zip(taps[1]) {
-                *value = s.load(from.add((ty * plan.kernel_width + tx) * plan.tap_words));
+                *value = s.load(from.add((ty * problem.kernel_width + tx) * problem.tap_words));
             }
         }
         // Rows first: G g.
