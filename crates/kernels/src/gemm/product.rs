@@ -69,10 +69,11 @@ pub unsafe fn run(
     unsafe { panel(isa, rows, depth, left, b, columns, c, also) }
 }
 
-/// `c = a' * b`, or `c += a' * b`, where `a` has a row for each of the `depth` terms.
+/// `c = a' * b`, or `c += a' * b`, where `a` has a row for each of the `depth` terms. Returns what is still to be fetched.
 ///
 /// # Safety
-/// As for [`run`], with `rows` neighbouring words in each of `depth` rows of `a`; sums that are added to exist.
+/// As for [`run`], with `rows` neighbouring words in each of `depth` rows of `a`, any number; sums that are added to
+/// exist.
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn run_transposed(
     isa: Isa,
@@ -82,12 +83,11 @@ pub unsafe fn run_transposed(
     b: *const f32,
     columns: usize,
     c: Results,
-    accumulate: bool,
-) {
+    also: Also,
+) -> Ahead {
     let left = Left { start: a.start, row: 1, k: a.stride };
-    let also = Also { accumulate, ahead: Ahead::nothing(), fetches: 0 };
     // SAFETY: forwarded from the caller.
-    unsafe { panel(isa, rows, depth, left, b, columns, c, also) };
+    unsafe { panel(isa, rows, depth, left, b, columns, c, also) }
 }
 
 /// The left operand, with its strides as a tile takes them.

@@ -27,7 +27,7 @@ pub(super) const WORKSPACE: usize = 3;
 
 /// Words that the workspace should not exceed, so that what one stage writes the next still finds in L3, of which other
 /// operands and programs take their share.
-const WORKSPACE_WORDS: usize = 1 << 20;
+const WORKSPACE_WORDS: usize = 2 << 20;
 /// Words that it exceeds not even for a chunk of [`DEPTH`] tiles, which many channels need.
 const MOST_WORDS: usize = 8 << 20;
 /// Terms of a sum that are formed in registers before they are added to the scratch: as many rows of a panel of output

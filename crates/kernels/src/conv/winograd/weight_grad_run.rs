@@ -6,7 +6,7 @@ use super::run::{pixels, transform_pixels};
 use super::transform::{MAX_POINTS, MAX_TAPS, Points, TILE, WithPoints};
 use super::weight_grad::{DEPTH, DW, DY, WORKSPACE, WinogradWeightGrad, X as INPUT};
 use crate::conv::gather::Image;
-use crate::gemm::product;
+use crate::gemm::product::{self, Ahead, STRETCH};
 use crate::kernel::Operands;
 use crate::simd::Simd;
 use std::ops::Range;
@@ -42,19 +42,24 @@ impl WithPoints for TransformRun<'_> {
                 let src = operands.ptr(INPUT).cast_const().add(n * image.h * image.w * image.c);
                 for pair in &job.pairs {
                     let pixels = pixels::<Y, X>(src, image, job, pair, place, zeros);
-                    for block in 0..plan.blocks() {
-                        let mut to = [std::ptr::null_mut::<f32>(); MAX_POINTS * MAX_POINTS];
-                        let mut at = plan.x_at(block, 0);
-                        for (point, to) in to.iter_mut().enumerate().take(Y::N * X::N) {
-                            if let Some(slot) = pair.slots[point] {
-                                let row = tile * job.depths[point];
-                                *to = workspace.add(at + row + slot * plan.block[0]);
-                            }
-                            at += plan.x_region(point);
+                    let mut to = [std::ptr::null_mut::<f32>(); MAX_POINTS * MAX_POINTS];
+                    let mut at = 0;
+                    for (point, to) in to.iter_mut().enumerate().take(Y::N * X::N) {
+                        if let Some(slot) = pair.slots[point] {
+                            *to = workspace.add(at + tile * job.depths[point] + slot * plan.block[0]);
                         }
-                        let first = block * plan.block[0];
-                        let channels = first..first + plan.block[0];
-                        transform_pixels::<S, Y, X>(s, &pixels, channels, &to, CHANNELS);
+                        at += plan.x_region(point);
+                    }
+                    // Blocks are as far apart at every point, and their channels are neighbours: of blocks of one
+                    // chunk all are transformed at a time.
+                    let (apart, together) = (plan.x_at(1, 0), plan.block[0] > CHANNELS);
+                    let (channels, step) =
+                        if together { (plan.block[0], CHANNELS) } else { (shape.in_c, apart) };
+                    for first in (0..shape.in_c).step_by(channels) {
+                        transform_pixels::<S, Y, X>(s, &pixels, first..first + channels, &to, step);
+                        for to in to.iter_mut().filter(|to| !to.is_null()) {
+                            *to = to.wrapping_add(apart);
+                        }
                     }
                 }
                 transform_grads::<S, Y, X>(s, &self, tile, n, place);
@@ -125,6 +130,22 @@ pub(super) struct MultiplyRun<'a> {
     pub sums: *mut f32,
 }
 
+impl MultiplyRun<'_> {
+    /// The block's transformed input at a point, from a tile on.
+    fn x(&self, point: usize, tile: usize) -> *const f32 {
+        let at = self.plan.x_at(self.block[0], point) + tile * self.plan.job.depths[point];
+        self.operands.ptr(WORKSPACE).cast_const().wrapping_add(at)
+    }
+
+    /// The transformed gradients of one of the block's panels at a point, from a tile on.
+    fn dy(&self, point: usize, tile: usize, column: usize) -> *const f32 {
+        let (plan, first) = (self.plan, self.block[1] * self.plan.block[1] + column);
+        let columns = plan.width().min(plan.shape.out_c - first);
+        let at = plan.dy_at(first / plan.width(), point) + tile * columns;
+        self.operands.ptr(WORKSPACE).cast_const().wrapping_add(at)
+    }
+}
+
 impl WithPoints for MultiplyRun<'_> {
     #[inline(always)]
     unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
@@ -181,25 +202,38 @@ impl WithPoints for MultiplyRun<'_> {
 /// # Safety
 /// As [`WinogradWeightGrad::run`]; `sums` has room for the block's.
 unsafe fn multiply(run: &MultiplyRun<'_>, point: usize, columns: usize, sums: *mut f32) {
-    let MultiplyRun { plan, tiles, block, operands, .. } = *run;
+    let MultiplyRun { plan, tiles, .. } = *run;
     let (rows, width, tallest) = (plan.job.depths[point], plan.width(), product::tallest(plan.isa));
+    let strips = rows.div_ceil(tallest);
     for first in (0..tiles).step_by(DEPTH) {
         let depth = DEPTH.min(tiles - first);
-        for column in (0..columns).step_by(width) {
-            let panel = (block[1] * plan.block[1] + column) / width;
+        // Half of the register tiles fetch the input that is multiplied next, the others its gradients.
+        let (next, from) = if first + DEPTH < tiles { (point, first + DEPTH) } else { (point + 1, 0) };
+        let mut ahead = [Ahead::nothing(), Ahead::nothing()];
+        if next < plan.job.points() {
+            let depth = DEPTH.min(tiles - from);
+            let part = width.min(columns);
+            let (panels, apart) = (columns.div_ceil(width), plan.dy_at(1, 0) - plan.dy_at(0, 0));
+            ahead = [
+                Ahead::new(run.x(next, from), 1, depth * plan.job.depths[next], 0),
+                Ahead::new(run.dy(next, from, 0), panels, depth * part, apart),
+            ];
+        }
+        let all = columns.div_ceil(width) * strips;
+        let stretches = (all / 2).max(1) * depth.div_ceil(STRETCH);
+        let fetches = ahead.map(|ahead| ahead.left().div_ceil(stretches));
+        for tile in 0..all {
+            let (column, strip) = (tile / strips * width, strip(rows, tallest, tile % strips));
             let part = width.min(columns - column);
-            for i in 0..rows.div_ceil(tallest) {
-                let strip = strip(rows, tallest, i);
-                // SAFETY: the rows of the workspace are the tiles', those of the sums the block's.
-                unsafe {
-                    let workspace = operands.ptr(WORKSPACE).cast_const();
-                    let x = workspace.add(plan.x_at(block[0], point) + first * rows + strip.start);
-                    let dy = workspace.add(plan.dy_at(panel, point) + first * part);
-                    let a = product::Rows { start: x, stride: rows };
-                    let c =
-                        product::Results { start: sums.add(strip.start * columns + column), stride: columns };
-                    product::run_transposed(plan.isa, strip.len(), depth, a, dy, part, c, first > 0);
-                }
+            let half = usize::from(tile >= all / 2);
+            // SAFETY: the rows of the workspace are the tiles', those of the sums the block's.
+            unsafe {
+                let a = product::Rows { start: run.x(point, first).add(strip.start), stride: rows };
+                let c = product::Results { start: sums.add(strip.start * columns + column), stride: columns };
+                let also =
+                    product::Also { accumulate: first > 0, ahead: ahead[half], fetches: fetches[half] };
+                let dy = run.dy(point, first, column);
+                ahead[half] = product::run_transposed(plan.isa, strip.len(), depth, a, dy, part, c, also);
             }
         }
     }
