@@ -1,10 +1,10 @@
 //! The register tile of the weight gradient: rows of the input by vectors of output channels, summed over pixels.
 
 use super::tile::{VECTORS, strip, tallest, with_height};
-use super::weight_plan::{BLOCK, Columns, DW, DY, Method, PARTIAL, Pixel, WeightPlan, WeightTask, X};
+use super::weight_plan::{Columns, DW, DY, Method, PARTIAL, Pixel, WeightPlan, WeightTask, X};
 use crate::isa::Isa;
 use crate::kernel::Operands;
-use crate::simd::{Simd, WithSimd};
+use crate::simd::{Simd, WithSimd, prefetch_near};
 use std::ops::Range;
 
 /// A task of [`Method::Dense`] or [`Method::Joined`].
@@ -24,7 +24,7 @@ impl WithSimd for TiledRun<'_> {
         let shape = &plan.shape;
         let list = local.cast::<Pixel>();
         // SAFETY: the parts of the scratch follow one another as `local_words` counts them.
-        let packed = unsafe { local.add(BLOCK * size_of::<Pixel>() / size_of::<f32>()) };
+        let packed = unsafe { local.add(plan.list_words()) };
         let x = operands.ptr(X).cast_const();
         let sums = if plan.combines() {
             // SAFETY: the chunk's share of the workspace.
@@ -43,8 +43,8 @@ impl WithSimd for TiledRun<'_> {
                 unsafe { sums.add(row * shape.out_c + first).write_bytes(0, end - first) };
             }
         }
-        for start in task.pixels.clone().step_by(BLOCK) {
-            let block = start..(start + BLOCK).min(task.pixels.end);
+        for start in task.pixels.clone().step_by(plan.block()) {
+            let block = start..(start + plan.block()).min(task.pixels.end);
             let (dy, dy_step) = if plan.packs() {
                 // SAFETY: this task's scratch.
                 unsafe { pack(simd, plan, task.units.clone(), block.clone(), operands, packed) };
@@ -131,7 +131,7 @@ unsafe fn multiply<S: Simd>(simd: S, plan: &WeightPlan, task: &WeightTask, pass:
     }
 }
 
-/// Copies the gradients of `block` to `[unit][BLOCK][width]`, units [`WeightPlan::packed_step`] apart, zeros past the
+/// Copies the gradients of `block` to `[unit][pixel][width]`, units [`WeightPlan::packed_step`] apart, zeros past the
 /// last channel.
 ///
 /// # Safety
@@ -192,6 +192,10 @@ struct TileArgs {
     fresh: bool,
 }
 
+/// Pixels from one to that whose input is fetched meanwhile. Neighbours in a list are often a power of two apart, so that
+/// they share a few lines of L1, and the words around a tile's that an earlier tile read are gone from there.
+const SOON: usize = 8;
+
 /// # Safety
 /// The CPU supports `S::ISA`; from every pixel `MR` words of the input and `NV` vectors of gradients can
 /// be read; no other task touches the tile's output.
@@ -202,6 +206,11 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(simd: S, args: &TileAr
         let mut acc = [[simd.zero(); NV]; MR];
         for i in 0..args.count {
             let pixel = *args.list.add(i);
+            if S::ISA == Isa::Avx512 {
+                let soon = (*args.list.add((i + SOON).min(args.count - 1))).x.wrapping_add(args.x_shift);
+                prefetch_near(soon);
+                prefetch_near(soon.wrapping_add(MR - 1));
+            }
             let x = pixel.x.add(args.x_shift);
             let dy = pixel.dy.add(args.dy_shift);
             let mut b = [simd.zero(); NV];
