@@ -86,6 +86,15 @@ fn a_cpu_without_bf16_computes_in_f32_and_says_so() {
     let doctor = run_with(folder.path(), portable, &["doctor", "--json"]).fine();
     let report: serde_json::Value = serde_json::from_str(&doctor).unwrap();
     assert_eq!(report["bf16"], false);
+    // Its tests cover every instruction set of the CPU, in bf16 too where that is computed.
+    let tests = report["self_test"].as_array().unwrap();
+    let wide = tests.iter().filter(|test| test["bf16"] == false).count();
+    assert_eq!(wide, ganymede_cpu::Isa::available().len());
+    for test in tests.iter().filter(|test| test["bf16"] == true) {
+        // Rounded operands leave a trace: f32 kernels would be a thousand times closer.
+        let error = test["relative_error"].as_f64().unwrap();
+        assert!(test["ok"] == true && error > 1e-4, "{test}");
+    }
 }
 
 #[test]

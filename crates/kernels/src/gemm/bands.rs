@@ -224,6 +224,9 @@ mod tests {
         let floats = |words: &[u32]| words.iter().map(|&w| f32::from_bits(w)).collect::<Vec<f32>>();
         for (m, n, k) in
             [(64, 1, 128), (70, 2, 5), (95, 33, 16), (256, 128, 128), (97, 156, 257), (65, 16, 1)]
+                .into_iter()
+                // Rows of the widths that register tiles know, over full panels and others.
+                .chain([64, 128, 256, 512].map(|k| (64, 72, k)))
         {
             for trans_b in [false, true] {
                 let shape = shape(m, n, k, trans_b);

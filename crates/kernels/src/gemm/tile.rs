@@ -112,6 +112,22 @@ impl Layout for Strided {
     }
 }
 
+/// Rows along k, `N` words apart: the usual widths of dense layers. Without additions for the rows' addresses, which take
+/// the ports of multiply-adds, a product in bands is a tenth faster.
+struct Apart<const N: usize>;
+
+impl<const N: usize> Layout for Apart<N> {
+    #[inline(always)]
+    fn row(_: &Tile) -> usize {
+        N
+    }
+
+    #[inline(always)]
+    fn column(_: &Tile) -> usize {
+        1
+    }
+}
+
 /// The words of a column are neighbours.
 struct Columns;
 
@@ -254,13 +270,17 @@ pub(super) unsafe fn run(isa: Isa, rows: usize, vectors: usize, tile: Tile) -> A
     debug_assert!(vectors * Geometry::of(isa).lanes < tile.columns + Geometry::of(isa).lanes);
     // SAFETY: forwarded from the caller.
     unsafe {
-        match (vectors, tile.a_row) {
-            (1, CHUNKED) => dispatch::<1, Chunks>(isa, rows, tile),
-            (1, 1) => dispatch::<1, Columns>(isa, rows, tile),
-            (1, _) => dispatch::<1, Strided>(isa, rows, tile),
-            (_, CHUNKED) => dispatch::<2, Chunks>(isa, rows, tile),
-            (_, 1) => dispatch::<2, Columns>(isa, rows, tile),
-            (_, _) => dispatch::<2, Strided>(isa, rows, tile),
+        match (vectors, tile.a_row, tile.a_k) {
+            (1, CHUNKED, _) => dispatch::<1, Chunks>(isa, rows, tile),
+            (1, 1, _) => dispatch::<1, Columns>(isa, rows, tile),
+            (1, _, _) => dispatch::<1, Strided>(isa, rows, tile),
+            (_, CHUNKED, _) => dispatch::<2, Chunks>(isa, rows, tile),
+            (_, 1, _) => dispatch::<2, Columns>(isa, rows, tile),
+            (_, 64, 1) => dispatch::<2, Apart<64>>(isa, rows, tile),
+            (_, 128, 1) => dispatch::<2, Apart<128>>(isa, rows, tile),
+            (_, 256, 1) => dispatch::<2, Apart<256>>(isa, rows, tile),
+            (_, 512, 1) => dispatch::<2, Apart<512>>(isa, rows, tile),
+            (_, _, _) => dispatch::<2, Strided>(isa, rows, tile),
         }
     }
 }

@@ -137,6 +137,8 @@ fn enough_pixels_for_full_blocks_and_several_chunks() {
     check(&square(9, 14, 17, 40, 5, 2, 2));
     check(&square(5, 16, 32, 48, 4, 2, 1));
     check(&square(40, 1, 37, 21, 1, 1, 0));
+    // A row of 81 taps of 64 channels is so long that the matrix unit's copies hold a tile of rows, a block many.
+    check(&square(1, 14, 64, 16, 9, 1, 4));
 }
 
 #[test]
