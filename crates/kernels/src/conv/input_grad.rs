@@ -27,8 +27,9 @@ impl ConvInputGrad {
     }
 }
 
-// SAFETY: operands, stages and tasks are those of the algorithm that runs: its inputs are only read, packed weights lie
-// in a workspace that a stage of its own fills, and a task owns its blocks of the output or a share of their channels.
+// SAFETY: operands, stages and tasks are those of the algorithm that runs: its inputs are only read, packed weights or
+// transformed tiles lie in a workspace that stages of their own fill, and a task owns its blocks of the output or a share of
+// their channels.
 unsafe impl Kernel for ConvInputGrad {
     fn name(&self) -> &'static str {
         match self.choice {
@@ -63,7 +64,8 @@ unsafe impl Kernel for ConvInputGrad {
     }
 }
 
-// SAFETY: the last stage computes the result, whose words a task announces block by block or tile by tile.
+// SAFETY: the last stage computes the result, whose words a task announces block by block or tile by tile; where several
+// stages do, `run_words` is 0 and nothing is announced.
 unsafe impl Contraction for ConvInputGrad {
     fn run_words(&self) -> usize {
         self.choice.run_words()

@@ -17,8 +17,8 @@ pub(super) const PARTIAL: usize = 3;
 /// Output pixels that a task works on at a time: its packed output gradients and the input it meets stay in L1
 /// or L2 while all taps and channels pass.
 pub(super) const BLOCK: usize = 128;
-/// The same of tiles of AVX-512, which do in half the time what they add to the sums afterwards as slowly. With an L1 of
-/// 32 KiB their panel fills it, and the input comes from L2.
+/// The same on AVX-512, where a tile's products take half the time and adding them to the sums as long as elsewhere. A
+/// panel of so many pixels fills an L1 of 32 KiB; the input then comes from L2.
 const LONG_BLOCK: usize = 256;
 /// Tasks of a stage where the shape is large enough: two for each of 16 threads.
 const TASKS: usize = 32;
@@ -104,7 +104,7 @@ impl WeightPlan {
 
     /// The cut into enough tasks that costs least.
     pub fn best_cut(&self, cost: impl Fn(Cut) -> f64) -> Cut {
-        let blocks = self.pixels().div_ceil(BLOCK);
+        let blocks = self.pixels().div_ceil(self.block());
         let fewest = (self.units() * self.width()).div_ceil(PACKED_CHANNELS);
         let parts = match self.method {
             Method::Dense => fewest..=self.units(),
@@ -141,7 +141,7 @@ impl WeightPlan {
         // A task's share of the sums is swept once a block, through L2 or from it.
         let swept = dw / (filter_rows * parts);
         let room = if self.isa == Isa::Avx2 { SMALL_L2_WORDS } else { L2_WORDS };
-        let sweeps = if swept > room as f64 { 2.0 * dw * (self.pixels() / BLOCK) as f64 } else { 0.0 };
+        let sweeps = if swept > room as f64 { 2.0 * dw * (self.pixels() / self.block()) as f64 } else { 0.0 };
         read + sums + sweeps
     }
 
@@ -232,7 +232,7 @@ impl WeightPlan {
 
     /// Words of a list of a block's pixels.
     pub fn list_words(&self) -> usize {
-        self.block().max(BLOCK) * size_of::<Pixel>() / size_of::<f32>()
+        self.block() * size_of::<Pixel>() / size_of::<f32>()
     }
 
     pub fn local_words(&self) -> usize {

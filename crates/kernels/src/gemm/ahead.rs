@@ -32,9 +32,9 @@ impl Ahead {
         Self { at, lines, stride, line: 0, left: runs * lines }
     }
 
-    /// Lines left.
-    pub fn left(&self) -> usize {
-        self.left
+    /// Lines to fetch at a time, so that all are after so many times.
+    pub fn share(&self, times: usize) -> usize {
+        self.left.div_ceil(times.max(1))
     }
 
     /// Fetches up to `count` lines. A hint: addresses need not be valid.

@@ -145,7 +145,7 @@ impl Blocked<'_> {
                 }
             }
             let stretches = panels.len() * row_panels.len() * (depth / STRETCH).max(1);
-            let fetches = ahead.left().div_ceil(stretches);
+            let fetches = ahead.share(stretches);
             let strip_panels = panels.clone();
             for panel in panels {
                 let columns = blocks.columns(panel);

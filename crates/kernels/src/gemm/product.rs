@@ -47,12 +47,12 @@ pub struct Also {
 }
 
 /// `c = a * b`, or `c += a * b`, for `rows` rows, sums of `depth` terms and a panel of `columns`, whose rows follow each
-/// other.
+/// other. Returns what is still to be fetched.
 ///
 /// # Safety
 /// The CPU supports `isa`; `rows` is at most [`tallest`], `depth` a number of whole chunks; `columns` is a number of
 /// whole vectors and at most a panel's width; all three operands are live and of these sizes; sums that are added to
-/// exist. Returns what is still to be fetched.
+/// exist.
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn run(
     isa: Isa,

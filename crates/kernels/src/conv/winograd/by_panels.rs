@@ -26,6 +26,8 @@ const TERMS: usize = 64;
 const WORKSPACE_WORDS: usize = 4 << 20;
 /// Tasks of a transforming stage.
 const TASKS: usize = 64;
+/// Words of scratch beyond which it would not stay in L2, as where filters have many phases.
+const SCRATCH_WORDS: usize = 320 << 10;
 /// Cost of transforming a weight, and of reading a word of a transformed tile, in multiply-adds.
 const WEIGHT_COST: f64 = 20.0;
 const READ_COST: f64 = 1.0;
@@ -46,7 +48,7 @@ pub struct ByPanels {
     problem: Problem,
     blocks: Vec<Block>,
     /// Blocks whose tiles are in the workspace at the same time.
-    chunks: Vec<Range<usize>>,
+    rounds: Vec<Range<usize>>,
     workspace: usize,
 }
 
@@ -57,7 +59,7 @@ impl ByPanels {
 
     /// As [`ByPanels::new`], with another bound on the workspace.
     pub(super) fn bounded(problem: Problem, bound: usize) -> ByPanels {
-        let mut plan = ByPanels { problem, blocks: Vec::new(), chunks: Vec::new(), workspace: 0 };
+        let mut plan = ByPanels { problem, blocks: Vec::new(), rounds: Vec::new(), workspace: 0 };
         let (mut first, mut at) = (0, 0);
         for (index, job) in plan.problem.jobs.iter().enumerate() {
             let tiles = plan.problem.tiles(job);
@@ -66,7 +68,7 @@ impl ByPanels {
                 let tiles = share(tiles, part, parts);
                 let words = tiles.len() * job.data_words() + job.points() * SKEW;
                 if at > 0 && at + words > bound {
-                    plan.chunks.push(first..plan.blocks.len());
+                    plan.rounds.push(first..plan.blocks.len());
                     (first, at) = (plan.blocks.len(), 0);
                 }
                 plan.blocks.push(Block { job: index, first: tiles.start, count: tiles.len(), at });
@@ -74,7 +76,7 @@ impl ByPanels {
                 plan.workspace = plan.workspace.max(at);
             }
         }
-        plan.chunks.push(first..plan.blocks.len());
+        plan.rounds.push(first..plan.blocks.len());
         plan
     }
 
@@ -82,8 +84,12 @@ impl ByPanels {
         self.problem.isa
     }
 
-    /// Estimated cost of an image, in multiply-adds of the direct kernel.
+    /// Estimated cost of an image, in multiply-adds of the direct kernel; infinite if the scratch of full blocks would
+    /// be too large.
     pub fn cost(&self) -> f64 {
+        if self.scratch(BLOCK) > SCRATCH_WORDS {
+            return f64::INFINITY;
+        }
         let cost = |job: &Job| {
             let depth: usize = job.depths.iter().sum();
             let products = job.multiply_adds() as f64 * (1.0 / RATE + WEIGHT_COST / BLOCK as f64);
@@ -109,11 +115,11 @@ impl ByPanels {
     }
 
     pub fn stages(&self) -> usize {
-        2 * self.chunks.len()
+        2 * self.rounds.len()
     }
 
     pub fn tasks(&self, stage: usize) -> usize {
-        let blocks = &self.blocks[self.chunks[stage / 2].clone()];
+        let blocks = &self.blocks[self.rounds[stage / 2].clone()];
         if stage.is_multiple_of(2) {
             blocks.iter().map(|block| block.count).sum::<usize>().min(TASKS)
         } else {
@@ -122,10 +128,9 @@ impl ByPanels {
         }
     }
 
-    /// Words of a point's weights, and of its products, in the scratch.
-    fn regions(&self, job: &Job) -> [usize; 2] {
+    /// Words of a point's weights, and of its products of `count` tiles, in the scratch.
+    fn regions(&self, job: &Job, count: usize) -> [usize; 2] {
         let columns = self.columns(0).len();
-        let count = self.blocks.iter().map(|block| block.count).max().unwrap_or(0);
         [self.channels(job) * job.pairs.len() * columns + SKEW, count * columns + SKEW]
     }
 
@@ -136,12 +141,17 @@ impl ByPanels {
     }
 
     pub fn local_words(&self) -> usize {
-        let words = |job: &Job| job.points() * self.regions(job).iter().sum::<usize>();
+        self.scratch(self.blocks.iter().map(|block| block.count).max().unwrap_or(0))
+    }
+
+    /// Words of scratch for blocks of `count` tiles.
+    fn scratch(&self, count: usize) -> usize {
+        let words = |job: &Job| job.points() * self.regions(job, count).iter().sum::<usize>();
         let most = self.problem.jobs.iter().map(words).max().unwrap_or(0);
         self.problem.zeros() + weights::local_words(&self.problem) + most
     }
 
-    /// Nothing is announced: where there are several chunks, results are finished in several stages.
+    /// Nothing is announced: where there are several rounds, results are finished in several stages.
     pub fn run_words(&self) -> usize {
         0
     }
@@ -159,7 +169,7 @@ impl ByPanels {
         _: Option<&dyn Sink>,
     ) {
         let (problem, local) = (&self.problem, local.as_mut_ptr());
-        let blocks = &self.blocks[self.chunks[stage / 2].clone()];
+        let blocks = &self.blocks[self.rounds[stage / 2].clone()];
         // SAFETY: the caller's promises.
         unsafe {
             if stage.is_multiple_of(2) {
@@ -286,7 +296,7 @@ impl WithPoints for MultiplyRun<'_> {
     unsafe fn call<S: Simd, Y: Points, X: Points>(self, s: S) {
         let MultiplyRun { plan, job, block, group, result, operands, local } = self;
         let problem = &plan.problem;
-        let [weights_region, products_region] = plan.regions(job);
+        let [weights_region, products_region] = plan.regions(job, block.count);
         let (columns, channels) = (plan.columns(group), plan.channels(job));
         let phase = &job.results[result];
         // SAFETY: the scratch is laid out as `local_words` counts it.
@@ -309,7 +319,7 @@ impl WithPoints for MultiplyRun<'_> {
                 let present = |point: &usize| phase.slots[*point].is_some();
                 let mut points = (0..job.points()).filter(present).peekable();
                 while let Some(point) = points.next() {
-                    // There are fewer taps than points.
+                    // Of more taps than points the rest is not fetched.
                     let ahead = [
                         points.peek().map_or(Ahead::nothing(), |&point| self.data(point, some.clone())),
                         taps.next().map_or(Ahead::nothing(), |tap| self.filters(tap, next.clone())),
@@ -347,7 +357,7 @@ unsafe fn transform_weights<S: Simd, Y: Points, X: Points>(
     weights: *mut f32,
 ) {
     let MultiplyRun { plan, job, group, result, operands, .. } = *run;
-    let (problem, region) = (&plan.problem, plan.regions(job)[0]);
+    let (problem, region) = (&plan.problem, plan.regions(job, run.block.count)[0]);
     let (all, width) = (plan.columns(group), problem.panel_width());
     for panel in all.start / width..all.end.div_ceil(width) {
         for pair in 0..job.pairs.len() {
@@ -389,7 +399,7 @@ unsafe fn multiply(
     let panels = all.div_ceil(width);
     let halves = [0..panels / 2, panels / 2..panels];
     for (panels, mut ahead) in halves.into_iter().zip(ahead) {
-        let fetches = ahead.left().div_ceil((panels.len() * strips * (terms / STRETCH)).max(1));
+        let fetches = ahead.share(panels.len() * strips * (terms / STRETCH));
         for column in panels.map(|panel| panel * width) {
             let columns = width.min(all - column);
             for i in 0..strips {

@@ -260,7 +260,7 @@ unsafe fn multiply(
                 let weights = unsafe { weights.add(first * depth + k * columns) };
                 // What follows in memory is the next part, panel or point.
                 let mut ahead = Ahead::new(weights.wrapping_add(part * columns), 1, part * columns, 0);
-                let fetches = ahead.left().div_ceil(strips * (part / STRETCH));
+                let fetches = ahead.share(strips * (part / STRETCH));
                 for i in 0..strips {
                     let rows = strip(block.count, tallest, i);
                     let also = product::Also { accumulate: k > 0, ahead, fetches };

@@ -50,8 +50,8 @@ impl WithPoints for TransformRun<'_> {
                         }
                         at += plan.x_region(point);
                     }
-                    // Blocks are as far apart at every point, and their channels are neighbours: of blocks of one
-                    // chunk all are transformed at a time.
+                    // Blocks are as far apart at every point, and their channels are neighbours: blocks of 16 channels
+                    // are transformed all at a time.
                     let (apart, together) = (plan.x_at(1, 0), plan.block[0] > CHANNELS);
                     let (channels, step) =
                         if together { (plan.block[0], CHANNELS) } else { (shape.in_c, apart) };
@@ -221,7 +221,7 @@ unsafe fn multiply(run: &MultiplyRun<'_>, point: usize, columns: usize, sums: *m
         }
         let all = columns.div_ceil(width) * strips;
         let stretches = (all / 2).max(1) * depth.div_ceil(STRETCH);
-        let fetches = ahead.map(|ahead| ahead.left().div_ceil(stretches));
+        let fetches = ahead.map(|ahead| ahead.share(stretches));
         for tile in 0..all {
             let (column, strip) = (tile / strips * width, strip(rows, tallest, tile % strips));
             let part = width.min(columns - column);
