@@ -5,10 +5,10 @@
 use super::super::gather::{PACKED, WEIGHTS, share};
 use super::super::tile::strip;
 use super::axis::Phase;
-use super::run::{Tile, finish, transform};
+use super::run::{Tile, clear, finish, transform};
 use super::transform::{MAX_POINTS, Points, WithPoints, run_with_points};
 use super::weights::{self, Filters};
-use super::{CHANNELS, DATA_COST, Job, PRODUCT_COST, Problem, RATE, SKEW};
+use super::{CHANNELS, Job, Problem, SKEW};
 use crate::fused::Sink;
 use crate::gemm::product::{self, Ahead, STRETCH};
 use crate::isa::Isa;
@@ -90,14 +90,8 @@ impl ByPanels {
         if self.scratch(BLOCK) > SCRATCH_WORDS {
             return f64::INFINITY;
         }
-        let cost = |job: &Job| {
-            let depth: usize = job.depths.iter().sum();
-            let products = job.multiply_adds() as f64 * (1.0 / RATE + WEIGHT_COST / BLOCK as f64);
-            let reads = (self.groups() * job.results.len()) as f64 * READ_COST;
-            let transforms = depth as f64 * (DATA_COST + reads) + job.product_words() as f64 * PRODUCT_COST;
-            job.tiles() as f64 * (products + transforms)
-        };
-        self.problem.jobs.iter().map(cost).sum()
+        let reads = |job: &Job| (self.groups() * job.results.len()) as f64 * READ_COST;
+        self.problem.cost(WEIGHT_COST / BLOCK as f64, reads)
     }
 
     /// Groups of panels, each of a task's own.
@@ -221,9 +215,7 @@ impl WithPoints for TransformRun<'_> {
         let TransformRun { problem, job, block, tiles, operands, zeros } = self;
         // SAFETY: the scratch has room for the zeros, the workspace for the block, in which a tile has its own words.
         unsafe {
-            for c in (0..problem.zeros()).step_by(S::LANES) {
-                s.store(zeros.add(c), s.zero());
-            }
+            clear(s, zeros, problem.zeros());
             let data = operands.ptr(PACKED).add(block.at);
             for i in tiles {
                 let tile = Tile::new(job, block.first + i);
@@ -305,9 +297,7 @@ impl WithPoints for MultiplyRun<'_> {
             let square = zeros.add(problem.zeros());
             let weights = square.add(weights::local_words(problem));
             let products = weights.add(job.points() * weights_region);
-            for c in (0..problem.zeros()).step_by(S::LANES) {
-                s.store(zeros.add(c), s.zero());
-            }
+            clear(s, zeros, problem.zeros());
             for first in (0..problem.src.c).step_by(channels) {
                 let some = first..problem.src.c.min(first + channels);
                 transform_weights::<S, Y, X>(s, &self, some.clone(), square, weights);

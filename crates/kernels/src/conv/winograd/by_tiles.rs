@@ -4,9 +4,9 @@
 use super::super::gather::{PACKED, cut_evenly};
 use super::super::tile::strip;
 use super::axis::Phase;
-use super::run::{Tile, finish, transform};
+use super::run::{Tile, clear, finish, transform};
 use super::transform::{MAX_POINTS, Points, WithPoints, run_with_points};
-use super::{CHANNELS, DATA_COST, Job, PRODUCT_COST, Problem, RATE, SKEW, weights};
+use super::{CHANNELS, Job, Problem, SKEW, weights};
 use crate::fused::Sink;
 use crate::gemm::product::{self, Ahead, STRETCH};
 use crate::isa::Isa;
@@ -61,13 +61,7 @@ impl ByTiles {
         let tiles = self.most_tiles() as f64;
         let near = self.problem.packed_words <= CACHED_WORDS;
         let weight_cost = if near { WEIGHT_COST } else { MEMORY_COST };
-        let cost = |job: &Job| {
-            let depth: usize = job.depths.iter().sum();
-            let products = job.multiply_adds() as f64 * (1.0 / RATE + weight_cost / tiles);
-            let transforms = depth as f64 * DATA_COST + job.product_words() as f64 * PRODUCT_COST;
-            job.tiles() as f64 * (products + transforms)
-        };
-        self.problem.jobs.iter().map(cost).sum()
+        self.problem.cost(weight_cost / tiles, |_| 0.0)
     }
 
     /// Words of transformed tiles and products for one tile.
@@ -196,9 +190,7 @@ impl WithPoints for BlockRun<'_> {
             let zeros = local;
             let data = zeros.add(problem.zeros());
             let products = data.add(block.count * job.data_words() + job.points() * SKEW);
-            for c in (0..problem.zeros()).step_by(S::LANES) {
-                s.store(zeros.add(c), s.zero());
-            }
+            clear(s, zeros, problem.zeros());
             for i in 0..block.count {
                 transform::<S, Y, X>(s, problem, job, tile(i), operands, zeros, block.count, i, data);
             }

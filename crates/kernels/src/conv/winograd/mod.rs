@@ -233,6 +233,17 @@ impl Problem {
         ]
     }
 
+    /// Estimated cost of an image, in multiply-adds of the direct kernel: beside the transforms, of a product that takes
+    /// `weights` for its transformed weight, and of as many reads of a job's tiles as `reads` says.
+    fn cost(&self, weights: f64, reads: impl Fn(&Job) -> f64) -> f64 {
+        let cost = |job: &Job| {
+            let products = job.multiply_adds() as f64 * (1.0 / RATE + weights);
+            let data = job.data_words() as f64 * (DATA_COST + reads(job));
+            job.tiles() as f64 * (products + data + job.product_words() as f64 * PRODUCT_COST)
+        };
+        self.jobs.iter().map(cost).sum()
+    }
+
     /// Tiles of a job.
     fn tiles(&self, job: &Job) -> usize {
         job.tiles() * self.batch

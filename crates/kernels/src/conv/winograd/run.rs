@@ -13,8 +13,8 @@ pub(super) type Pixels = [[*const f32; MAX_POINTS]; MAX_POINTS];
 /// A tile's image, and its row and column there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
-    image: usize,
-    place: [usize; 2],
+    pub image: usize,
+    pub place: [usize; 2],
 }
 
 impl Tile {
@@ -34,6 +34,18 @@ impl Tile {
                 each((row + x.at(self.place[1], b)) * problem.out.c);
             }
         }
+    }
+}
+
+/// Stores a row of zeros, which is read in place of what does not exist.
+///
+/// # Safety
+/// The CPU supports `S::ISA`; `words`, a number of whole vectors, can be written from `row` on.
+#[inline(always)]
+pub(super) unsafe fn clear<S: Simd>(s: S, row: *mut f32, words: usize) {
+    for c in (0..words).step_by(S::LANES) {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(row.add(c), s.zero()) };
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::tile::strip;
 use super::CHANNELS;
-use super::run::{pixels, transform_pixels};
+use super::run::{Tile, clear, pixels, transform_pixels};
 use super::transform::{MAX_POINTS, MAX_TAPS, Points, TILE, WithPoints};
 use super::weight_grad::{DEPTH, DW, DY, WORKSPACE, WinogradWeightGrad, X as INPUT};
 use crate::conv::gather::Image;
@@ -29,16 +29,12 @@ impl WithPoints for TransformRun<'_> {
         let TransformRun { plan, chunk, ref part, operands, zeros } = self;
         let (shape, job) = (&plan.shape, &plan.job);
         let image = Image::input(shape);
-        let (tiles, across) = (job.tiles(), job.axes[1].tiles());
         // SAFETY: every tile has words of its own in the workspace; pixels outside the image are read from the zeros.
         unsafe {
-            for c in (0..shape.in_c.max(shape.out_c)).step_by(S::LANES) {
-                s.store(zeros.add(c), s.zero());
-            }
+            clear(s, zeros, shape.in_c.max(shape.out_c));
             let workspace = operands.ptr(WORKSPACE);
             for tile in part.clone() {
-                let (n, at) = ((chunk + tile) / tiles, (chunk + tile) % tiles);
-                let place = [at / across, at % across];
+                let Tile { image: n, place } = Tile::new(job, chunk + tile);
                 let src = operands.ptr(INPUT).cast_const().add(n * image.h * image.w * image.c);
                 for pair in &job.pairs {
                     let pixels = pixels::<Y, X>(src, image, job, pair, place, zeros);
