@@ -145,7 +145,12 @@ fn phases_of_a_session_are_planned_together() {
     for i in 0..10 {
         store.insert(&format!("w{i}"), TensorType::f32([3, 3, 16, 16]), &[0.1; 9 * 256]).unwrap();
     }
-    let executor = Executor::new(ExecutorOptions { threads: Some(2), ..ExecutorOptions::default() }).unwrap();
+    let executor = Executor::new(ExecutorOptions {
+        threads: Some(2),
+        isa: Some(Isa::best()),
+        ..ExecutorOptions::default()
+    })
+    .unwrap();
     let mut session = Session::new(executor, store);
     session.set_memory(MemoryMode::Low);
     let [small, large] = functions;
