@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{idx_images, idx_labels, prepared, run, run_with, trained};
+use common::{conditional_recipe, idx_images, idx_labels, prepared, run, run_with, trained};
 use serde_json::Value;
 use std::path::Path;
 
@@ -249,13 +249,58 @@ fn two_are_compared_and_data_are_not_scored_against_themselves() {
             .iter()
             .all(|d| d["difference"] == 0.0 && d["verdict"] != "first")
     );
-    assert_eq!(run(at, &["eval", "run", "--against", "other", "--metrics", "frechet"]).code, Some(2));
+    // By named metrics alone, and without checks.
+    let words = [
+        "eval",
+        "run",
+        "--against",
+        "other",
+        "--metrics",
+        "frechet",
+        "--n",
+        "64",
+        "--extractor",
+        "pixels",
+        "--json",
+    ];
+    let named = json(&run_with(at, CACHE, &words).fine());
+    let metrics: Vec<_> = named["differences"].as_array().unwrap().iter().map(|d| &d["metric"]).collect();
+    assert_eq!(metrics, ["frechet"]);
+    assert!(named["first"]["findings"].is_null() && kept["first"]["findings"].is_array());
     // A folder of pictures that is the data, or lies in them.
     run(at, &["sample", "run", "--n", "80", "--out", "made"]).fine();
     run_with(at, CACHE, &["eval", "made", "--data", "made"]).fails(1, &["made", "the data themselves"]);
     std::fs::create_dir(at.join("data")).unwrap();
     std::fs::rename(at.join("made"), at.join("data/made")).unwrap();
     run_with(at, CACHE, &["eval", "data/made", "--data", "data"]).fails(1, &["made", "the data themselves"]);
+}
+
+#[test]
+fn classes_of_a_run_are_known_by_their_names() {
+    let folder = prepared();
+    let at = folder.path();
+    conditional_recipe(at, 3);
+    let classes = ["--classes", "3,5,8", "--images", "64", "--out", "run"];
+    run(at, &[&["train", "./set", "--recipe", "cond.toml"], &classes[..]].concat()).fine();
+    let words = ["eval", "run", "--n", "60", "--extractor", "pixels", "--metrics"];
+    let eval = |rest: &[&str]| run_with(at, CACHE, &[&words[..], rest].concat());
+    // Its first class is 3 of the whole set: by number, it would be 0, and 3 the first without samples.
+    eval(&["class-frechet", "--data", "./set"]).fails(1, &["class-frechet", "class 0: 0 samples"]);
+    let own = eval(&["class-frechet"]);
+    own.fine();
+    // Where no class has such a name none is told, and the others are scored.
+    run(at, &["sample", "run", "--n", "72", "--out", "pictures"]).fine();
+    for (of, name) in [("3", "one"), ("5", "two"), ("8", "three")] {
+        std::fs::rename(at.join("pictures").join(of), at.join("pictures").join(name)).unwrap();
+    }
+    let other = eval(&["frechet", "--data", "pictures"]);
+    assert!(
+        other.err.contains("the run makes the class `3`") && other.err.contains("one, three, two"),
+        "{}",
+        other.err
+    );
+    other.fine();
+    eval(&["class-frechet", "--data", "pictures"]).fails(1, &["class-frechet", "not known"]);
 }
 
 #[test]

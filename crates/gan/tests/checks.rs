@@ -441,6 +441,27 @@ fn figures_depend_neither_on_the_batch_nor_on_threads_nor_on_what_was_kept() {
 }
 
 #[test]
+fn what_takes_a_gaussian_alone_keeps_no_features_and_finds_the_same() {
+    let cache = tempfile::tempdir().unwrap();
+    let kept = || std::fs::read_dir(cache.path().join("references")).unwrap().count();
+    let open = || {
+        let options = Options { n: Some(700), extractor: Some("random-conv".into()), ..Options::default() };
+        let executor = Executor::new(ExecutorOptions::default()).unwrap();
+        Evaluator::new(blobs(0, 900), None, options, executor, Some(cache.path().to_path_buf())).unwrap()
+    };
+    let mut samples = made(healthy(3));
+    let first = open().frechet(&mut samples, &mut ()).unwrap();
+    assert_eq!(kept(), 1);
+    let mut evaluator = open();
+    let again = evaluator.frechet(&mut samples, &mut ()).unwrap();
+    assert_eq!((first.to_bits(), kept()), (again.to_bits(), 1), "from the Gaussian that was kept");
+    // Metrics that need features look again, and find the same Gaussian on the way.
+    let whole = evaluator.evaluate(&mut samples, &mut ()).unwrap();
+    assert_eq!((whole.value("frechet").unwrap().to_bits(), kept()), (first.to_bits(), 2));
+    assert!(whole.value("precision-recall").is_some(), "{:?}", whole.scores);
+}
+
+#[test]
 fn two_sets_are_compared_with_intervals_that_hold_the_truth() {
     let options = || Options {
         n: Some(1200),

@@ -4,13 +4,24 @@
 //! block of A in L2. Here both operands are packed, since scores take them as they lie and long: packing is a word in hundreds of
 //! operations.
 
+mod tile;
+
 use crate::isa::Isa;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::slice::ChunksExactMut;
+#[cfg(target_arch = "x86_64")]
+use tile::{Avx2, Avx512};
+use tile::{Panel, Portable, Tile};
 
 /// Longest block along k: a panel of B of this depth and up to 14 columns takes 28 KiB.
 const DEPTH: usize = 256;
 
-/// Rows of A that are packed at once: 192 KiB of this depth, less than half an L2 cache of 512 KiB.
-const ROWS: usize = 96;
+/// Words of a cache line.
+const LINE: usize = 8;
+
+/// Words between packed columns of B: a line more than the depth, so that columns do not share sets of a cache.
+const FAR: usize = DEPTH + 8;
 
 /// A matrix as it lies in memory: word `(i, j)` is `words[i * row + j * column]`.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +37,25 @@ pub struct Strided<'a> {
 }
 
 impl Strided<'_> {
+    /// Its transpose, in place.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        let Self { words, size: [rows, columns], row, column } = self;
+        Self { words, size: [columns, rows], row: column, column: row }
+    }
+
+    /// Some of its rows.
+    ///
+    /// # Panics
+    /// Where it does not have them, or does not lie inside its words.
+    #[must_use]
+    pub fn rows(self, range: Range<usize>) -> Self {
+        assert!(range.end <= self.size[0], "rows {range:?} of {}", self.size[0]);
+        let size = [range.len(), self.size[1]];
+        let first = if range.is_empty() || size[1] == 0 { 0 } else { range.start * self.row };
+        Self { words: &self.words[first..], size, ..self }
+    }
+
     /// Panics where it does not lie inside its words.
     fn check(&self) {
         let [rows, columns] = self.size;
@@ -43,49 +73,93 @@ impl Strided<'_> {
 /// # Panics
 /// Where the sizes do not fit, a matrix does not lie inside its words, or the CPU lacks `isa`.
 pub fn product(isa: Isa, a: Strided<'_>, b: Strided<'_>) -> Vec<f64> {
+    let mut c = vec![0.0; a.size[0] * b.size[1]];
+    add_product(isa, a, b, &mut c);
+    c
+}
+
+/// Adds [`product`] to a matrix that lies as it does.
+///
+/// # Panics
+/// As [`product`], or where the matrix has another size.
+pub fn add_product(isa: Isa, a: Strided<'_>, b: Strided<'_>, c: &mut [f64]) {
     let ([m, k], [inner, n]) = (a.size, b.size);
     assert_eq!(k, inner, "A has {k} columns, B {inner} rows");
     assert!(isa.supported(), "this CPU lacks {isa:?}");
     a.check();
     b.check();
-    let mut c = vec![0.0; m * n];
-    match isa {
-        Isa::Portable => blocks::<4, 4>(a, b, &mut c, &tile_portable),
-        // SAFETY: the CPU has the instructions, as was asked above.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => blocks::<8, 6>(a, b, &mut c, &|a, b, sums| unsafe { tile_avx2(a, b, sums) }),
-        // SAFETY: the same.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => blocks::<16, 14>(a, b, &mut c, &|a, b, sums| unsafe { tile_avx512(a, b, sums) }),
-        #[cfg(not(target_arch = "x86_64"))]
-        Isa::Avx2 | Isa::Avx512 => unreachable!("not of this architecture"),
-    }
-    c
+    assert_eq!(c.len(), m * n, "words of a matrix of {m} x {n}");
+    // SAFETY: the CPU has the instructions, as was asked above.
+    PACKED.with_borrow_mut(|packed| unsafe {
+        match isa {
+            Isa::Portable => blocks::<Portable>(a, b, c, packed),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => blocks::<Avx2>(a, b, c, packed),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => blocks::<Avx512>(a, b, c, packed),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx2 | Isa::Avx512 => unreachable!("not of this architecture"),
+        }
+    });
 }
 
-/// Adds up tiles of `MR` rows and `NR` columns. The kernel adds the products of a packed panel of either operand to sums.
-fn blocks<const MR: usize, const NR: usize>(
-    a: Strided<'_>,
-    b: Strided<'_>,
-    c: &mut [f64],
-    kernel: &impl Fn(&[[f64; MR]], &[[f64; NR]], &mut [[f64; MR]; NR]),
-) {
+/// Packed operands, kept by a thread from one product to the next.
+#[derive(Default)]
+struct Packed {
+    a: Vec<f64>,
+    b: Vec<f64>,
+    border: Vec<f64>,
+}
+
+thread_local! {
+    static PACKED: RefCell<Packed> = RefCell::default();
+}
+
+/// The first so many words on a line's beginning, grown where they are too few: a vector that lies in two lines is read twice.
+/// What is in them is left.
+fn aligned(words: &mut Vec<f64>, count: usize) -> &mut [f64] {
+    if words.len() < count + LINE {
+        words.resize(count + LINE, 0.0);
+    }
+    let begin = words.as_ptr().align_offset(LINE * size_of::<f64>()).min(LINE);
+    &mut words[begin..][..count]
+}
+
+/// Adds up tile after tile.
+///
+/// # Safety
+/// The CPU has the tile's instructions.
+unsafe fn blocks<T: Tile>(a: Strided<'_>, b: Strided<'_>, c: &mut [f64], packed: &mut Packed) {
     let ([m, k], n) = (a.size, b.size[1]);
-    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    let border = aligned(&mut packed.border, T::ROWS * T::COLUMNS);
     for first in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - first);
-        pack::<NR>(&mut of_b, b.words, first * b.row, [depth, n], [b.row, b.column]);
-        for top in (0..m).step_by(ROWS) {
-            let rows = ROWS.min(m - top);
-            pack::<MR>(&mut of_a, a.words, top * a.row + first * a.column, [depth, rows], [a.column, a.row]);
-            for (panel, columns) in of_b.chunks_exact(depth).enumerate() {
-                for (strip, rows_of) in of_a.chunks_exact(depth).enumerate() {
-                    let mut sums = [[0.0; MR]; NR];
-                    kernel(rows_of, columns, &mut sums);
-                    let (i, height) = (top + strip * MR, MR.min(rows - strip * MR));
-                    for (j, sums) in (panel * NR..n).zip(&sums) {
-                        let into = &mut c[j * m + i..][..height];
-                        into.iter_mut().zip(sums).for_each(|(c, sum)| *c += sum);
+        let along = b.row == 1;
+        let panel = T::COLUMNS * if along { FAR } else { depth };
+        let of_b = aligned(&mut packed.b, panel * n.div_ceil(T::COLUMNS));
+        pack_b::<T>(of_b.chunks_exact_mut(panel), b, first, depth);
+        for top in (0..m).step_by(T::BLOCK) {
+            let rows = T::BLOCK.min(m - top);
+            let of_a = aligned(&mut packed.a, depth * rows.next_multiple_of(T::ROWS));
+            // SAFETY: the caller's.
+            unsafe { pack_a::<T>(of_a.chunks_exact_mut(depth * T::ROWS), a, [top, first], rows) };
+            for (left, columns) in (0..n).step_by(T::COLUMNS).zip(of_b.chunks_exact(panel)) {
+                let panel = if along { Panel::Columns(columns) } else { Panel::Rows(columns) };
+                let width = T::COLUMNS.min(n - left);
+                for (above, strip) in (0..rows).step_by(T::ROWS).zip(of_a.chunks_exact(depth * T::ROWS)) {
+                    let height = T::ROWS.min(rows - above);
+                    let whole = height == T::ROWS && width == T::COLUMNS;
+                    let into = &mut c[left * m + top + above..];
+                    let (words, apart) = if whole { (&mut *into, m) } else { (&mut *border, T::ROWS) };
+                    if !whole {
+                        words.fill(0.0);
+                    }
+                    // SAFETY: the caller's.
+                    unsafe { T::add(strip, panel, tile::Into { words, apart }) };
+                    if !whole {
+                        for (into, sums) in into.chunks_mut(m).zip(border.chunks_exact(T::ROWS)).take(width) {
+                            into.iter_mut().zip(&sums[..height]).for_each(|(c, sum)| *c += sum);
+                        }
                     }
                 }
             }
@@ -93,95 +167,56 @@ fn blocks<const MR: usize, const NR: usize>(
     }
 }
 
-/// Steps along k that are copied at a time where it is k that lies contiguously: lines read from each row, and a part of the panel
-/// that stays in L1 while rows are put beside each other.
-const STRETCH: usize = 8;
-
-/// Copies `[depth, width]` words into panels of `W` columns, with zeros behind the last: `(p, lane)` is
-/// `words[first + p * step + lane * beside]`.
-fn pack<const W: usize>(
-    to: &mut Vec<[f64; W]>,
-    words: &[f64],
-    first: usize,
-    [depth, width]: [usize; 2],
-    [step, beside]: [usize; 2],
+/// Copies rows of A into strips of a tile's rows, step after step. Lanes behind the last row keep what they had: of them sums
+/// are made that nobody reads.
+///
+/// # Safety
+/// The CPU has the tile's instructions.
+unsafe fn pack_a<T: Tile>(
+    strips: ChunksExactMut<'_, f64>,
+    a: Strided<'_>,
+    [top, first]: [usize; 2],
+    rows: usize,
 ) {
-    to.clear();
-    to.resize(depth * width.div_ceil(W), [0.0; W]);
-    for (panel, rows) in to.chunks_exact_mut(depth).enumerate() {
-        let lanes = W.min(width - panel * W);
-        let words = &words[first + panel * W * beside..];
-        if step == 1 {
-            for (stretch, rows) in rows.chunks_mut(STRETCH).enumerate() {
-                for lane in 0..lanes {
-                    let from = &words[lane * beside + stretch * STRETCH..][..rows.len()];
-                    rows.iter_mut().zip(from).for_each(|(row, word)| row[lane] = *word);
-                }
-            }
-        } else if beside == 1 {
-            for (p, row) in rows.iter_mut().enumerate() {
-                row[..lanes].copy_from_slice(&words[p * step..][..lanes]);
+    for (above, strip) in (0..rows).step_by(T::ROWS).zip(strips) {
+        let height = T::ROWS.min(rows - above);
+        let words = &a.words[(top + above) * a.row + first * a.column..];
+        if a.column == 1 && height == T::ROWS {
+            // SAFETY: the caller's.
+            unsafe { T::turn(words, a.row, strip) };
+        } else if a.row == 1 {
+            for (p, to) in strip.chunks_exact_mut(T::ROWS).enumerate() {
+                to[..height].copy_from_slice(&words[p * a.column..][..height]);
             }
         } else {
-            for (p, row) in rows.iter_mut().enumerate() {
-                (0..lanes).for_each(|lane| row[lane] = words[p * step + lane * beside]);
+            for (p, to) in strip.chunks_exact_mut(T::ROWS).enumerate() {
+                (0..height).for_each(|row| to[row] = words[row * a.row + p * a.column]);
             }
         }
     }
 }
 
-fn tile_portable(a: &[[f64; 4]], b: &[[f64; 4]], sums: &mut [[f64; 4]; 4]) {
-    for (a, b) in a.iter().zip(b) {
-        for (sums, b) in sums.iter_mut().zip(b) {
-            sums.iter_mut().zip(a).for_each(|(sum, a)| *sum += a * b);
-        }
-    }
-}
-
-/// Eight rows are two vectors, twelve sums with one broadcast word and a column of A fill the sixteen registers.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn tile_avx2(a: &[[f64; 8]], b: &[[f64; 6]], sums: &mut [[f64; 8]; 6]) {
-    use std::arch::x86_64::*;
-    let mut acc = [[_mm256_setzero_pd(); 2]; 6];
-    for (a, b) in a.iter().zip(b) {
-        // SAFETY: four words from 0 and from 4 of eight.
-        let column = unsafe { [_mm256_loadu_pd(a.as_ptr()), _mm256_loadu_pd(a.as_ptr().add(4))] };
-        for (acc, b) in acc.iter_mut().zip(b) {
-            let b = _mm256_set1_pd(*b);
-            acc[0] = _mm256_fmadd_pd(column[0], b, acc[0]);
-            acc[1] = _mm256_fmadd_pd(column[1], b, acc[1]);
-        }
-    }
-    for (sums, acc) in sums.iter_mut().zip(acc) {
-        // SAFETY: as above.
-        unsafe {
-            _mm256_storeu_pd(sums.as_mut_ptr(), acc[0]);
-            _mm256_storeu_pd(sums.as_mut_ptr().add(4), acc[1]);
-        }
-    }
-}
-
-/// Sixteen rows are two vectors, twenty-eight sums of thirty-two registers.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn tile_avx512(a: &[[f64; 16]], b: &[[f64; 14]], sums: &mut [[f64; 16]; 14]) {
-    use std::arch::x86_64::*;
-    let mut acc = [[_mm512_setzero_pd(); 2]; 14];
-    for (a, b) in a.iter().zip(b) {
-        // SAFETY: eight words from 0 and from 8 of sixteen.
-        let column = unsafe { [_mm512_loadu_pd(a.as_ptr()), _mm512_loadu_pd(a.as_ptr().add(8))] };
-        for (acc, b) in acc.iter_mut().zip(b) {
-            let b = _mm512_set1_pd(*b);
-            acc[0] = _mm512_fmadd_pd(column[0], b, acc[0]);
-            acc[1] = _mm512_fmadd_pd(column[1], b, acc[1]);
-        }
-    }
-    for (sums, acc) in sums.iter_mut().zip(acc) {
-        // SAFETY: as above.
-        unsafe {
-            _mm512_storeu_pd(sums.as_mut_ptr(), acc[0]);
-            _mm512_storeu_pd(sums.as_mut_ptr().add(8), acc[1]);
+/// Copies rows of B into panels of a tile's columns, as they lie: column after column where these lie contiguously, which
+/// spares turning them, and row after row otherwise. Columns behind the last keep what they had.
+fn pack_b<T: Tile>(panels: ChunksExactMut<'_, f64>, b: Strided<'_>, first: usize, depth: usize) {
+    let n = b.size[1];
+    for (left, to) in (0..n).step_by(T::COLUMNS).zip(panels) {
+        let width = T::COLUMNS.min(n - left);
+        let words = &b.words[first * b.row + left * b.column..];
+        if b.row == 1 {
+            for (column, to) in to.chunks_exact_mut(FAR).take(width).enumerate() {
+                // Columns are as far apart as rows of features are long, farther than the CPU looks ahead by itself.
+                T::fetch(words, (column + 2) * b.column, depth);
+                to[..depth].copy_from_slice(&words[column * b.column..][..depth]);
+            }
+        } else if b.column == 1 {
+            for (p, to) in to.chunks_exact_mut(T::COLUMNS).enumerate() {
+                to[..width].copy_from_slice(&words[p * b.row..][..width]);
+            }
+        } else {
+            for (p, to) in to.chunks_exact_mut(T::COLUMNS).enumerate() {
+                (0..width).for_each(|column| to[column] = words[p * b.row + column * b.column]);
+            }
         }
     }
 }
@@ -225,6 +260,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn parts_and_transposes_are_those_of_the_matrix() {
+        let words = drawn(35, 3);
+        let matrix = Strided { words: &words, size: [5, 7], row: 7, column: 1 };
+        let one = [1.0];
+        let ones = |size: [usize; 2]| Strided { words: &one, size, row: 0, column: 0 };
+        for isa in Isa::available() {
+            let sums = product(isa, matrix.turned().rows(2..4), ones([5, 1]));
+            for (column, sum) in (2..4).zip(sums) {
+                let expected: f64 = (0..5).map(|row| words[row * 7 + column]).sum();
+                assert!((sum - expected).abs() < 1e-15, "{isa:?}: {sum} {expected}");
+            }
+            assert!(product(isa, matrix.rows(5..5), ones([7, 2])).is_empty());
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows 3..6 of 5")]
+    fn rows_that_are_not_there_are_refused() {
+        let words = [0.0; 35];
+        let _ = Strided { words: &words, size: [5, 7], row: 7, column: 1 }.rows(3..6);
     }
 
     #[test]

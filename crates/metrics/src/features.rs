@@ -1,6 +1,10 @@
 //! Feature vectors of samples: what distances between sets are computed from.
 
+use crate::blocks::map_blocks;
 use crate::error::MetricError;
+
+/// Rows whose norms a thread finds at once.
+const ROWS: usize = 512;
 
 /// The features of a set of samples, `[rows, dimensions]` row-major, all of them finite.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +62,8 @@ impl Features {
 
     /// The squared norm of each row.
     pub(crate) fn squares(&self) -> Vec<f64> {
-        (0..self.rows()).map(|row| self.row(row).iter().map(|x| x * x).sum()).collect()
+        let square = |row: usize| self.row(row).iter().map(|x| x * x).sum();
+        map_blocks(self.rows(), ROWS, |rows| rows.map(square).collect::<Vec<f64>>()).concat()
     }
 
     /// All of them, row-major.

@@ -7,21 +7,22 @@
 //! nothing is added to the diagonal, and covariances of any rank are right: of few samples the factor is the centred
 //! samples themselves over sqrt(N - 1).
 
-use crate::blocks::map_blocks;
+use crate::blocks::{add_square, map_blocks, multiply, multiply_shared, on_chunks, strided};
 use crate::error::{MetricError, check};
 use crate::features::{Features, check_rows};
 use crate::singular::nuclear_norm;
 use crate::stats::{Interval, Moments, Random};
-use ganymede_kernels::double::{Strided, product};
-use ganymede_kernels::isa::Isa;
 use nalgebra::{DMatrix, DMatrixView, DVector};
+use std::ops::Range;
 
 /// Rows that are added to the scatter at once: fixed, so that a fit does not depend on how rows are handed in.
 const BLOCK: usize = 2048;
-/// Dimensions of either side of a tile of the scatter.
-const TILE: usize = 512;
+/// Rows that a thread centres at once.
+const CHUNK: usize = 128;
 /// Columns of Cholesky's factor that are found at once.
 const STEP: usize = 64;
+/// Rows of these that are found at once.
+const ROWS: usize = 256;
 /// Below this share of its variance that other features do not explain, a feature counts as depending on them.
 const DEPENDENT: f64 = 1e-9;
 /// Sweeps that an eigenvalue may take on average, before the decomposition counts as failed.
@@ -34,7 +35,7 @@ pub struct GaussianFit {
     /// Rows that are in `mean` and `scatter`.
     folded: usize,
     mean: DVector<f64>,
-    /// Sum of (x - mean)(x - mean)' over those rows; none as long as there are at most as many rows as dimensions.
+    /// Sum of (x - mean)(x - mean)' over those rows, its upper triangle; none as long as there are at most as many rows as dimensions.
     scatter: Option<DMatrix<f64>>,
     /// Rows that are not folded in yet.
     pending: Vec<f64>,
@@ -71,22 +72,26 @@ impl GaussianFit {
     /// A length that is no multiple of the dimensions, a value that is not finite.
     pub fn push(&mut self, rows: &[f64]) -> Result<(), MetricError> {
         check_rows(rows, self.dimensions, self.samples())?;
-        self.pending.extend_from_slice(rows);
         // Up to as many rows as dimensions they are a smaller factor than their scatter, and an exact one.
         let keep = if self.scatter.is_some() { 0 } else { self.dimensions };
-        if self.pending.len() > keep * self.dimensions {
-            let whole = self.pending.len() / (BLOCK * self.dimensions) * BLOCK;
-            self.fold(whole);
+        if self.pending.len() + rows.len() <= keep * self.dimensions {
+            self.pending.extend_from_slice(rows);
+            return Ok(());
         }
+        let block = BLOCK * self.dimensions;
+        // Pending rows begin a block, or several of them where dimensions are many; what follows is folded where it lies.
+        let missing = (self.pending.len().next_multiple_of(block) - self.pending.len()).min(rows.len());
+        let (fill, rows) = rows.split_at(missing);
+        self.pending.extend_from_slice(fill);
+        let mut pending = std::mem::take(&mut self.pending);
+        let whole = pending.len() / block * block;
+        pending[..whole].chunks_exact(block).for_each(|block| self.fold_block(block));
+        let blocks = rows.chunks_exact(block);
+        pending.drain(..whole);
+        pending.extend_from_slice(blocks.remainder());
+        blocks.for_each(|block| self.fold_block(block));
+        self.pending = pending;
         Ok(())
-    }
-
-    /// Folds the first so many pending rows in, a block at a time.
-    fn fold(&mut self, rows: usize) {
-        let pending = std::mem::take(&mut self.pending);
-        let (now, later) = pending.split_at(rows * self.dimensions);
-        now.chunks(BLOCK * self.dimensions).for_each(|block| self.fold_block(block));
-        self.pending = later.to_vec();
     }
 
     /// Two sets of n and b rows with means m and c have the scatter S + B + (c - m)(c - m)' n b / (n + b) together (Chan,
@@ -97,7 +102,7 @@ impl GaussianFit {
         let (n, b) = (self.folded as f64, count as f64);
         let between = (&mean - &self.mean) * (n * b / (n + b)).sqrt();
         let scatter = self.scatter.get_or_insert_with(|| DMatrix::zeros(self.dimensions, self.dimensions));
-        add_scatter(scatter, &centred);
+        add_square(scatter, strided(&centred));
         scatter.ger(1.0, &between, &between, 1.0);
         self.mean += (mean - &self.mean) * (b / (n + b));
         self.folded += count;
@@ -117,34 +122,11 @@ impl GaussianFit {
             let (mean, centred) = centred(&self.pending, self.dimensions);
             return Ok(Gaussian { samples, mean, factor: centred / divisor });
         }
-        self.fold(self.pending.len() / self.dimensions);
-        let scatter = self.scatter.unwrap_or_else(|| DMatrix::zeros(self.dimensions, self.dimensions));
+        let pending = std::mem::take(&mut self.pending);
+        pending.chunks(BLOCK * self.dimensions).for_each(|block| self.fold_block(block));
+        let mut scatter = self.scatter.unwrap_or_else(|| DMatrix::zeros(self.dimensions, self.dimensions));
+        scatter.fill_lower_triangle_with_upper_triangle();
         Ok(Gaussian { samples, mean: self.mean, factor: factor(&scatter)? / divisor })
-    }
-}
-
-/// Adds X X', tile by tile on all threads; tiles below the diagonal are those above it turned over.
-fn add_scatter(scatter: &mut DMatrix<f64>, x: &DMatrix<f64>) {
-    let d = x.nrows();
-    let blocks = d.div_ceil(TILE);
-    let block = |i: usize| (i * TILE, TILE.min(d - i * TILE));
-    let tiles: Vec<(usize, usize)> = (0..blocks).flat_map(|i| (i..blocks).map(move |j| (i, j))).collect();
-    let found = map_blocks(tiles.len(), 1, |tile| {
-        let ((i, height), (j, width)) = (block(tiles[tile.start].0), block(tiles[tile.start].1));
-        let count = x.ncols();
-        let left = Strided { words: &x.as_slice()[i..], size: [height, count], row: 1, column: d };
-        let right = Strided { words: &x.as_slice()[j..], size: [count, width], row: d, column: 1 };
-        DMatrix::from_vec(height, width, product(Isa::best(), left, right))
-    });
-    for ((i, j), tile) in tiles.into_iter().zip(found) {
-        let (i, j) = (i * TILE, j * TILE);
-        let mut into = scatter.view_mut((i, j), tile.shape());
-        into += &tile;
-        if i != j {
-            let turned = tile.transpose();
-            let mut into = scatter.view_mut((j, i), turned.shape());
-            into += turned;
-        }
     }
 }
 
@@ -152,7 +134,11 @@ fn add_scatter(scatter: &mut DMatrix<f64>, x: &DMatrix<f64>) {
 fn centred(rows: &[f64], dimensions: usize) -> (DVector<f64>, DMatrix<f64>) {
     let mut columns = DMatrixView::from_slice(rows, dimensions, rows.len() / dimensions).into_owned();
     let mean = columns.column_mean();
-    columns.column_iter_mut().for_each(|mut column| column -= &mean);
+    on_chunks(columns.as_mut_slice(), CHUNK * dimensions, |_, chunk| {
+        for row in chunk.chunks_exact_mut(dimensions) {
+            row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
+        }
+    });
     (mean, columns)
 }
 
@@ -162,7 +148,8 @@ fn factor(scatter: &DMatrix<f64>) -> Result<DMatrix<f64>, MetricError> {
     let d = scatter.nrows();
     // A unit that never fires has variance 0 and no part in the distance.
     let varying: Vec<usize> = (0..d).filter(|&i| scatter[(i, i)] > 0.0).collect();
-    let inner = scatter.select_rows(&varying).select_columns(&varying);
+    let all = varying.len() == d;
+    let inner = if all { scatter.clone() } else { scatter.select_rows(&varying).select_columns(&varying) };
     let triangle = cholesky(inner.clone());
     let sound = |l: &DMatrix<f64>| (0..l.nrows()).all(|i| l[(i, i)].powi(2) > DEPENDENT * inner[(i, i)]);
     let small = match triangle.filter(sound) {
@@ -180,6 +167,9 @@ fn factor(scatter: &DMatrix<f64>) -> Result<DMatrix<f64>, MetricError> {
             vectors
         }
     };
+    if all {
+        return Ok(small);
+    }
     let mut factor = DMatrix::zeros(d, small.ncols());
     for (row, &at) in varying.iter().enumerate() {
         factor.set_row(at, &small.row(row));
@@ -187,24 +177,33 @@ fn factor(scatter: &DMatrix<f64>) -> Result<DMatrix<f64>, MetricError> {
     Ok(factor)
 }
 
-/// L with L L' the matrix, if it is positive definite, block by block: the bulk of it is matrix products, which do not wait for
-/// memory as a factor column by column does.
+/// L with L L' the matrix, if it is positive definite, a block of columns at a time, from what columns to their left
+/// explain (left-looking, Golub and Van Loan, section 4.2.9): the bulk of it is products of long rows, shared among threads.
 fn cholesky(mut matrix: DMatrix<f64>) -> Option<DMatrix<f64>> {
     let size = matrix.nrows();
     for first in (0..size).step_by(STEP) {
         let next = (first + STEP).min(size);
-        let (width, rest) = (next - first, size - next);
-        let corner = matrix.view((first, first), (width, width)).into_owned().cholesky()?.l();
-        if rest > 0 {
-            // Below the corner L satisfies X L' = A, and what it explains is taken off the rest.
-            let below = matrix.view((next, first), (rest, width));
-            let turned = corner.solve_lower_triangular(&below.transpose())?;
-            let below = turned.transpose();
-            matrix.view_mut((next, next), (rest, rest)).gemm(-1.0, &below, &turned, 1.0);
-            matrix.view_mut((next, first), (rest, width)).copy_from(&below);
-            matrix.view_mut((first, next), (width, rest)).fill(0.0);
-        }
+        let width = next - first;
+        // Rows of the block less what is explained, where L X' = A' with the corner's L.
+        let left = strided(&matrix).turned().rows(0..first).turned();
+        let unexplained = |rows: Range<usize>| {
+            let mut part = matrix.view((rows.start, first), (rows.len(), width)).into_owned();
+            if first > 0 {
+                part -= multiply(left.rows(rows), left.rows(first..next).turned());
+            }
+            part
+        };
+        let corner = unexplained(first..next).cholesky()?.l();
+        let below = map_blocks(size - next, ROWS, |range| {
+            let part = unexplained(next + range.start..next + range.end);
+            corner.solve_lower_triangular(&part.transpose()).map(|turned| turned.transpose())
+        });
+        matrix.view_mut((0, first), (first, width)).fill(0.0);
         matrix.view_mut((first, first), (width, width)).copy_from(&corner);
+        for (part, row) in below.into_iter().zip((next..size).step_by(ROWS)) {
+            let part = part?;
+            matrix.view_mut((row, first), part.shape()).copy_from(&part);
+        }
     }
     Some(matrix)
 }
@@ -235,6 +234,27 @@ impl Gaussian {
         self.mean.as_slice()
     }
 
+    /// F with F F' the covariance, `[rank, dimensions]` row-major (columns of F one after the other).
+    pub fn factor(&self) -> &[f64] {
+        self.factor.as_slice()
+    }
+
+    /// From what [`Gaussian::mean`] and [`Gaussian::factor`] said.
+    ///
+    /// # Errors
+    /// No dimensions, a factor of rows of other dimensions, values that are not finite, fewer than two samples.
+    pub fn from_factor(samples: usize, mean: Vec<f64>, factor: Vec<f64>) -> Result<Self, MetricError> {
+        let dimensions = mean.len();
+        Features::empty(dimensions)?;
+        check_rows(&mean, dimensions, 0)?;
+        check_rows(&factor, dimensions, 0)?;
+        if samples < 2 {
+            return Err(MetricError::TooFew { what: "the Frechet distance", needed: 2, got: samples });
+        }
+        let factor = DMatrix::from_vec(dimensions, factor.len() / dimensions, factor);
+        Ok(Self { samples, mean: DVector::from_vec(mean), factor })
+    }
+
     /// The covariance, divisor N - 1, `[dimensions, dimensions]`.
     pub fn covariance(&self) -> Vec<f64> {
         (&self.factor * self.factor.transpose()).as_slice().to_vec()
@@ -256,7 +276,7 @@ impl Gaussian {
         }
         let between = (&self.mean - &other.mean).norm_squared();
         let traces = self.factor.norm_squared() + other.factor.norm_squared();
-        let root = nuclear_norm(self.factor.transpose() * &other.factor);
+        let root = nuclear_norm(multiply_shared(strided(&self.factor).turned(), strided(&other.factor)));
         // It is a squared distance; rounding alone makes it negative.
         Ok((between + traces - 2.0 * root).max(0.0))
     }
@@ -296,7 +316,7 @@ pub fn frechet_interval(
         let mut random = Random::new(seed);
         set.select((0..set.rows()).map(|_| random.below(set.rows())))
     };
-    let one = |range: std::ops::Range<usize>| {
+    let one = |range: Range<usize>| {
         let seed = range.start as u64;
         // Streams far apart for the two sets.
         frechet_distance(&drawn(0x6672_6563 + (seed << 33), a), &drawn(0x6865_7400 + (seed << 34), b))

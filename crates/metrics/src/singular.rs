@@ -5,11 +5,13 @@
 //! several times for each of its columns; in blocks of 32 columns it does so for each block. Values alone are wanted, so no
 //! reflection is kept.
 
-use crate::blocks::map_blocks;
-use nalgebra::{DMatrix, DVector};
+use crate::blocks::{map_blocks, on_chunks};
+use nalgebra::{DMatrix, DMatrixViewMut, DVector};
 
 /// Columns of a block, and diagonals of the band beside the main one.
 const BAND: usize = 32;
+/// Columns or rows that a thread reflects at once.
+const CHUNK: usize = 128;
 /// Values that are bisected side by side.
 const LANES: usize = 16;
 /// Fewer values than this are bisected by one thread.
@@ -76,18 +78,32 @@ impl Reflections {
 
     /// Applies them from the left to columns of a matrix, from a row on.
     fn apply_left(&self, matrix: &mut DMatrix<f64>, row: usize, column: usize) {
-        let (rows, columns) = matrix.shape();
-        let mut part = matrix.view_mut((row, column), (rows - row, columns - column));
-        let small = self.t.transpose() * (self.v.transpose() * &part);
-        part.gemm(-1.0, &self.v, &small, 1.0);
+        let rows = matrix.nrows();
+        on_chunks(&mut matrix.as_mut_slice()[column * rows..], CHUNK * rows, |_, chunk| {
+            let columns = chunk.len() / rows;
+            let mut chunk = DMatrixViewMut::from_slice(chunk, rows, columns);
+            let mut part = chunk.view_mut((row, 0), (rows - row, columns));
+            let small = self.t.transpose() * (self.v.transpose() * &part);
+            part.gemm(-1.0, &self.v, &small, 1.0);
+        });
     }
 
     /// Applies them from the right to rows of a matrix, from a column on.
     fn apply_right(&self, matrix: &mut DMatrix<f64>, row: usize, column: usize) {
         let (rows, columns) = matrix.shape();
-        let mut part = matrix.view_mut((row, column), (rows - row, columns - column));
-        let small = (&part * &self.v) * &self.t;
-        part.gemm(-1.0, &small, &self.v.transpose(), 1.0);
+        let part = matrix.view((row, column), (rows - row, columns - column));
+        let of_rows =
+            map_blocks(rows - row, CHUNK, |range| (part.rows(range.start, range.len()) * &self.v) * &self.t);
+        let mut small = DMatrix::zeros(rows - row, self.v.ncols());
+        for (number, found) in of_rows.into_iter().enumerate() {
+            small.rows_mut(number * CHUNK, found.nrows()).copy_from(&found);
+        }
+        on_chunks(&mut matrix.as_mut_slice()[column * rows..], CHUNK * rows, |number, chunk| {
+            let columns = chunk.len() / rows;
+            let mut chunk = DMatrixViewMut::from_slice(chunk, rows, columns);
+            let mut part = chunk.view_mut((row, 0), (rows - row, columns));
+            part.gemm(-1.0, &small, &self.v.rows(number * CHUNK, columns).transpose(), 1.0);
+        });
     }
 }
 

@@ -10,7 +10,7 @@
 //! directions, times 1000. So standardized, a set that is brighter or of more contrast has distance 0: it is texture that
 //! is compared.
 
-use crate::blocks::map_blocks;
+use crate::blocks::{map_blocks, multiply, rows, strided};
 use crate::error::MetricError;
 use crate::features::Features;
 use crate::stats::Random;
@@ -94,7 +94,7 @@ pub fn sliced_wasserstein(a: &Features, b: &Features, count: usize, seed: u64) -
     let directions = directions(&mut Random::new(seed), a.dimensions(), count);
     let sum = sliced(&directions, |set, group| {
         let set = [a, b][set];
-        (crate::blocks::columns(set, 0..set.rows()).transpose() * group).as_slice().to_vec()
+        multiply(rows(set), strided(group)).as_slice().to_vec()
     });
     Ok(sum / count as f64)
 }

@@ -8,9 +8,10 @@
 //! decided by the sum of squared differences, so that ties are ties. Rows that are copies of each other have distance 0
 //! without computing, which keeps collapsed sets from being measured pair by pair.
 
-use crate::blocks::{map_blocks, products};
+use crate::blocks::{map_blocks, with_products};
 use crate::features::{Features, squared_distance};
 use crate::neighbours::Ball;
+use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
@@ -53,7 +54,8 @@ impl Eq for Row<'_> {}
 
 /// Two sets that are compared.
 pub(crate) fn sides<'a>(sets: [&'a Features; 2]) -> [Side<'a>; 2] {
-    let mut seen = HashMap::new();
+    let rows = sets.iter().map(|set| set.rows()).sum();
+    let mut seen = HashMap::with_capacity_and_hasher(rows, FixedState::default());
     sets.map(|set| {
         let identity = (0..set.rows()).map(|row| {
             let next = seen.len() as u32;
@@ -181,21 +183,22 @@ pub(crate) fn within(side: &Side<'_>, ks: &[usize], members: Option<&Members>) -
     let found = map_blocks(tiles.len(), 1, |tile| {
         let (i, j) = tiles[tile.start];
         let (of, with) = (block(i, rows), block(j, rows));
-        let mut all = products(side.set, of.clone(), side.set, with.clone());
-        let near = (k > 0).then(|| near(side, &of, &with, all.as_slice(), k));
-        let sums = members.map_or_else(Vec::new, |members| {
-            let (height, d) = (of.len(), side.set.dimensions());
-            let mut sums = kernel_sums(all.as_mut_slice(), height, d, &members.taken[i], &members.taken[j]);
-            if i == j {
-                let own = |rows: &Vec<usize>| rows.iter().map(|&r| all[(r, r)]).sum::<f64>();
-                sums.iter_mut().zip(&members.taken[i]).for_each(|(sum, rows)| *sum -= own(rows));
-            } else {
-                // Pairs in the other order lie in a tile that is not made.
-                sums.iter_mut().for_each(|sum| *sum *= 2.0);
-            }
-            sums
-        });
-        (near, sums)
+        with_products(side.set, of.clone(), side.set, with.clone(), |all| {
+            let near = (k > 0).then(|| near(side, &of, &with, all, k));
+            let sums = members.map_or_else(Vec::new, |members| {
+                let (height, d) = (of.len(), side.set.dimensions());
+                let mut sums = kernel_sums(all, height, d, &members.taken[i], &members.taken[j]);
+                if i == j {
+                    let own = |rows: &Vec<usize>| rows.iter().map(|&r| all[r * height + r]).sum::<f64>();
+                    sums.iter_mut().zip(&members.taken[i]).for_each(|(sum, rows)| *sum -= own(rows));
+                } else {
+                    // Pairs in the other order lie in a tile that is not made.
+                    sums.iter_mut().for_each(|sum| *sum *= 2.0);
+                }
+                sums
+            });
+            (near, sums)
+        })
     });
     let mut sums = vec![0.0; members.map_or(0, Members::subsets)];
     let mut nearest = Nearest::new(if k > 0 { rows } else { 0 }, k.max(1));
@@ -310,13 +313,14 @@ pub(crate) fn across(
     let found = map_blocks(total, 1, |tile| {
         let (i, j) = (tile.start / columns, tile.start % columns);
         let (of, with) = (block(i, n), block(j, m));
-        let mut all = products(real.set, of.clone(), generated.set, with.clone());
-        let inside = if ks == 0 { Vec::new() } else { balls(sides, radii, &of, &with, all.as_slice()) };
-        let sums = members.map_or_else(Vec::new, |[of_real, of_generated]| {
-            let (height, d) = (of.len(), real.set.dimensions());
-            kernel_sums(all.as_mut_slice(), height, d, &of_real.taken[i], &of_generated.taken[j])
-        });
-        (inside, sums)
+        with_products(real.set, of.clone(), generated.set, with.clone(), |all| {
+            let inside = if ks == 0 { Vec::new() } else { balls(sides, radii, &of, &with, all) };
+            let sums = members.map_or_else(Vec::new, |[of_real, of_generated]| {
+                let (height, d) = (of.len(), real.set.dimensions());
+                kernel_sums(all, height, d, &of_real.taken[i], &of_generated.taken[j])
+            });
+            (inside, sums)
+        })
     });
     let mut sums = vec![0.0; members.map_or(0, |[members, _]| members.subsets())];
     let mut inside = vec![Inside::new(n, m); ks];

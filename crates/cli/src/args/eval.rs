@@ -15,6 +15,7 @@ Examples:
   ganymede eval made/ --data mnist/                                  images of another program
   ganymede eval runs/r3-28-1 --best                                  its best checkpoint, where it keeps one
   ganymede eval runs/r3-28-1 --against runs/dcgan28-1                two, side by side, with intervals
+  ganymede eval runs/r3-28-1 --against runs/dcgan28-1 --metrics frechet,accuracy
   ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity   long ones, when named
   ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
   ganymede eval made/ --data photos/ --extractor pt_inception-2015-12-05-6726825d.pth    what others call FID
@@ -34,7 +35,7 @@ pub struct Eval {
     pub data: Option<String>,
     /// Another run, checkpoint or folder of images to compare with: a table of differences with intervals that says which is
     /// better and where it cannot tell (comparison.json and comparison.html).
-    #[arg(long, value_name = "RUN|FOLDER", conflicts_with = "metrics")]
+    #[arg(long, value_name = "RUN|FOLDER")]
     pub against: Option<PathBuf>,
     /// Metrics by name, separated by commas, and no checks [default: all that suit and take no more than moments, and every
     /// check]; --list names them.

@@ -1,7 +1,7 @@
 use super::{Loaded, Use, executor, load};
 use crate::args::Eval;
 use crate::progress::Follow;
-use crate::say::say;
+use crate::say::{complain, say};
 use anyhow::{Context, anyhow, bail};
 use ganymede::eval::checks::CHECKS;
 use ganymede::eval::compare::{Comparison, Verdict};
@@ -35,13 +35,13 @@ enum Opened {
 impl Opened {
     fn new(path: &Path, options: &Eval) -> anyhow::Result<Self> {
         let how = Use::of(&options.trained, &options.computing);
-        if !is_run(path) && !path.is_dir() {
+        if is_run(path) {
+            return Ok(Self::Run(Box::new(load(path, how, executor(options.computing.threads)?)?)));
+        }
+        if !path.is_dir() {
             bail!("{}: there is no such run, checkpoint or folder of images", path.display());
         }
-        Ok(match is_run(path) {
-            true => Self::Run(Box::new(load(path, how, executor(options.computing.threads)?)?)),
-            false => Self::Folder(path.to_path_buf()),
-        })
+        Ok(Self::Folder(path.to_path_buf()))
     }
 
     /// The data that it was trained on, and their shape.
@@ -62,7 +62,12 @@ impl Opened {
         match self {
             Self::Run(loaded) => {
                 let info = loaded.info();
-                work(evaluator, &mut Drawn::new(&loaded.objective, &mut loaded.session, seed, info))
+                let drawn = Drawn::new(&loaded.objective, &mut loaded.session, seed, info);
+                let (mut drawn, unnamed) = drawn.numbered_as(evaluator.data());
+                if let Some(reason) = unnamed {
+                    complain!("warning: {reason}");
+                }
+                work(evaluator, &mut drawn)
             }
             Self::Folder(path) => {
                 let mut images = Images::open(path, evaluator.data(), seed)?;
@@ -99,12 +104,8 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     let data =
         options.data.clone().or_else(|| own.as_ref().map(|(data, _)| data.clone())).ok_or_else(|| {
             anyhow!(
-                "{}: {}",
-                path.display(),
-                match path.exists() {
-                    true => "not a run, so what its images are compared with must be named: --data DATA",
-                    false => "there is no such run, checkpoint or folder of images",
-                }
+                "{}: not a run, so what its images are compared with must be named: --data DATA",
+                path.display()
             )
         })?;
     let shape = own.map(|(_, shape)| shape);
@@ -196,7 +197,10 @@ fn compare(
     follow: &mut Follow,
 ) -> anyhow::Result<ExitCode> {
     let mut examine = |opened: &mut Opened| {
-        opened.with(evaluator, options.seed, |evaluator, source| evaluator.examine(source, follow))
+        opened.with(evaluator, options.seed, |evaluator, source| match options.metrics {
+            Some(_) => evaluator.look(source, follow),
+            None => evaluator.examine(source, follow),
+        })
     };
     let (one, two) = (examine(first)?, examine(second)?);
     let comparison = evaluator.compare(&one, &two, follow)?;

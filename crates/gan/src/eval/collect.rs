@@ -13,9 +13,9 @@ pub const CHUNK: usize = 4 * BATCH;
 pub struct Collected {
     /// Samples.
     pub count: usize,
-    /// Their features.
+    /// Their features; no rows where the Gaussian alone was wished for.
     pub features: Features,
-    /// The Gaussian of these.
+    /// The Gaussian of them.
     pub gaussian: Gaussian,
     /// `[count, heads, classes]`, where the extractor is a classifier.
     pub probabilities: Option<Vec<f64>>,
@@ -26,6 +26,11 @@ pub struct Collected {
 }
 
 impl Collected {
+    /// Whether the features themselves are there.
+    pub fn whole(&self) -> bool {
+        self.features.rows() == self.count
+    }
+
     /// The same of some samples alone; none of them is kept as it is.
     ///
     /// # Errors
@@ -59,6 +64,8 @@ pub struct Wish {
     pub count: usize,
     /// Of these, the first that are kept as they are.
     pub keep: usize,
+    /// Whether features are kept, or pass into their Gaussian and are gone.
+    pub features: bool,
     /// Samples taken from the source at once, at least, in whole batches of the extractor; what is found does not depend on it.
     pub batch: usize,
     /// What it is called meanwhile.
@@ -122,12 +129,13 @@ pub fn collect(
     wish: Wish,
     watch: &mut dyn Watch,
 ) -> Result<Collected, Error> {
-    let Wish { count, keep, batch, what } = wish;
+    let Wish { count, keep, features: whole, batch, what } = wish;
     // The last bits of a feature depend on the place of its sample in the extractor's batch: whole ones leave each its own.
     let batch = batch.max(1).next_multiple_of(BATCH);
     check_available(source, count)?;
     let size: usize = source.shape().iter().product();
     let mut features = Features::empty(extractor.dimensions())?;
+    let mut fit = GaussianFit::new(extractor.dimensions())?;
     let (mut probabilities, mut labels): (Option<Vec<f64>>, Option<Vec<i32>>) = (None, None);
     let (mut first, mut kept) = (0, Vec::new());
     while first < count {
@@ -138,9 +146,12 @@ pub fn collect(
         let (samples, of_classes) = take(source, first, chunk)?;
         let seen = extractor.extract(&samples)?;
         let rows: Vec<f64> = seen.features.iter().map(|&v| f64::from(v)).collect();
-        features.push(&rows).map_err(|error| {
+        fit.push(&rows).map_err(|error| {
             Error::Refused(format!("extractor {} on {}: {error}", extractor.name(), source.info().path))
         })?;
+        if whole {
+            features.push(&rows)?;
+        }
         kept.extend_from_slice(&samples[..(keep.saturating_sub(first)).min(chunk) * size]);
         if let Some(p) = seen.probabilities {
             probabilities.get_or_insert_with(Vec::new).extend(p.iter().map(|&p| f64::from(p)));
@@ -151,5 +162,5 @@ pub fn collect(
         first += chunk;
         watch.moved(what, first as u64, count as u64);
     }
-    Ok(Collected { count, gaussian: fitted(&features)?, features, probabilities, labels, kept })
+    Ok(Collected { count, gaussian: fit.finish()?, features, probabilities, labels, kept })
 }

@@ -107,7 +107,7 @@ impl SampleSource for Nothing {
 }
 
 impl Evaluator {
-    /// Compares two sets that were examined by this evaluator.
+    /// Compares two sets that were examined, or looked at, by this evaluator.
     ///
     /// Intervals come from parts of the samples without replacement (Politis and Romano 1994): the difference is computed of
     /// forty parts of m of n samples of each set, real ones among them, and its deviations from their mean are scaled by

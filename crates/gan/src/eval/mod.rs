@@ -179,7 +179,8 @@ impl Evaluator {
         watch: &mut dyn Watch,
     ) -> Result<Report, Error> {
         let wanted = if self.options.metrics.is_some() { self.named.clone() } else { METRICS.to_vec() };
-        let choice = Choice { wanted: &wanted, named: self.options.metrics.is_some(), examined: false };
+        let named = self.options.metrics.is_some();
+        let choice = Choice { wanted: &wanted, named, pictures: false, checks: false };
         Ok(self.evaluate_by(&choice, source, watch)?.0)
     }
 
@@ -192,8 +193,26 @@ impl Evaluator {
         source: &mut dyn SampleSource,
         watch: &mut dyn Watch,
     ) -> Result<Examined, Error> {
-        let wanted = if self.options.metrics.is_some() { self.named.clone() } else { METRICS.to_vec() };
-        let choice = Choice { wanted: &wanted, named: self.options.metrics.is_some(), examined: true };
+        self.look_by(true, source, watch)
+    }
+
+    /// [`Evaluator::evaluate`] with pictures, and no checks: what two that are compared by named metrics are looked at for.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`].
+    pub fn look(&mut self, source: &mut dyn SampleSource, watch: &mut dyn Watch) -> Result<Examined, Error> {
+        self.look_by(false, source, watch)
+    }
+
+    fn look_by(
+        &mut self,
+        checks: bool,
+        source: &mut dyn SampleSource,
+        watch: &mut dyn Watch,
+    ) -> Result<Examined, Error> {
+        let named = self.options.metrics.is_some();
+        let wanted = if named { self.named.clone() } else { METRICS.to_vec() };
+        let choice = Choice { wanted: &wanted, named, pictures: true, checks };
         match self.evaluate_by(&choice, source, watch)? {
             (report, Some((looks, generated))) => Ok(Examined { report, looks, generated }),
             (_, None) => Err(Error::Refused("nothing was looked at to check".into())),
@@ -214,7 +233,7 @@ impl Evaluator {
             let known: Vec<&str> = METRICS.iter().map(|m| m.name()).collect();
             Error::Refused(unknown("metric", metric, &known))
         })?;
-        let choice = Choice { wanted: &[metric], named: true, examined: false };
+        let choice = Choice { wanted: &[metric], named: true, pictures: false, checks: false };
         let (report, _) = self.evaluate_by(&choice, source, watch)?;
         let first = report.scores.first().map(|score| score.value);
         first.ok_or_else(|| Error::Refused(format!("metric {} gave no figure", metric.name())))
@@ -227,7 +246,7 @@ impl Evaluator {
     /// [`Error::Stopped`], or what data, extractor and executor say.
     pub fn prepare(&mut self, watch: &mut dyn Watch) -> Result<(usize, usize), Error> {
         self.open_extractor(watch)?;
-        self.look_at_real(watch)?;
+        self.look_at_real(false, watch)?;
         let real = self.seen()?;
         Ok((real.count, real.features.dimensions()))
     }
@@ -239,7 +258,7 @@ impl Evaluator {
     pub fn frechet(&mut self, source: &mut dyn SampleSource, watch: &mut dyn Watch) -> Result<f64, Error> {
         self.prepare(watch)?;
         let n = self.options.n.unwrap_or(SAMPLES);
-        let wish = self.wish(n, 0, "looking at generated samples");
+        let wish = self.wish(n, 0, false, "looking at generated samples");
         let extractor = looked_through(&mut self.extractor)?;
         let generated = collect(source, extractor, wish, watch)?;
         Ok(generated.gaussian.distance(&self.seen()?.gaussian)?)
@@ -251,7 +270,7 @@ impl Evaluator {
     /// The extractor is no classifier of whole samples, or as for looking at them.
     pub fn classes_of(&mut self, source: &mut dyn SampleSource, count: usize) -> Result<Vec<usize>, Error> {
         self.open_extractor(&mut ())?;
-        let wish = self.wish(count, 0, "classifying samples");
+        let wish = self.wish(count, 0, false, "classifying samples");
         let extractor = looked_through(&mut self.extractor)?;
         let (Some(classes), 1) = (extractor.classes(), extractor.heads()) else {
             return Err(Error::Unsuited(format!("extractor {} does not classify samples", extractor.name())));
@@ -285,9 +304,9 @@ impl Evaluator {
         Ok(())
     }
 
-    /// To look at so many samples and keep the first of them as they are.
-    fn wish(&self, count: usize, keep: usize, what: &'static str) -> Wish {
-        Wish { count, keep, batch: self.options.batch.unwrap_or(CHUNK), what }
+    /// To look at so many samples, keep the first of them as they are, and the features of all or none.
+    fn wish(&self, count: usize, keep: usize, features: bool, what: &'static str) -> Wish {
+        Wish { count, keep, features, batch: self.options.batch.unwrap_or(CHUNK), what }
     }
 
     /// The real samples, once looked at.
@@ -295,20 +314,23 @@ impl Evaluator {
         self.real.as_ref().ok_or_else(|| Error::Refused("the real samples have not been looked at".into()))
     }
 
-    /// Looks at the real samples, or at what was kept of them.
-    fn look_at_real(&mut self, watch: &mut dyn Watch) -> Result<(), Error> {
-        if self.real.is_some() {
+    /// Looks at the real samples, or at what was kept of them: at their features, or at the Gaussian of these alone.
+    fn look_at_real(&mut self, features: bool, watch: &mut dyn Watch) -> Result<(), Error> {
+        if self.real.as_ref().is_some_and(|real| real.whole() || !features) {
             return Ok(());
         }
         let reference = self.reference().clone();
         let n = self.options.n.unwrap_or(SAMPLES);
         let count = reference.len().map_or(n, |items| n.min(items as usize));
-        let (seed, wish) = (self.options.seed, self.wish(count, 0, "looking at real samples"));
+        let (seed, wish) = (self.options.seed, self.wish(count, 0, features, "looking at real samples"));
         let extractor = looked_through(&mut self.extractor)?;
         let key = Key { extractor: extractor.hash(), data: reference.hash().0, count, seed };
-        let path = self.cache.as_deref().map(|cache| key.path(cache));
-        if let Some(path) = path.as_ref().filter(|path| path.exists()) {
-            match reference::load(path, &key) {
+        // Kept features serve both; they are looked for last, as the larger file.
+        let kinds = if features { &[true][..] } else { &[false, true] };
+        let path = |features: bool| self.cache.as_deref().map(|cache| key.path(cache, features));
+        let to = path(features);
+        for path in kinds.iter().filter_map(|&kind| path(kind)).filter(|path| path.exists()) {
+            match reference::load(&path, &key) {
                 Ok(seen) => {
                     self.real = Some(seen);
                     return Ok(());
@@ -321,7 +343,7 @@ impl Evaluator {
         let mut real = source::Real::new(reference, seed)?;
         let seen = collect(&mut real, extractor, wish, watch)?;
         // Without a place to keep them, they are as good for now.
-        if let Some(Err(error)) = path.map(|path| reference::store(&path, &seen)) {
+        if let Some(Err(error)) = to.map(|path| reference::store(&path, &seen)) {
             watch.note(&format!("features of real samples are not kept: {error}"));
         }
         self.real = Some(seen);
@@ -387,18 +409,22 @@ impl Evaluator {
                 Err(reason) => skipped.push(Skipped { metric: metric.name(), reason }),
             }
         }
-        if choice.examined || chosen.iter().any(|metric| metric.looks()) {
+        if choice.pictures || chosen.iter().any(|metric| metric.looks()) {
             self.open_extractor(watch)?;
         }
         let n = self.options.n.unwrap_or(SAMPLES);
         let mut generated = None;
-        if choice.examined || chosen.iter().any(|metric| metric.compares()) {
-            self.look_at_real(watch)?;
+        if choice.pictures || chosen.iter().any(|metric| metric.compares()) {
             let count =
                 source.available().map_or(n, |there| if self.options.n.is_some() { n } else { n.min(there) });
+            let real = self.reference().len().map_or(n, |items| n.min(items as usize));
+            let dimensions = looked_through(&mut self.extractor)?.dimensions();
+            let features =
+                choice.pictures || chosen.iter().any(|m| m.keeps_features([real, count], dimensions));
+            self.look_at_real(features, watch)?;
             let kept = checks::LOOKED_AT.min(checks::MOST_BYTES / (4 * self.train.elements()));
-            let keep = if choice.examined { kept.max(1) } else { 0 };
-            let wish = self.wish(count, keep, "looking at generated samples");
+            let keep = if choice.pictures { kept.max(1) } else { 0 };
+            let wish = self.wish(count, keep, features, "looking at generated samples");
             let extractor = looked_through(&mut self.extractor)?;
             generated = Some(collect(source, extractor, wish, watch)?);
         }
@@ -434,13 +460,13 @@ impl Evaluator {
                 Err(error) => return Err(error),
             }
         }
-        if scores.is_empty() && !choice.examined {
+        if scores.is_empty() && !choice.checks {
             let reasons: Vec<String> =
                 skipped.iter().map(|s| format!("{}: {}", s.metric, s.reason)).collect();
             return Err(Error::Refused(format!("no metric suits these samples: {}", reasons.join("; "))));
         }
         let (mut findings, mut unchecked, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
-        if let (true, Some(generated), Some(real)) = (choice.examined, &generated, &self.real) {
+        if let (true, Some(generated), Some(real)) = (choice.checks, &generated, &self.real) {
             let heads =
                 |extractor: &dyn Extractor| extractor.classes().map(|classes| (classes, extractor.heads()));
             let mut evidence = Evidence {
@@ -478,11 +504,7 @@ impl Evaluator {
             real: self.real.as_ref().map(|r| r.count),
             extractor: self.extractor.as_deref().map(ExtractorInfo::of),
             quantization: collect::quantization(self.train.shape()),
-            resizer: resizing(
-                self.reference(),
-                source.resizing(),
-                self.extractor.as_deref().and_then(Extractor::resizer),
-            ),
+            resizer: resizing(self.reference(), self.extractor.as_deref().and_then(Extractor::resizer)),
             seed: self.options.seed,
             scores,
             skipped,
@@ -491,7 +513,7 @@ impl Evaluator {
             seconds: began.elapsed().as_secs_f64(),
             time_unix: time,
         };
-        let looks = match (choice.examined, generated, &self.real) {
+        let looks = match (choice.pictures, generated, &self.real) {
             (true, Some(generated), Some(real)) => {
                 let classes = self.extractor.as_deref().and_then(Extractor::classes);
                 let names = self.train.classes().unwrap_or_default();
@@ -520,12 +542,15 @@ struct Choice<'a> {
     wanted: &'a [&'static dyn Metric],
     /// Whether the metrics were named, so that one that does not suit is an error.
     named: bool,
-    /// Whether checks are made and pictures kept.
-    examined: bool,
+    /// Whether samples are looked at in any case, and kept with what can be shown of them.
+    pictures: bool,
+    /// Whether checks are made.
+    checks: bool,
 }
 
-/// How sizes were changed, of real samples when the set was opened, of generated ones, and of both for the extractor.
-fn resizing(real: &Dataset, generated: Option<String>, seen: Option<&str>) -> String {
+/// How sizes were changed, of real samples when the set was opened and of both sides for the extractor. Generated ones have the
+/// size of the data, or are refused.
+fn resizing(real: &Dataset, seen: Option<&str>) -> String {
     let counts = &real.reading().counts;
     let sized =
         |word: &str| ["reduced", "enlarged", "cropped", "stretched", "bars"].iter().any(|w| word.contains(w));
@@ -538,9 +563,6 @@ fn resizing(real: &Dataset, generated: Option<String>, seen: Option<&str>) -> St
         true => "none: real samples have the size they come in".to_string(),
         false => format!("real samples once, when read, by {RESIZER}: {}", done.join(", ")),
     };
-    if let Some(generated) = generated {
-        told.push_str(&format!("; generated samples {generated}"));
-    }
     if let Some(seen) = seen {
         told.push_str(&format!("; for the extractor {seen}"));
     }

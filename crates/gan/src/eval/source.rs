@@ -99,10 +99,6 @@ pub trait SampleSource {
     /// # Errors
     /// What drawing or reading them says.
     fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error>;
-    /// How sizes of samples were changed, if they were.
-    fn resizing(&self) -> Option<String> {
-        None
-    }
     /// What the discriminator that was trained beside the generator makes of samples of these classes, as far as they fill
     /// its batches; `None` where there is none.
     ///
@@ -124,6 +120,16 @@ pub trait SampleSource {
     }
 }
 
+/// What the data that samples are compared with call the classes of a run.
+enum Numbers {
+    /// By the run's own numbers.
+    Own,
+    /// The number of each.
+    Theirs(Vec<i32>),
+    /// They do not have them.
+    Unknown,
+}
+
 /// Samples of a trained generator.
 pub struct Drawn<'a> {
     objective: &'a Objective,
@@ -132,13 +138,44 @@ pub struct Drawn<'a> {
     judge: Option<Judge>,
     seed: u64,
     info: SourceInfo,
+    numbers: Numbers,
 }
 
 impl<'a> Drawn<'a> {
     /// From the state in a session, with the latents of a seed. The session's precision goes into `info`.
     pub fn new(objective: &'a Objective, session: &'a mut Session, seed: u64, info: SourceInfo) -> Self {
         let info = SourceInfo { precision: Some(session.precision().to_string()), ..info };
-        Self { objective, session, sampler: Sampler::new(seed), judge: None, seed, info }
+        let sampler = Sampler::new(seed);
+        Self { objective, session, sampler, judge: None, seed, info, numbers: Numbers::Own }
+    }
+
+    /// With the numbers that these data give to classes of the same names, where the run knows their names: another set
+    /// may have them in another order. Where it has no class of such a name, classes of samples are not told, and the
+    /// reason is.
+    #[must_use]
+    pub fn numbered_as(mut self, data: &Dataset) -> (Self, Option<String>) {
+        let own = self.objective.recipe.run.as_ref().map_or(&[][..], |run| &run.classes);
+        let theirs = data.classes().unwrap_or_default();
+        if own.is_empty() || theirs.is_empty() || own == theirs {
+            return (self, None);
+        }
+        let number = |name: &String| theirs.iter().position(|other| other == name).map(|at| at as i32);
+        let unknown = own.iter().find(|name| number(name).is_none());
+        let (numbers, why) = match unknown {
+            None => (Numbers::Theirs(own.iter().filter_map(number).collect()), None),
+            Some(name) => {
+                let why = format!(
+                    "{}: the run makes the class `{name}`, and {} has none of that name (it has {}): no class is asked of its \
+                     samples",
+                    self.info.path,
+                    data.spec(),
+                    theirs.join(", ")
+                );
+                (Numbers::Unknown, Some(why))
+            }
+        };
+        self.numbers = numbers;
+        (self, why)
     }
 }
 
@@ -152,7 +189,7 @@ impl SampleSource for Drawn<'_> {
     }
 
     fn classes(&self) -> Option<usize> {
-        self.objective.recipe.data.classes
+        self.objective.recipe.data.classes.filter(|_| !matches!(self.numbers, Numbers::Unknown))
     }
 
     fn paths(&self) -> &[Path] {
@@ -204,18 +241,31 @@ impl SampleSource for Drawn<'_> {
 
     fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
         let samples = self.sampler.draw(self.objective, self.session, first, count)?;
-        let of = |classes| (first..first + count as u64).map(move |i| Asked::Each.class(i, classes) as i32);
+        let number = |class: usize| match &self.numbers {
+            Numbers::Theirs(numbers) => numbers[class],
+            Numbers::Own | Numbers::Unknown => class as i32,
+        };
+        let of = |classes| (first..first + count as u64).map(move |i| number(Asked::Each.class(i, classes)));
         Ok((samples, self.classes().map(|classes| of(classes).collect())))
     }
 
     fn logits(&mut self, samples: &[f32], labels: &[i32]) -> Result<Option<Vec<f32>>, Error> {
+        let own: Option<Vec<i32>> = match &self.numbers {
+            Numbers::Own => Some(labels.to_vec()),
+            Numbers::Theirs(numbers) => {
+                let class =
+                    |label: &i32| numbers.iter().position(|number| number == label).map(|own| own as i32);
+                labels.iter().map(class).collect()
+            }
+            Numbers::Unknown => None,
+        };
+        let own = own.ok_or_else(|| {
+            Error::Unsuited("the discriminator was told other classes than the data's".into())
+        })?;
         if self.judge.is_none() {
             self.judge = Some(Judge::of_many(self.objective, self.session)?);
         }
-        self.judge
-            .as_ref()
-            .map(|judge| judge.logits(self.objective, self.session, samples, labels))
-            .transpose()
+        self.judge.as_ref().map(|judge| judge.logits(self.objective, self.session, samples, &own)).transpose()
     }
 }
 

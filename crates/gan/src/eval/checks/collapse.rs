@@ -85,12 +85,14 @@ fn classes_lost(evidence: &Evidence<'_>, classes: usize, heads: usize) -> Result
         return Ok(None);
     };
     let mut told = Vec::new();
-    let (mut worst, mut least, mut untold) = (0.0f64, 0usize, 0.0f64);
+    let (mut worst, mut least, mut untold, mut there) = (0.0f64, 0usize, 0.0f64, 0);
     // A network that others have trained tells other classes than the data's.
     let names = evidence.train.classes().filter(|names| names.len() == classes).unwrap_or_default();
     for head in 0..heads {
         let of = |probabilities: &[f64]| counts(probabilities, classes, heads, head);
-        let Losses { kinds, mass, untold: rare } = lost(&of(real), &of(generated), KEPT, LEVEL)?;
+        let of_real = of(real);
+        there += of_real.iter().filter(|&&count| count > 0).count();
+        let Losses { kinds, mass, untold: rare } = lost(&of_real, &of(generated), KEPT, LEVEL)?;
         (worst, least, untold) = (worst.max(mass), least + kinds.len(), untold.max(rare));
         let name =
             |kind: usize| names.get(kind).filter(|_| heads == 1).cloned().unwrap_or_else(|| kind.to_string());
@@ -110,6 +112,10 @@ fn classes_lost(evidence: &Evidence<'_>, classes: usize, heads: usize) -> Result
             "No class is seen to be missing; those of {:.1} % of the real samples are too rare to tell.",
             100.0 * untold
         ),
+        // A network that others have trained may know classes that the data have nothing of.
+        0 if there < heads * classes => {
+            format!("Each of the {there} classes that are seen in the data has its samples.")
+        }
         0 => format!("Each of the {classes} classes has its samples."),
         1 => format!("A class is missing: {list}."),
         _ => format!("{least} classes are missing: {list}{}.", if least > 12 { ", .." } else { "" }),

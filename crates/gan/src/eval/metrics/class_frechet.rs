@@ -1,5 +1,6 @@
 use super::{Better, Context, Metric, Score, Subject};
 use crate::error::Error;
+use ganymede_metrics::MetricError;
 use ganymede_metrics::class_frechet::{Labelled, class_frechet};
 use serde_json::json;
 
@@ -48,7 +49,14 @@ impl Metric for ClassFrechet {
             Labelled { features: &real.features, labels: of_real },
             Labelled { features: &generated.features, labels: of_generated },
             names.len(),
-        )?;
+        );
+        let found = found.map_err(|error| match error {
+            MetricError::Class { class, needed, got, .. } => Error::Unsuited(format!(
+                "class {}: {got} samples on one side, and a Gaussian takes {needed}: give a larger --n, or leave this metric out",
+                names[class]
+            )),
+            error => error.into(),
+        })?;
         let worst = (0..names.len()).max_by(|&a, &b| found.distances[a].total_cmp(&found.distances[b]));
         let name = context.named("Frechet distance, mean of classes");
         let mut score = Score::new(self.name(), name, found.mean, Better::Lower);

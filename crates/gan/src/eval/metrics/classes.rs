@@ -28,6 +28,10 @@ impl Metric for Classes {
         suits_classes(subject, subject.labelled, "has no labelled images to tell classes by")
     }
 
+    fn keeps_features(&self, _: [usize; 2], _: usize) -> bool {
+        false
+    }
+
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
         let Classified { classes, real: of_real, generated: seen } = context.classified()?;
         let (found, real) = (ClassScore::new(seen, classes)?, ClassScore::new(of_real, classes)?);

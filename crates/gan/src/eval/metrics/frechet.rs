@@ -7,6 +7,12 @@ const RESAMPLES: usize = 50;
 /// Multiplications beyond which the interval would take minutes and is left out.
 const AFFORDABLE: f64 = 4e11;
 
+/// Whether an interval of so many samples of either side is given.
+fn affordable(samples: [usize; 2], dimensions: usize) -> bool {
+    let (rows, d) = ((samples[0] + samples[1]) as f64, dimensions as f64);
+    RESAMPLES as f64 * (rows * d * d + 20.0 * d * d * d) <= AFFORDABLE
+}
+
 /// Distance of Gaussians fitted to features.
 pub(super) struct Frechet;
 
@@ -31,14 +37,18 @@ impl Metric for Frechet {
         suits_features(subject)
     }
 
+    fn keeps_features(&self, samples: [usize; 2], dimensions: usize) -> bool {
+        affordable(samples, dimensions)
+    }
+
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
         let (real, generated) = context.both()?;
         let value = generated.gaussian.distance(&real.gaussian)?;
-        let d = real.features.dimensions() as f64;
-        let rows = (real.count + generated.count) as f64;
-        let few = real.count.min(generated.count) as f64 <= d;
+        let d = real.features.dimensions();
+        let counts = [real.count, generated.count];
+        let few = real.count.min(generated.count) <= d;
         let mut score = Score::new(self.name(), context.named("Frechet distance"), value, Better::Lower);
-        if !context.resampled && RESAMPLES as f64 * (rows * d * d + 20.0 * d * d * d) <= AFFORDABLE {
+        if !context.resampled && real.whole() && generated.whole() && affordable(counts, d) {
             let interval = frechet_interval(&real.features, &generated.features, RESAMPLES, LEVEL)?;
             score = score.within(interval);
         }

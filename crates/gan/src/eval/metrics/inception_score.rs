@@ -29,6 +29,10 @@ impl Metric for InceptionScore {
         suits_classes(subject, true, "has no images that a classifier could see")
     }
 
+    fn keeps_features(&self, _: [usize; 2], _: usize) -> bool {
+        false
+    }
+
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
         let Classified { classes, real: of_real, generated: seen } = context.classified()?;
         let what = match context.extractor.as_deref().map(Extractor::name) {

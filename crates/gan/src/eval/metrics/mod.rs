@@ -206,6 +206,11 @@ pub trait Metric: Sync {
     fn compares(&self) -> bool {
         true
     }
+    /// Whether it needs the features of so many real and generated samples themselves, where it compares, and not just their
+    /// Gaussian or what a classifier sees.
+    fn keeps_features(&self, _samples: [usize; 2], _dimensions: usize) -> bool {
+        self.compares()
+    }
     /// Why it is left out unless it is named, if it is: it takes long, or work of its own.
     fn on_request(&self) -> Option<&'static str> {
         None
