@@ -2,6 +2,7 @@
 
 use ganymede::Error;
 use ganymede::eval::{Evaluator, Examined, Options, SampleSource, SourceInfo};
+use ganymede::extractors::Watch;
 use ganymede_cpu::{Executor, ExecutorOptions};
 use ganymede_data::{ContentHash, Dataset, Items};
 use ganymede_metrics::stats::Random;
@@ -440,6 +441,18 @@ fn figures_depend_neither_on_the_batch_nor_on_threads_nor_on_what_was_kept() {
     assert_ne!(std::fs::read(&path).unwrap(), damaged);
 }
 
+/// Fails where real samples are looked at, or something is worth a sentence.
+struct Unlooked;
+
+impl Watch for Unlooked {
+    fn note(&mut self, message: &str) {
+        panic!("{message}");
+    }
+    fn moved(&mut self, what: &'static str, _: u64, _: u64) {
+        assert_ne!(what, "looking at real samples");
+    }
+}
+
 #[test]
 fn what_takes_a_gaussian_alone_keeps_no_features_and_finds_the_same() {
     let cache = tempfile::tempdir().unwrap();
@@ -453,8 +466,16 @@ fn what_takes_a_gaussian_alone_keeps_no_features_and_finds_the_same() {
     let first = open().frechet(&mut samples, &mut ()).unwrap();
     assert_eq!(kept(), 1);
     let mut evaluator = open();
-    let again = evaluator.frechet(&mut samples, &mut ()).unwrap();
+    let again = evaluator.frechet(&mut samples, &mut Unlooked).unwrap();
     assert_eq!((first.to_bits(), kept()), (again.to_bits(), 1), "from the Gaussian that was kept");
+    // One that is damaged is found anew.
+    let path = std::fs::read_dir(cache.path().join("references")).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    assert_eq!(open().frechet(&mut samples, &mut ()).unwrap().to_bits(), first.to_bits());
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
     // Metrics that need features look again, and find the same Gaussian on the way.
     let whole = evaluator.evaluate(&mut samples, &mut ()).unwrap();
     assert_eq!((whole.value("frechet").unwrap().to_bits(), kept()), (first.to_bits(), 2));

@@ -58,10 +58,15 @@ impl Strided<'_> {
 
     /// Panics where it does not lie inside its words.
     fn check(&self) {
-        let [rows, columns] = self.size;
-        if rows > 0 && columns > 0 {
-            let last = (rows - 1) * self.row + (columns - 1) * self.column;
-            assert!(last < self.words.len(), "{self:?}: its last word is {last} of {}", self.words.len());
+        let Self { words, size: [rows, columns], row, column } = self;
+        if *rows > 0 && *columns > 0 {
+            let last = (rows - 1).checked_mul(*row).zip((columns - 1).checked_mul(*column));
+            let last = last.and_then(|(down, across)| down.checked_add(across)).unwrap_or(usize::MAX);
+            assert!(
+                last < words.len(),
+                "its last word is {last} of {}: [{rows}, {columns}], {row} and {column} apart",
+                words.len()
+            );
         }
     }
 }
@@ -73,7 +78,7 @@ impl Strided<'_> {
 /// # Panics
 /// Where the sizes do not fit, a matrix does not lie inside its words, or the CPU lacks `isa`.
 pub fn product(isa: Isa, a: Strided<'_>, b: Strided<'_>) -> Vec<f64> {
-    let mut c = vec![0.0; a.size[0] * b.size[1]];
+    let mut c = vec![0.0; a.size[0].checked_mul(b.size[1]).expect("as many words as can be counted")];
     add_product(isa, a, b, &mut c);
     c
 }
@@ -88,7 +93,7 @@ pub fn add_product(isa: Isa, a: Strided<'_>, b: Strided<'_>, c: &mut [f64]) {
     assert!(isa.supported(), "this CPU lacks {isa:?}");
     a.check();
     b.check();
-    assert_eq!(c.len(), m * n, "words of a matrix of {m} x {n}");
+    assert_eq!(Some(c.len()), m.checked_mul(n), "words of a matrix of {m} x {n}");
     // SAFETY: the CPU has the instructions, as was asked above.
     PACKED.with_borrow_mut(|packed| unsafe {
         match isa {
@@ -260,6 +265,38 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn words_of_an_earlier_product_stay_out() {
+        // Rows and columns behind the last, in both forms of a panel, and strides of no unit.
+        let (nothing, words) = (vec![f64::NAN; 3 * 40 * 300], drawn(3 * 40 * 300, 4));
+        for isa in Isa::available() {
+            for turned in [false, true] {
+                let of = |words, rows| match turned {
+                    false => Strided { words, size: [rows, 300], row: 600, column: 2 },
+                    true => Strided { words, size: [rows, 300], row: 1, column: 40 },
+                };
+                product(isa, of(&nothing, 40), of(&nothing, 40).turned());
+                let (a, b) = (of(&words, 21), of(&words, 19).turned());
+                for (at, c) in product(isa, a, b).into_iter().enumerate() {
+                    let (i, j) = (at % 21, at / 21);
+                    let word = |s: Strided<'_>, i: usize, j: usize| s.words[i * s.row + j * s.column];
+                    let expected: f64 = (0..300).map(|p| word(a, i, p) * word(b, p, j)).sum();
+                    assert!((c - expected).abs() < 1e-12, "{isa:?} {turned} {i} {j}: {c}, {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "its last word is")]
+    fn strides_that_wrap_around_are_refused() {
+        let words = [0.0; 16];
+        // 15 of these steps are one of 8 words, counted modulo 2^64.
+        let row = 8usize.wrapping_mul(0xeeee_eeee_eeee_eeef);
+        let a = Strided { words: &words, size: [16, 8], row, column: 1 };
+        product(Isa::best(), a, Strided { words: &words, size: [8, 2], row: 2, column: 1 });
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::features::Features;
 use ganymede_kernels::double::{Strided, add_product, product};
 use ganymede_kernels::isa::Isa;
 use nalgebra::DMatrix;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -20,8 +20,24 @@ pub fn limit_threads(threads: usize) {
     THREADS.store(threads, Ordering::Relaxed);
 }
 
+thread_local! {
+    /// Whether this thread shares work already: what it does of it is not shared once more.
+    static SHARING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// `work` as a part of what threads share.
+fn sharing<T>(work: impl FnOnce() -> T) -> T {
+    let outer = SHARING.replace(true);
+    let found = work();
+    SHARING.set(outer);
+    found
+}
+
 /// How many threads share so many pieces of work.
 fn workers(pieces: usize) -> usize {
+    if SHARING.get() {
+        return 1;
+    }
     let most = match THREADS.load(Ordering::Relaxed) {
         0 => available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -44,9 +60,9 @@ pub(crate) fn on_chunks(words: &mut [f64], chunk: usize, work: impl Fn(usize, &m
     };
     scope(|threads| {
         for _ in 1..workers {
-            threads.spawn(run);
+            threads.spawn(|| sharing(run));
         }
-        run();
+        if workers > 1 { sharing(run) } else { run() }
     });
 }
 
@@ -69,7 +85,7 @@ pub(crate) fn map_blocks<T: Send>(
             threads.spawn(move || {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
-                    if i >= blocks || sender.send((i, work(range(i)))).is_err() {
+                    if i >= blocks || sender.send((i, sharing(|| work(range(i))))).is_err() {
                         return;
                     }
                 }

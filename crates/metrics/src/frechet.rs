@@ -17,8 +17,8 @@ use std::ops::Range;
 
 /// Rows that are added to the scatter at once: fixed, so that a fit does not depend on how rows are handed in.
 const BLOCK: usize = 2048;
-/// Rows that a thread centres at once.
-const CHUNK: usize = 128;
+/// Words of rows that a thread centres at once: fewer are centred sooner than a thread is started.
+const CHUNK: usize = 1 << 18;
 /// Columns of Cholesky's factor that are found at once.
 const STEP: usize = 64;
 /// Rows of these that are found at once.
@@ -35,7 +35,8 @@ pub struct GaussianFit {
     /// Rows that are in `mean` and `scatter`.
     folded: usize,
     mean: DVector<f64>,
-    /// Sum of (x - mean)(x - mean)' over those rows, its upper triangle; none as long as there are at most as many rows as dimensions.
+    /// Sum of (x - mean)(x - mean)' over those rows, its upper triangle; none before the first block is full, nor where rows
+    /// are as few as dimensions.
     scatter: Option<DMatrix<f64>>,
     /// Rows that are not folded in yet.
     pending: Vec<f64>,
@@ -134,7 +135,8 @@ impl GaussianFit {
 fn centred(rows: &[f64], dimensions: usize) -> (DVector<f64>, DMatrix<f64>) {
     let mut columns = DMatrixView::from_slice(rows, dimensions, rows.len() / dimensions).into_owned();
     let mean = columns.column_mean();
-    on_chunks(columns.as_mut_slice(), CHUNK * dimensions, |_, chunk| {
+    let whole = (CHUNK / dimensions).max(1) * dimensions;
+    on_chunks(columns.as_mut_slice(), whole, |_, chunk| {
         for row in chunk.chunks_exact_mut(dimensions) {
             row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
         }

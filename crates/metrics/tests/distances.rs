@@ -110,15 +110,20 @@ fn frechet_closed_forms() {
 
 #[test]
 fn a_fit_does_not_depend_on_how_rows_arrive() {
+    // Rows are folded in by blocks of 2048, and of none of them before there are more than dimensions.
+    for (count, rows) in [(1500, vec![1, 7, 512, 600]), (5000, vec![1, 1999, 2047, 2048, 2049, 4500])] {
+        let set = drawn((31, count, 20, 1.0, 0.0, ""));
+        let whole = Gaussian::of(&set).unwrap();
+        for rows in rows {
+            let mut fit = GaussianFit::new(20).unwrap();
+            set.values().chunks(rows * 20).for_each(|chunk| fit.push(chunk).unwrap());
+            assert_eq!(fit.samples(), count);
+            let fitted = fit.finish().unwrap();
+            assert_eq!((fitted.mean(), fitted.covariance()), (whole.mean(), whole.covariance()), "{rows}");
+        }
+    }
     let set = drawn((31, 1500, 20, 1.0, 0.0, ""));
     let whole = Gaussian::of(&set).unwrap();
-    for rows in [1, 7, 512, 600] {
-        let mut fit = GaussianFit::new(20).unwrap();
-        set.values().chunks(rows * 20).for_each(|chunk| fit.push(chunk).unwrap());
-        assert_eq!(fit.samples(), 1500);
-        let fitted = fit.finish().unwrap();
-        assert_eq!((fitted.mean(), fitted.covariance()), (whole.mean(), whole.covariance()), "{rows}");
-    }
     // Divisor N - 1, by the definition.
     let mean = |j: usize| (0..1500).map(|i| set.row(i)[j]).sum::<f64>() / 1500.0;
     let (m, n) = (mean(3), mean(8));
@@ -128,6 +133,26 @@ fn a_fit_does_not_depend_on_how_rows_arrive() {
     let far = Features::new(set.values().iter().map(|v| v + 1e7).collect(), 20).unwrap();
     let far = Gaussian::of(&far).unwrap().covariance();
     close("far", far[3 * 20 + 3], whole.covariance()[3 * 20 + 3], 1e-7);
+}
+
+#[test]
+fn covariances_of_more_dimensions_than_a_tile_are_those_of_the_definition() {
+    let (rows, d) = (700, 530);
+    let set = drawn((41, rows, d, 1.0, 0.2, ""));
+    let fitted = Gaussian::of(&set).unwrap();
+    let covariance = fitted.covariance();
+    let mean = |j: usize| (0..rows).map(|i| set.row(i)[j]).sum::<f64>() / rows as f64;
+    // In each of the four tiles, on and beside the diagonal.
+    for (j, k) in [(0, 0), (7, 300), (300, 7), (3, 525), (525, 3), (520, 520), (529, 513)] {
+        let (m, n) = (mean(j), mean(k));
+        let sum: f64 = (0..rows).map(|i| (set.row(i)[j] - m) * (set.row(i)[k] - n)).sum();
+        close(&format!("{j} {k}"), covariance[j * d + k], sum / (rows - 1) as f64, 1e-9);
+    }
+    close("distance to itself", 1.0 + fitted.distance(&fitted).unwrap(), 1.0, 1e-9);
+    let kept = Gaussian::from_factor(rows, fitted.mean().to_vec(), fitted.factor().to_vec()).unwrap();
+    assert_eq!((kept.mean(), kept.covariance()), (fitted.mean(), covariance));
+    assert!(Gaussian::from_factor(1, vec![0.0; 3], vec![0.0; 9]).is_err());
+    assert!(Gaussian::from_factor(9, vec![0.0; 3], vec![0.0; 8]).is_err());
 }
 
 #[test]

@@ -34,8 +34,11 @@ impl Collected {
     /// The same of some samples alone; none of them is kept as it is.
     ///
     /// # Errors
-    /// Fewer than two.
+    /// Fewer than two; features that were not kept.
     pub fn select(&self, rows: &[usize]) -> Result<Self, Error> {
+        if !self.whole() {
+            return Err(Error::Refused("of these samples no features are kept, only their Gaussian".into()));
+        }
         let features = self.features.select(rows.iter().copied());
         let width = self.probabilities.as_ref().map_or(0, |p| p.len() / self.count.max(1));
         let of = |p: &Vec<f64>| rows.iter().flat_map(|&row| &p[row * width..][..width]).copied().collect();

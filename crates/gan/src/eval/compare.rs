@@ -1,7 +1,7 @@
 //! Two sets of samples against each other: differences of their scores with intervals, and what they do not tell.
 
 use super::collect::Collected;
-use super::metrics::{Context, METRICS};
+use super::metrics::{Context, METRICS, Metric};
 use super::report::{Better, Report, Score};
 use super::source::{SampleSource, SourceInfo};
 use super::{Evaluator, Examined, compared_with};
@@ -177,7 +177,12 @@ impl Evaluator {
             return Ok(BTreeMap::new());
         }
         let scored = |metric: &str| first.report.scores.iter().any(|score| score.metric == metric);
-        let metrics = METRICS.iter().filter(|m| m.compares() && scored(m.name())).collect::<Vec<_>>();
+        // What takes long once is not computed eighty times.
+        let often = |m: &&&dyn Metric| m.compares() && m.on_request().is_none();
+        let metrics: Vec<_> = METRICS.iter().filter(often).filter(|m| scored(m.name())).collect();
+        if metrics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         for round in 0..ROUNDS {
             let mut random = Random::new(0x7061_7274 ^ ((round as u64) << 32) ^ self.options.seed);
             let rows = |random: &mut Random, of: usize| some(random, of, part);

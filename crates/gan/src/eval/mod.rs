@@ -91,7 +91,7 @@ pub struct Evaluator {
     executor: Arc<Executor>,
     cache: Option<PathBuf>,
     extractor: Option<Box<dyn Extractor>>,
-    /// Features of the real samples, once asked for.
+    /// The real samples as seen, once asked for: their features, or the Gaussian of these alone.
     real: Option<Collected>,
 }
 
@@ -330,7 +330,7 @@ impl Evaluator {
         let path = |features: bool| self.cache.as_deref().map(|cache| key.path(cache, features));
         let to = path(features);
         for path in kinds.iter().filter_map(|&kind| path(kind)).filter(|path| path.exists()) {
-            match reference::load(&path, &key) {
+            match reference::load(&path, &key, features) {
                 Ok(seen) => {
                     self.real = Some(seen);
                     return Ok(());

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const VERSION: &str = "ganymede reference 2";
 /// The same of a Gaussian alone.
 const VERSION_OF_GAUSSIAN: &str = "ganymede reference Gaussian 2";
-/// Most bytes of features that are kept.
+/// Most bytes of features, or of a Gaussian, that are kept.
 const MOST: usize = 512 << 20;
 /// Metadata key of the sum over all values.
 const SUM: &str = "blake3";
@@ -104,8 +104,8 @@ pub fn store(path: &Path, seen: &Collected) -> Result<(), Error> {
     write_atomically(path, &file).map_err(Error::io(path, "write the features"))
 }
 
-/// What was kept; what is wrong with a file that is damaged.
-pub fn load(path: &Path, key: &Key<'_>) -> Result<Collected, String> {
+/// What was kept, the features themselves where they are needed; what is wrong with a file that is damaged.
+pub fn load(path: &Path, key: &Key<'_>, whole: bool) -> Result<Collected, String> {
     let file = std::fs::read(path).map_err(|e| e.to_string())?;
     let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| e.to_string())?;
     let told = header.metadata().as_ref().and_then(|m| m.get(SUM).cloned());
@@ -136,12 +136,12 @@ pub fn load(path: &Path, key: &Key<'_>) -> Result<Collected, String> {
             let gaussian = fitted(&features).map_err(|e| e.to_string())?;
             (features, gaussian)
         }
-        (None, Some(mean), Some(factor)) => {
+        (None, Some(mean), Some(factor)) if !whole => {
             let gaussian = Gaussian::from_factor(key.count, doubles(&mean), doubles(&factor))
                 .map_err(|e| e.to_string())?;
             (Features::empty(gaussian.dimensions()).map_err(|e| e.to_string())?, gaussian)
         }
-        (None, _, _) => return Err("it holds neither features nor their Gaussian".into()),
+        (None, _, _) => return Err("it does not hold what it should, features or their Gaussian".into()),
     };
     Ok(Collected {
         count: key.count,

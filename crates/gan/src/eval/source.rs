@@ -90,7 +90,8 @@ pub trait SampleSource {
     fn available(&self) -> Option<usize> {
         None
     }
-    /// How many classes they are of, where each is known to be of one.
+    /// How many classes they are of, where each is known to be of one. Their numbers are the data's, of which there may be
+    /// more.
     fn classes(&self) -> Option<usize> {
         None
     }
@@ -156,7 +157,8 @@ impl<'a> Drawn<'a> {
     pub fn numbered_as(mut self, data: &Dataset) -> (Self, Option<String>) {
         let own = self.objective.recipe.run.as_ref().map_or(&[][..], |run| &run.classes);
         let theirs = data.classes().unwrap_or_default();
-        if own.is_empty() || theirs.is_empty() || own == theirs {
+        let told = self.objective.recipe.data.classes;
+        if Some(own.len()) != told || theirs.is_empty() || own == theirs {
             return (self, None);
         }
         let number = |name: &String| theirs.iter().position(|other| other == name).map(|at| at as i32);
@@ -259,9 +261,8 @@ impl SampleSource for Drawn<'_> {
             }
             Numbers::Unknown => None,
         };
-        let own = own.ok_or_else(|| {
-            Error::Unsuited("the discriminator was told other classes than the data's".into())
-        })?;
+        // Without any, a discriminator that is told classes says that it cannot judge.
+        let own = own.unwrap_or_default();
         if self.judge.is_none() {
             self.judge = Some(Judge::of_many(self.objective, self.session)?);
         }

@@ -43,6 +43,7 @@ pub(super) trait Tile {
 }
 
 /// Steps along k that words of A are fetched before they are used.
+#[cfg(target_arch = "x86_64")]
 const AHEAD: usize = 16;
 
 /// Steps along k that are copied at a time: a line of each row, into a part of the strip that stays in L1.
@@ -215,7 +216,7 @@ pub(super) struct Avx512;
 impl Tile for Avx512 {
     const ROWS: usize = 16;
     const COLUMNS: usize = 14;
-    /// 384 KiB, less than half of the MiB that CPUs with these instructions have at least.
+    /// 384 KiB, less than half of the MiB or two that servers' CPUs have.
     const BLOCK: usize = 192;
 
     unsafe fn add(a: &[f64], b: Panel<'_>, c: Into<'_>) {

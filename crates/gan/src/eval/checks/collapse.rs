@@ -113,7 +113,7 @@ fn classes_lost(evidence: &Evidence<'_>, classes: usize, heads: usize) -> Result
             100.0 * untold
         ),
         // A network that others have trained may know classes that the data have nothing of.
-        0 if there < heads * classes => {
+        0 if heads == 1 && there < classes => {
             format!("Each of the {there} classes that are seen in the data has its samples.")
         }
         0 => format!("Each of the {classes} classes has its samples."),

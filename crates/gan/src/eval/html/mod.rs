@@ -152,6 +152,7 @@ fn verdict(body: &mut String, report: &Report) {
     let faults: Vec<&Finding> = report.findings.iter().filter(|finding| finding.flagged).collect();
     if faults.is_empty() {
         let text = match report.findings.len() {
+            0 if report.unchecked.is_empty() => "No check was asked for.".to_string(),
             0 => "No check could be made.".to_string(),
             n => format!("{n} checks found nothing wrong."),
         };

@@ -52,7 +52,8 @@ impl Metric for ClassFrechet {
         );
         let found = found.map_err(|error| match error {
             MetricError::Class { class, needed, got, .. } => Error::Unsuited(format!(
-                "class {}: {got} samples on one side, and a Gaussian takes {needed}: give a larger --n, or leave this metric out",
+                "class {}: {got} samples on one side, and a Gaussian takes {needed}: give a larger --n, or compare with data of \
+                 the classes that are made",
                 names[class]
             )),
             error => error.into(),
