@@ -189,14 +189,8 @@ unsafe fn pack_a<T: Tile>(
         if a.column == 1 && height == T::ROWS {
             // SAFETY: the caller's.
             unsafe { T::turn(words, a.row, strip) };
-        } else if a.row == 1 {
-            for (p, to) in strip.chunks_exact_mut(T::ROWS).enumerate() {
-                to[..height].copy_from_slice(&words[p * a.column..][..height]);
-            }
         } else {
-            for (p, to) in strip.chunks_exact_mut(T::ROWS).enumerate() {
-                (0..height).for_each(|row| to[row] = words[row * a.row + p * a.column]);
-            }
+            pack_steps(words, [a.column, a.row], height, strip.chunks_exact_mut(T::ROWS));
         }
     }
 }
@@ -211,17 +205,22 @@ fn pack_b<T: Tile>(panels: ChunksExactMut<'_, f64>, b: Strided<'_>, first: usize
         if b.row == 1 {
             for (column, to) in to.chunks_exact_mut(FAR).take(width).enumerate() {
                 // Columns are as far apart as rows of features are long, farther than the CPU looks ahead by itself.
-                T::fetch(words, (column + 2) * b.column, depth);
+                tile::fetch(words, (column + 2) * b.column, depth);
                 to[..depth].copy_from_slice(&words[column * b.column..][..depth]);
             }
-        } else if b.column == 1 {
-            for (p, to) in to.chunks_exact_mut(T::COLUMNS).enumerate() {
-                to[..width].copy_from_slice(&words[p * b.row..][..width]);
-            }
         } else {
-            for (p, to) in to.chunks_exact_mut(T::COLUMNS).enumerate() {
-                (0..width).for_each(|column| to[column] = words[p * b.row + column * b.column]);
-            }
+            pack_steps(words, [b.row, b.column], width, to.chunks_exact_mut(T::COLUMNS));
+        }
+    }
+}
+
+/// Copies so many lanes of every step: word `(p, lane)` is `words[p * step + lane * beside]`.
+fn pack_steps(words: &[f64], [step, beside]: [usize; 2], lanes: usize, steps: ChunksExactMut<'_, f64>) {
+    for (p, to) in steps.enumerate() {
+        let words = &words[p * step..];
+        match beside {
+            1 => to[..lanes].copy_from_slice(&words[..lanes]),
+            _ => (0..lanes).for_each(|lane| to[lane] = words[lane * beside]),
         }
     }
 }

@@ -82,14 +82,15 @@ pub(crate) fn map_blocks<T: Send>(
     let mut found: Vec<(usize, T)> = scope(|threads| {
         for _ in 0..workers {
             let (sender, next, work) = (sender.clone(), &next, &work);
-            threads.spawn(move || {
+            let run = move || {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
-                    if i >= blocks || sender.send((i, sharing(|| work(range(i))))).is_err() {
+                    if i >= blocks || sender.send((i, work(range(i)))).is_err() {
                         return;
                     }
                 }
-            });
+            };
+            threads.spawn(|| sharing(run));
         }
         drop(sender);
         receiver.iter().collect()

@@ -78,11 +78,7 @@ impl Reflections {
 
     /// Applies them from the left to columns of a matrix, from a row on.
     fn apply_left(&self, matrix: &mut DMatrix<f64>, row: usize, column: usize) {
-        let rows = matrix.nrows();
-        on_chunks(&mut matrix.as_mut_slice()[column * rows..], CHUNK * rows, |_, chunk| {
-            let columns = chunk.len() / rows;
-            let mut chunk = DMatrixViewMut::from_slice(chunk, rows, columns);
-            let mut part = chunk.view_mut((row, 0), (rows - row, columns));
+        on_columns(matrix, row, column, |_, mut part| {
             let small = self.t.transpose() * (self.v.transpose() * &part);
             part.gemm(-1.0, &self.v, &small, 1.0);
         });
@@ -98,13 +94,27 @@ impl Reflections {
         for (number, found) in of_rows.into_iter().enumerate() {
             small.rows_mut(number * CHUNK, found.nrows()).copy_from(&found);
         }
-        on_chunks(&mut matrix.as_mut_slice()[column * rows..], CHUNK * rows, |number, chunk| {
-            let columns = chunk.len() / rows;
-            let mut chunk = DMatrixViewMut::from_slice(chunk, rows, columns);
-            let mut part = chunk.view_mut((row, 0), (rows - row, columns));
-            part.gemm(-1.0, &small, &self.v.rows(number * CHUNK, columns).transpose(), 1.0);
+        on_columns(matrix, row, column, |first, mut part| {
+            part.gemm(-1.0, &small, &self.v.rows(first, part.ncols()).transpose(), 1.0);
         });
     }
+}
+
+/// `work` on all threads on what lies below a row, and right of a column, of some columns of a matrix; the number of the first,
+/// counted from that column.
+fn on_columns(
+    matrix: &mut DMatrix<f64>,
+    row: usize,
+    column: usize,
+    work: impl Fn(usize, DMatrixViewMut<'_, f64>) + Sync,
+) {
+    let rows = matrix.nrows();
+    on_chunks(&mut matrix.as_mut_slice()[column * rows..], CHUNK * rows, |number, chunk| {
+        let columns = chunk.len() / rows;
+        let mut chunk = DMatrixViewMut::from_slice(chunk, rows, columns);
+        // A view of a view keeps the distance between columns.
+        work(number * CHUNK, chunk.rows_range_mut(row..));
+    });
 }
 
 /// An upper band: entry (r, c) for r - 1 <= c <= r + BAND + 1, which leaves room for one entry beyond either border.

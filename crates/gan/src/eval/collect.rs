@@ -44,20 +44,13 @@ impl Collected {
         let of = |p: &Vec<f64>| rows.iter().flat_map(|&row| &p[row * width..][..width]).copied().collect();
         Ok(Self {
             count: rows.len(),
-            gaussian: fitted(&features)?,
+            gaussian: Gaussian::of(&features)?,
             probabilities: self.probabilities.as_ref().map(of),
             labels: self.labels.as_ref().map(|labels| rows.iter().map(|&row| labels[row]).collect()),
             features,
             kept: Vec::new(),
         })
     }
-}
-
-/// The Gaussian of features.
-pub fn fitted(features: &Features) -> Result<Gaussian, Error> {
-    let mut fit = GaussianFit::new(features.dimensions())?;
-    fit.push(features.values())?;
-    Ok(fit.finish()?)
 }
 
 /// What to look at.

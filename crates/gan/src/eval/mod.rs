@@ -178,10 +178,7 @@ impl Evaluator {
         source: &mut dyn SampleSource,
         watch: &mut dyn Watch,
     ) -> Result<Report, Error> {
-        let wanted = if self.options.metrics.is_some() { self.named.clone() } else { METRICS.to_vec() };
-        let named = self.options.metrics.is_some();
-        let choice = Choice { wanted: &wanted, named, pictures: false, checks: false };
-        Ok(self.evaluate_by(&choice, source, watch)?.0)
+        Ok(self.by_options([false, false], source, watch)?.0)
     }
 
     /// [`Evaluator::evaluate`] with every check ([`checks`]) and pictures.
@@ -210,13 +207,22 @@ impl Evaluator {
         source: &mut dyn SampleSource,
         watch: &mut dyn Watch,
     ) -> Result<Examined, Error> {
-        let named = self.options.metrics.is_some();
-        let wanted = if named { self.named.clone() } else { METRICS.to_vec() };
-        let choice = Choice { wanted: &wanted, named, pictures: true, checks };
-        match self.evaluate_by(&choice, source, watch)? {
+        match self.by_options([true, checks], source, watch)? {
             (report, Some((looks, generated))) => Ok(Examined { report, looks, generated }),
             (_, None) => Err(Error::Refused("nothing was looked at to check".into())),
         }
+    }
+
+    /// By the metrics of the options, with pictures or without, and with checks or without.
+    fn by_options(
+        &mut self,
+        [pictures, checks]: [bool; 2],
+        source: &mut dyn SampleSource,
+        watch: &mut dyn Watch,
+    ) -> Result<(Report, Option<(Looks, Collected)>), Error> {
+        let named = self.options.metrics.is_some();
+        let wanted = if named { self.named.clone() } else { METRICS.to_vec() };
+        self.evaluate_by(&Choice { wanted: &wanted, named, pictures, checks }, source, watch)
     }
 
     /// The first figure of one metric: what training can choose its best checkpoint by, with [`Metric::better`].
@@ -314,14 +320,19 @@ impl Evaluator {
         self.real.as_ref().ok_or_else(|| Error::Refused("the real samples have not been looked at".into()))
     }
 
+    /// How many real samples are looked at.
+    fn real_count(&self) -> usize {
+        let n = self.options.n.unwrap_or(SAMPLES);
+        self.reference().len().map_or(n, |items| n.min(items as usize))
+    }
+
     /// Looks at the real samples, or at what was kept of them: at their features, or at the Gaussian of these alone.
     fn look_at_real(&mut self, features: bool, watch: &mut dyn Watch) -> Result<(), Error> {
         if self.real.as_ref().is_some_and(|real| real.whole() || !features) {
             return Ok(());
         }
         let reference = self.reference().clone();
-        let n = self.options.n.unwrap_or(SAMPLES);
-        let count = reference.len().map_or(n, |items| n.min(items as usize));
+        let count = self.real_count();
         let (seed, wish) = (self.options.seed, self.wish(count, 0, features, "looking at real samples"));
         let extractor = looked_through(&mut self.extractor)?;
         let key = Key { extractor: extractor.hash(), data: reference.hash().0, count, seed };
@@ -417,7 +428,7 @@ impl Evaluator {
         if choice.pictures || chosen.iter().any(|metric| metric.compares()) {
             let count =
                 source.available().map_or(n, |there| if self.options.n.is_some() { n } else { n.min(there) });
-            let real = self.reference().len().map_or(n, |items| n.min(items as usize));
+            let real = self.real_count();
             let dimensions = looked_through(&mut self.extractor)?.dimensions();
             let features =
                 choice.pictures || chosen.iter().any(|m| m.keeps_features([real, count], dimensions));

@@ -1,7 +1,7 @@
 //! What an extractor made of real samples, features or their Gaussian alone, kept between commands under a hash of all that it
 //! depends on.
 
-use super::collect::{Collected, fitted};
+use super::collect::Collected;
 use crate::checkpoint::write_atomically;
 use crate::error::Error;
 use crate::extractors::hash_of;
@@ -116,14 +116,11 @@ pub fn load(path: &Path, key: &Key<'_>, whole: bool) -> Result<Collected, String
         return Err("its checksum does not match".into());
     }
     let [features, mean, factor, probabilities, labels] = order;
-    let words =
-        |bytes: &[u8]| -> Vec<[u8; 4]> { bytes.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]).collect() };
-    let values = |bytes: &[u8]| {
-        words(bytes).into_iter().map(|b| f64::from(f32::from_le_bytes(b))).collect::<Vec<f64>>()
+    let values = |bytes: &[u8]| -> Vec<f64> {
+        bytes.as_chunks().0.iter().map(|&word| f64::from(f32::from_le_bytes(word))).collect()
     };
     let doubles = |bytes: &[u8]| -> Vec<f64> {
-        let (words, _) = bytes.as_chunks();
-        words.iter().map(|&word| f64::from_le_bytes(word)).collect()
+        bytes.as_chunks().0.iter().map(|&word| f64::from_le_bytes(word)).collect()
     };
     let (features, gaussian) = match (features, mean, factor) {
         (Some(features), _, _) => {
@@ -133,7 +130,7 @@ pub fn load(path: &Path, key: &Key<'_>, whole: bool) -> Result<Collected, String
             if features.rows() != key.count {
                 return Err(format!("it holds {} samples, not {}", features.rows(), key.count));
             }
-            let gaussian = fitted(&features).map_err(|e| e.to_string())?;
+            let gaussian = Gaussian::of(&features).map_err(|e| e.to_string())?;
             (features, gaussian)
         }
         (None, Some(mean), Some(factor)) if !whole => {
@@ -148,7 +145,7 @@ pub fn load(path: &Path, key: &Key<'_>, whole: bool) -> Result<Collected, String
         gaussian,
         features,
         probabilities: probabilities.map(|p| values(&p)),
-        labels: labels.map(|l| words(&l).into_iter().map(i32::from_le_bytes).collect()),
+        labels: labels.map(|l| l.as_chunks().0.iter().map(|&word| i32::from_le_bytes(word)).collect()),
         kept: Vec::new(),
     })
 }

@@ -1,6 +1,6 @@
 //! The tile of each instruction set: what it adds up in registers, and how its strip of A is packed.
 
-use super::{DEPTH, FAR};
+use super::{DEPTH, FAR, LINE};
 
 /// A packed panel of B: word `(p, column)` is `words[p * step + column * lane]`.
 #[derive(Clone, Copy)]
@@ -30,15 +30,24 @@ pub(super) trait Tile {
     /// The CPU has the instructions.
     unsafe fn add(a: &[f64], b: Panel<'_>, c: Into<'_>);
 
-    /// Asks for words that are read soon, if they are there.
-    fn fetch(_words: &[f64], _first: usize, _count: usize) {}
-
     /// Packs rows of A that lie contiguously, `apart` words from each other: word `(p, row)` goes to `p * ROWS + row`.
     ///
     /// # Safety
     /// The CPU has the instructions.
     unsafe fn turn(from: &[f64], apart: usize, to: &mut [f64]) {
-        turn_words(from, apart, to, 0, Self::ROWS);
+        let steps = to.len() / Self::ROWS;
+        assert!(from.len() >= (Self::ROWS - 1) * apart + steps, "rows of A beyond their words");
+        // SAFETY: the CPU has the instructions, and the rows lie inside their words.
+        let turned = unsafe { Self::turn_squares(from, apart, to) };
+        turn_words(from, apart, to, turned, Self::ROWS);
+    }
+
+    /// Packs the first steps, as many as are whole squares of words that are turned in registers; how many these are.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; so many rows, of as many words as there are steps, lie inside `from`.
+    unsafe fn turn_squares(_from: &[f64], _apart: usize, _to: &mut [f64]) -> usize {
+        0
     }
 }
 
@@ -49,14 +58,16 @@ const AHEAD: usize = 16;
 /// Steps along k that are copied at a time: a line of each row, into a part of the strip that stays in L1.
 const STRETCH: usize = 8;
 
-/// Fetches lines into the first cache.
-#[cfg(target_arch = "x86_64")]
-fn fetch_lines(words: &[f64], first: usize, count: usize) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+/// Asks for words that are read soon, if they are there.
+pub(super) fn fetch(words: &[f64], first: usize, count: usize) {
     let there = words.get(first..).unwrap_or_default();
-    for line in there[..count.min(there.len())].chunks(8) {
+    for _line in there[..count.min(there.len())].chunks(LINE) {
         // SAFETY: of every x86-64; nothing is read.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(_line.as_ptr().cast());
+        }
     }
 }
 
@@ -134,17 +145,11 @@ impl Tile for Avx2 {
         }
     }
 
-    fn fetch(words: &[f64], first: usize, count: usize) {
-        fetch_lines(words, first, count);
-    }
-
-    unsafe fn turn(from: &[f64], apart: usize, to: &mut [f64]) {
-        let steps = to.len() / Self::ROWS;
-        assert!(from.len() >= (Self::ROWS - 1) * apart + steps, "rows of A beyond their words");
-        let whole = steps / 4 * 4;
-        // SAFETY: the CPU has the instructions; words of seven rows further lie before the end, as was asked.
+    unsafe fn turn_squares(from: &[f64], apart: usize, to: &mut [f64]) -> usize {
+        let whole = to.len() / Self::ROWS / 4 * 4;
+        // SAFETY: the caller's.
         unsafe { turn_avx2(from, apart, &mut to[..whole * Self::ROWS]) };
-        turn_words(from, apart, to, whole, Self::ROWS);
+        whole
     }
 }
 
@@ -230,17 +235,11 @@ impl Tile for Avx512 {
         }
     }
 
-    fn fetch(words: &[f64], first: usize, count: usize) {
-        fetch_lines(words, first, count);
-    }
-
-    unsafe fn turn(from: &[f64], apart: usize, to: &mut [f64]) {
-        let steps = to.len() / Self::ROWS;
-        assert!(from.len() >= (Self::ROWS - 1) * apart + steps, "rows of A beyond their words");
-        let whole = steps / 8 * 8;
-        // SAFETY: the CPU has the instructions; words of fifteen rows further lie before the end, as was asked.
+    unsafe fn turn_squares(from: &[f64], apart: usize, to: &mut [f64]) -> usize {
+        let whole = to.len() / Self::ROWS / 8 * 8;
+        // SAFETY: the caller's.
         unsafe { turn_avx512(from, apart, &mut to[..whole * Self::ROWS]) };
-        turn_words(from, apart, to, whole, Self::ROWS);
+        whole
     }
 }
 
