@@ -207,21 +207,25 @@ def cutout(x, u, n):
 
 
 def color(x, u, n):
-    x = x + (u[0] - 0.5)
-    grey = x.mean(2, keepdims=True)
-    x = (x - grey) * (u[1] * 2) + grey
-    return (x - x.mean()) * (u[2] + 0.5) + x.mean()
+    x, rest = x + (u[0] - 0.5), list(u[1:])
+    if x.shape[2] > 1:
+        grey = x.mean(2, keepdims=True)
+        x = (x - grey) * (rest.pop(0) * 2) + grey
+    return (x - x.mean()) * (rest[0] + 0.5) + x.mean()
 
 
 def blit(x, u, n):
     x = x[:, ::-1] if int(u[0] * 2) == 1 else x
-    x = np.rot90(x, -int(u[1] * 4))
+    # Half turns alone keep a rectangle's sides.
+    x = np.rot90(x, -int(u[1] * 4)) if x.shape[0] == x.shape[1] else np.rot90(x, 2 * int(u[1] * 2))
     rows, columns = [int(np.floor((u[2 + i] * 2 - 1) * 0.125 * x.shape[i] + 0.5)) for i in range(2)]
     return shifted(x, rows, columns)
 
 
 def jitter(x, u, n):
-    """As one matrix on (r, g, b, 1)."""
+    """As one matrix on (r, g, b, 1); grey images are their own luma and have neither hue nor saturation."""
+    if x.shape[2] == 1:
+        return (x + n[0] * 0.2) * 2 ** (n[1] * 0.5) * (1 - 2 * int(u[0] * 2))
     v = np.ones(3) / np.sqrt(3)
     along = np.outer(v, v)
     matrix = np.eye(4)
@@ -296,6 +300,8 @@ def geometry(x, u, n):
     return along(along(moved, 0, halved), 1, halved)
 
 
+# More images than square ones in colour, with sides that are odd and even.
+RECTANGLES = {"grey": (3, 13, 16, 1), "wide": (3, 14, 13, 3)}
 AUGMENTATIONS = {"flip": flip, "translation": translation, "cutout": cutout, "color": color, "blit": blit, "jitter": jitter,
                  "geometry": geometry}
 
@@ -306,9 +312,14 @@ def augmentations():
     x = rounded(random.standard_normal((3, 12, 12, 3)) * 0.5)
     u, n = rounded(random.random((4, 3))), rounded(random.standard_normal((4, 3)))
     text = "# Made by tools/goldens_torch.py with NumPy in f64.\n"
-    text += block("input", "images", x) + block("input", "uniform", u) + block("input", "normal", n)
-    for name, f in AUGMENTATIONS.items():
-        text += block("result", name, np.stack([f(x[i], u[:, i], n[:, i]) for i in range(3)]))
+    text += block("input", "uniform", u) + block("input", "normal", n)
+    sets = {"images": x}
+    sets |= {name: rounded(random.standard_normal(shape) * 0.5) for name, shape in RECTANGLES.items()}
+    for of, x in sets.items():
+        text += block("input", of, x)
+        for name, f in AUGMENTATIONS.items():
+            result = np.stack([f(x[i], u[:, i], n[:, i]) for i in range(len(x))])
+            text += block("result", f"{of}/{name}", result)
     write("gan", "augmentations", text)
 
 

@@ -107,6 +107,19 @@ fn classes_are_chosen_on_the_command_line_by_any_name() {
         ],
     )
     .fine();
+    // Where names are numbers only names are classes: the first of 3 and 5 is no 0.
+    conditional_recipe(folder.path(), 2);
+    let told =
+        ["train", "./set", "--recipe", "cond.toml", "--classes", "3,5", "--steps", "1", "--out", "told"];
+    run(folder.path(), &told).fine();
+    let class = |class: &str| {
+        let end = ["sample", "told", "--n", "2", "--out", "drawn", "--class", class];
+        run(folder.path(), &end)
+    };
+    class("1").fails(1, &["--class 1", "named 3, 5"]);
+    class("-1").fails(1, &["--class -1", "named 3, 5"]);
+    class("5").fine();
+    assert!(folder.path().join("drawn/5/00000.png").exists());
     run(folder.path(), &["train", "--recipe", "dcgan28", "--limit", "64", "--classes", "1", "--dry-run"])
         .fine();
     let arguments =
@@ -197,6 +210,19 @@ fn a_recipe_is_chosen_by_size_count_and_labels_and_can_be_trained() {
     let digits = grey(at, "digits", 1_000, 28, true);
     let (said, _) = planned(&digits, &[]);
     assert!(said.contains("recipe cdcgan28 ("), "{said}");
+
+    // By name, and for the digits of the program where there are no data; the run keeps the reasons.
+    for words in [&["--recipe", "auto"][..], &["glyphs", "--recipe", "auto"], &["glyphs"]] {
+        let ended = run(at, &[&["train", "--dry-run", "--json"], words].concat());
+        assert!(ended.err.contains("recipe cdcgan28 ("), "{words:?}: {}", ended.err);
+        let plan: serde_json::Value = serde_json::from_str(&ended.fine()).unwrap();
+        let about = plan["recipe"]["about"].as_str().unwrap();
+        assert!(about.contains("chosen for glyphs: ") && about.contains("10 classes with labels"), "{about}");
+    }
+    let swept = ["sweep", "auto", "--data", "synthetic:ring8", "--images", "512", "--seeds", "1"];
+    let ended = run(at, &swept);
+    assert!(ended.err.contains("recipe mlp2d ("), "{}", ended.err);
+    assert!(ended.fine().contains("mlp2d on synthetic:ring8"));
 
     // Few: trained for a step, as chosen.
     let few = grey(at, "few", 5, 64, false);

@@ -91,6 +91,12 @@ fn a_new_run_begins_with_the_weights_of_another() {
     assert_ne!(new["opt/G/dense1/weight/m"], old["opt/G/dense1/weight/m"]);
     let recipe: toml::Table = fs::read_to_string(at("next").join("recipe.toml")).unwrap().parse().unwrap();
     assert!(recipe["run"]["from"].as_str().unwrap().ends_with("step-20.safetensors"));
+    // Also where its recipe is named, and a choice of networks would be none.
+    let named = ["train", "--from", "run", "--recipe", "tiny.toml", "--steps", "2", "--out", "named"];
+    let out = run(folder.path(), &named).fine();
+    assert!(out.contains("Training tiny on ./set"), "{out}");
+    run(folder.path(), &["train", "./set", "--from", "run", "--recipe", "auto"])
+        .fails(1, &["--recipe auto", "leave --recipe"]);
     // Without data it trains on the run's own; a checkpoint can be named too; lower layers can stay.
     let checkpoint = checkpoints(&at("run"))[0].display().to_string();
     let arguments = ["train", "--from", &checkpoint, "--steps", "3", "--out", "frozen", "--set", "freeze=1"];

@@ -165,6 +165,15 @@ fn networks_are_switched_between_layers_and_models_on_the_command_line() {
     assert_eq!(listed["generator"]["layers"], serde_json::json!(["dense 784 tanh", "reshape 28 28 1"]));
     assert!(listed["generator"].get("model").is_none() && listed["generator"].get("options").is_none());
     assert_eq!(listed["discriminator"]["model"], "r3gan");
+    // Another model has none of the options of the one before, but those that are asked for.
+    let own = [
+        "discriminator.options={channels=24, batch_norm=0}",
+        "discriminator.model=dcgan",
+        "generator.model=resnet",
+    ];
+    let other = dry("residual28", &own);
+    assert!(other["generator"].get("options").is_none_or(|o| *o == serde_json::json!({})), "{other}");
+    assert_eq!(other["discriminator"]["options"], serde_json::json!({"channels": 24, "batch_norm": 0}));
     // There and back again, and both at once by the ending.
     let back = dry("residual28", &[layers, "generator.model=r3gan", "blocks=[0,0,0]"]);
     assert_eq!(back["generator"]["options"], serde_json::json!({"blocks": [0, 0, 0]}));

@@ -237,6 +237,28 @@ fn a_projection_is_told_drawn_and_read_back() {
         assert_eq!(cell(&again, 0, row), cell(&sheet, row, 1));
         assert_eq!(cell(&ways, row, 0), cell(&sheet, row, 1));
     }
+    // Nothing that is read is written over, nor a file in the latents' place that holds something else.
+    let before = hashes(at);
+    let newest = checkpoints(&at.join("run"))[0].with_extension("png").display().to_string();
+    std::fs::write(at.join("mine.safetensors"), b"weights of another program").unwrap();
+    let [one, mine] = [&["made/00000.png"][..], &["made/00001.png", "--latent", "again.safetensors"]];
+    std::fs::copy(at.join("found.safetensors"), at.join("again.safetensors")).unwrap();
+    for (images, to, words) in [
+        (one, "made/00000.png", "made/00000.png: is read"),
+        (one, &newest, ".safetensors: is read"),
+        (one, "mine.png", "mine.safetensors: the latents would be written over this file"),
+        (mine, "again.png", "again.safetensors: is read"),
+    ] {
+        run(at, &[&["sample", "run", "--steps", "1", "--project"], images, &["--out", to]].concat())
+            .fails(1, &[words, "change --out"]);
+    }
+    assert!(before.iter().all(|(file, hash)| hashes(at)[file] == *hash));
+    // A few steps of the optimizer never end farther away than they began.
+    let short = ["sample", "run", "--project", "set/x.png", "--steps", "1", "--restarts", "1", "--json"];
+    std::fs::copy(at.join("made/00001.png"), at.join("set/x.png")).unwrap();
+    let told = json(&run(at, &[&short[..], &["--out", "short.png"]].concat()).fine());
+    let [end, start] = ["distance", "start"].map(|key| told["projections"][0][key].as_f64().unwrap());
+    assert!(end <= start, "{told}");
     // Behind the file's latents come those of the seed.
     run(at, &["sample", "run", "--index", "2", "--out", "two.png"]).fine();
     let two = image::open(at.join("two.png")).unwrap().to_luma8();
@@ -274,6 +296,8 @@ fn tools_exclude_each_other_and_options_know_their_tool() {
     refused(&["--way", "round"], &["--way", "slerp"]);
     refused(&["--truncation-sweep=1,x"], &["--truncation-sweep", "`x` is no number"]);
     refused(&["--walk", "3", "--fps", "99"], &["--fps", "0.1 to 50"]);
+    refused(&["--walk", "9", "--frames", "8"], &["--frames 8", "9 samples", "Usage: ganymede sample"]);
+    refused(&["--index", "-1"], &["--index", "whole number from 0"]);
     assert!(!at.join("a.png").exists());
 }
 
@@ -291,6 +315,7 @@ fn what_a_run_cannot_show_is_refused_with_the_reason() {
     refused(&["--directions", "7", "--out", "a.png"], &["7 directions", "6 dimensions"]);
     refused(&["--walk", "3", "--out", "a.png"], &["a.png", ".gif or .webp"]);
     refused(&["--interpolate", "3", "--out", "a.gif"], &["a.gif", ".png"]);
+    refused(&["--walk", "3", "--scale", "1024", "--out", "a.gif"], &["a.gif", "8192 pixels a side", "4096"]);
     refused(&["--interpolate", "300", "--out", "a.png"], &["a.png", "pixels", "fewer"]);
     refused(&["--index", "0", "--out", "set/x/a.png"], &["set/x/a.png"]);
     refused(&["--project", "absent.png", "--out", "a.png"], &["absent.png: cannot be read"]);

@@ -72,6 +72,10 @@ fn what_cannot_be_swept_is_refused_before_anything_runs() {
     refuse(&["sweep", "mlp2d", "--set", "latent.dim=2,0"], &["latent.dim=0"]);
     refuse(&["sweep", "mlp2d", "--data", "glyphs", "--images", "640"], &["shape", "glyphs"]);
     refuse(&["sweep", "mlp2d", "--set", "lr=1e-3,2e-3,1.0e-3"], &["lr=1.0e-3", "same recipe as lr=1e-3"]);
+    refuse(
+        &["sweep", "mlp2d", "--set", "train.images=640,1280"],
+        &["train.images=1280", "no difference between runs"],
+    );
     for scoring in [&["--metrics", "frechet"][..], &["--n", "100"]] {
         refuse(
             &[&["sweep", "mlp2d", "--images", "640"], scoring].concat(),

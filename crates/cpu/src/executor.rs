@@ -2,7 +2,7 @@
 
 use crate::error::CpuError;
 use ganymede_kernels::conv::Algorithm;
-use ganymede_kernels::isa::{Isa, IsaError, has_bf16};
+use ganymede_kernels::isa::{Isa, IsaError, fast_bf16};
 use ganymede_kernels::peak::{self, Peak, PeakError};
 use ganymede_kernels::pool::Pool;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ impl std::fmt::Display for MemoryMode {
 /// Where contractions in bf16 are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bf16 {
-    /// Where the CPU multiplies bf16 itself; elsewhere programs are compiled in f32, which is faster there.
+    /// Where the CPU multiplies bf16 faster than f32 ([`fast_bf16`]); elsewhere programs are compiled in f32.
     Native,
     /// Everywhere, in plain arithmetic where the CPU has none: slow, for tests.
     Everywhere,
@@ -182,10 +182,10 @@ impl Executor {
     }
 
     /// The precision that programs get where `wanted` is asked for: f32 in place of a bf16 that the CPU, or the
-    /// instruction set chosen, does not have.
+    /// instruction set chosen, does not have or computes more slowly than f32.
     pub fn precision(&self, wanted: Precision) -> Precision {
         match (wanted, self.bf16) {
-            (Precision::Bf16, Bf16::Native) if !has_bf16(self.target.isa) => Precision::F32,
+            (Precision::Bf16, Bf16::Native) if !fast_bf16(self.target.isa) => Precision::F32,
             (Precision::F32 | Precision::Bf16, Bf16::Native | Bf16::Everywhere) => wanted,
         }
     }

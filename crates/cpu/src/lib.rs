@@ -17,7 +17,7 @@ mod store;
 pub use error::CpuError;
 pub use executor::{Bf16, Executor, ExecutorOptions, MemoryMode, Precision, Target};
 pub use ganymede_kernels::conv::Algorithm;
-pub use ganymede_kernels::isa::{Isa, has_bf16, has_tiles};
+pub use ganymede_kernels::isa::{Isa, fast_bf16, has_bf16, has_tiles};
 pub use ganymede_kernels::machine::RunReport;
 pub use session::{PhaseId, ProfileEntry, Session};
 pub use stats::{PhaseStats, plan, plan_phases, plan_within};

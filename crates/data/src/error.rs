@@ -322,7 +322,10 @@ pub enum DataError {
     },
 
     /// Labels asked of a set that has none.
-    #[error("{spec} has no labels: train without classes, or put a label file beside the images")]
+    #[error(
+        "{spec} has no labels: train without classes, or give it some: a folder of pictures has a folder for each class, IDX images \
+             have a file of labels beside them"
+    )]
     Unlabelled {
         /// The set.
         spec: String,

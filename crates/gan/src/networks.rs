@@ -3,7 +3,8 @@
 use crate::models::{self, Model, Options};
 use crate::recipe::{NetworkSpec, OptimizerSpec, Scheduled, unknown};
 use ganymede_graph::{DType, Graph, Tensor, TensorType};
-use ganymede_nn::{ClassLabels, LayerRow, Mode, Network, Optimizer, Params, Scope, WeightRule};
+use ganymede_nn::layers::classifier;
+use ganymede_nn::{ClassLabels, Init, LayerRow, Mode, Network, Optimizer, Params, Scope, WeightRule};
 use serde::{Deserialize, Serialize};
 
 /// Which of the two networks.
@@ -39,6 +40,8 @@ pub struct Net {
     kind: Kind,
     rule: WeightRule,
     classes: Option<usize>,
+    /// Whether a model's features guess the class, of which the model itself is not told.
+    classify: bool,
 }
 
 /// What a network does with the classes of its samples.
@@ -82,6 +85,11 @@ impl Net {
             (None, false) if !spec.options.is_empty() => {
                 return Err("has `options`, which only a `model` takes: leave them out".into());
             }
+            (None, false) if spec.classify => {
+                return Err("has `classify = true`, which only a `model` takes: put the word `classify` before the last of \
+                            its layers"
+                    .into());
+            }
             (None, false) => {
                 let network = Network::parse(&spec.layers).map_err(|e| e.to_string())?;
                 Kind::Layers(network)
@@ -94,7 +102,7 @@ impl Net {
                 Kind::Model(model, Options::resolve(model, &spec.options)?)
             }
         };
-        Ok(Net { kind, rule, classes })
+        Ok(Net { kind, rule, classes, classify: spec.classify })
     }
 
     /// A model that is in no registry, with its options as a recipe would give them.
@@ -107,7 +115,7 @@ impl Net {
         classes: Option<usize>,
     ) -> Result<Net, String> {
         let kind = Kind::Model(model, Options::resolve(model, options)?);
-        Ok(Net { kind, rule: WeightRule::Plain, classes })
+        Ok(Net { kind, rule: WeightRule::Plain, classes, classify: false })
     }
 
     /// Applies the network to latents `[batch, dim]` or samples `[batch, ...]`.
@@ -116,6 +124,16 @@ impl Net {
         match (&self.kind, side) {
             (Kind::Layers(network), _) => network.build(scope, x),
             (Kind::Model(model, options), Side::Generator) => model.generator(scope, x, sample, options),
+            (Kind::Model(model, options), Side::Discriminator) if self.classify => {
+                let logits = model.discriminator(&scope.with_labels(None), x, options);
+                match scope.features() {
+                    Some(features) if !features.is_poisoned() => {
+                        classifier(&scope.child("classify"), &features, Init::GlorotUniform);
+                    }
+                    Some(_) | None => {}
+                }
+                logits
+            }
             (Kind::Model(model, options), Side::Discriminator) => model.discriminator(scope, x, options),
         }
     }

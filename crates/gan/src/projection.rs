@@ -26,7 +26,7 @@ const FALL: f64 = 0.25;
 pub struct Effort {
     /// Steps of the optimizer.
     pub steps: usize,
-    /// Starting points, which are followed at once and of which the best end wins.
+    /// Starting points, which are followed at once and of which the best end wins, unless the best start is better.
     pub restarts: usize,
 }
 
@@ -104,7 +104,8 @@ impl Spread {
 
 /// Looks for the code whose sample is nearest to `target`, an image in [-1, 1] of the recipe's shape, by gradient descent
 /// on the code (Creswell, Bharath 2016; for styles Abdal, Qin, Wonka 2019, Image2StyleGAN, section 3): of 512 latents of the
-/// seed the nearest `restarts` start, Adam moves them, and the nearest of the ends is the result. A conditional generator's
+/// seed the nearest `restarts` start, Adam moves them, and the nearest of the ends is the result, or the nearest start if none is
+/// nearer. A conditional generator's
 /// candidates are of the classes that are asked for, in turn, and keep theirs. `stepped` is called after each step.
 ///
 /// # Errors
@@ -186,12 +187,16 @@ pub fn project(
     let ends = Codes::new(space, candidates.shape(), ends, classes)?;
     let distances = judge.distances(synthesizer, &ends)?;
     let best = (0..restarts).min_by(|a, b| distances[*a].total_cmp(&distances[*b])).unwrap_or(0);
-    let codes = ends.some(best..best + 1);
+    // A few steps may lead away from where they began.
+    let (codes, distance) = match distances[best] < start {
+        true => (ends.some(best..best + 1), distances[best]),
+        false => (candidates.some(nearest[0]..nearest[0] + 1), start),
+    };
     let reconstruction = synthesizer.samples(&codes, &mut |_| {})?;
     let squares = reconstruction.iter().zip(target).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
     Ok(Projection {
         pixel_error: (squares.sum::<f64>() / target.len() as f64).sqrt(),
-        distance: finite(distances[best])?,
+        distance,
         codes,
         reconstruction,
         start,

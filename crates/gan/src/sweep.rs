@@ -7,7 +7,7 @@ mod table;
 pub use record::{Found, Outcome, Score, Scoring, Wanted, find};
 pub use table::{Cell, Row, Table};
 
-use crate::recipe::{Recipe, RecipeError};
+use crate::recipe::{MemoryMode, Recipe, RecipeError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -140,17 +140,29 @@ pub fn settings(
     Ok(settings)
 }
 
-/// Whether all settings are different recipes: one that is there twice would count twice, as if it had more seeds.
+/// Whether all settings train differently: one that is there twice would count twice, as if it had more seeds.
 ///
 /// # Errors
-/// Two are the same, however they are written (1e-4 and 1.0e-4).
+/// Two are the same, however they are written (1e-4 and 1.0e-4), or differ in what has no effect in a sweep: its runs are of
+/// one length and on the same data, whatever their recipes are called, and activations computed again have the same values.
 pub fn check_distinct(settings: &[(Setting, Recipe)]) -> Result<(), RecipeError> {
-    let mut seen: HashMap<String, &Setting> = HashMap::new();
+    let mut seen: HashMap<String, (&Setting, &Recipe)> = HashMap::new();
     for (setting, recipe) in settings {
-        if let Some(twin) = seen.insert(fingerprint("", "", recipe), setting) {
+        let mut alike = Recipe { name: String::new(), ..recipe.clone() };
+        alike.data.default.clear();
+        (alike.train.images, alike.train.memory) = (1, MemoryMode::default());
+        if let Some((twin, other)) = seen.insert(fingerprint("", "", &alike), (setting, recipe)) {
+            let same = fingerprint("", "", recipe) == fingerprint("", "", other);
+            let twin = twin.label();
             return Err(RecipeError {
                 at: format!("--set {}", setting.label()),
-                message: format!("makes the same recipe as {}: name each value once", twin.label()),
+                message: match same {
+                    true => format!("makes the same recipe as {twin}: name each value once"),
+                    false => format!(
+                        "trains as {twin} does: the length (--minutes, --images), the data (--data), names and the \
+                         memory of activations make no difference between runs; leave the key out"
+                    ),
+                },
             });
         }
     }
@@ -211,6 +223,10 @@ mod tests {
             let error = settings(&[axis(twice)], 1, load).unwrap_err();
             let said = error.to_string();
             assert!(said.contains("same recipe as lr=") && said.contains("once"), "{twice}: {said}");
+        }
+        for idle in ["train.images=1000,2000", "name=a,b", "data.default=glyphs,mnist", "memory=normal,low"] {
+            let said = settings(&[axis(idle)], 1, load).unwrap_err().to_string();
+            assert!(said.contains("trains as") && said.contains("leave the key out"), "{idle}: {said}");
         }
         // What an automatic strength comes to is the same as the number written out.
         let auto = Recipe::load("r3-28", &["gamma=auto".into()]).unwrap();

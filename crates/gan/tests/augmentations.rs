@@ -66,17 +66,21 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn images_are_those_of_the_independent_program() {
-    let images = golden("input", "images");
-    for augmentation in AUGMENTATIONS {
-        let name = augmentation.name();
-        let (got, expected) = (result(*augmentation, &images, None), golden("result", name));
-        let error = distance(&got, expected.floats());
-        // Draws are constants of 32 bits here, which turns and powers pass on.
-        assert!(error < 1e-5, "{name}: {error}");
-        assert!(distance(&got, images.floats()) > 0.1, "{name} leaves the images as they are");
-        // The other augmentations' results are not taken for this one's.
-        for other in AUGMENTATIONS.iter().filter(|a| a.name() != name) {
-            assert!(distance(&got, golden("result", other.name()).floats()) > 0.1, "{name} {}", other.name());
+    // In colour, square; grey and in colour, with sides that are odd and even.
+    for set in ["images", "grey", "wide"] {
+        let images = golden("input", set);
+        let expected = |name: &str| golden("result", &format!("{set}/{name}")).floats().to_vec();
+        for augmentation in AUGMENTATIONS {
+            let name = augmentation.name();
+            let got = result(*augmentation, &images, None);
+            let error = distance(&got, &expected(name));
+            // Draws are constants of 32 bits here, which turns and powers pass on.
+            assert!(error < 1e-5, "{name}, {set}: {error}");
+            assert!(distance(&got, images.floats()) > 0.1, "{name} leaves {set} as they are");
+            // The other augmentations' results are not taken for this one's.
+            for other in AUGMENTATIONS.iter().filter(|a| a.name() != name) {
+                assert!(distance(&got, &expected(other.name())) > 0.1, "{name} {} {set}", other.name());
+            }
         }
     }
 }

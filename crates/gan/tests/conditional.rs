@@ -4,10 +4,14 @@
 mod common;
 
 use common::{executor, objective, slots};
+use ganymede::models::MODELS;
+use ganymede::networks::Side;
 use ganymede::sampler::{Asked, Sampler};
 use ganymede::{Error, Objective, Recipe, Trainer};
 use ganymede_cpu::Session;
 use ganymede_data::{ContentHash, Dataset, Items, OpenOptions, open};
+use std::collections::BTreeMap;
+use std::f64::consts::LN_2;
 use std::sync::Arc;
 
 /// Points at 1 and -1 of the first axis, by class; the second axis is 0.
@@ -51,6 +55,32 @@ const TOLD: [(&str, &str); 3] = [
         "discriminator.layers=[\"dense 16 leaky_relu=0.2\", \"classify\", \"dense 1\"]",
     ),
 ];
+
+/// Images of 16x16 whose left half is lit, or whose right half is, by class.
+struct Stripes;
+
+impl Items for Stripes {
+    fn count(&self) -> Option<u64> {
+        None
+    }
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+    fn fill(&self, indices: &[u64], out: &mut [f32], labels: Option<&mut [i32]>) {
+        for (index, item) in indices.iter().zip(out.chunks_exact_mut(256)) {
+            let lit = |x: usize| (x / 8) as u64 == index % 2;
+            item.iter_mut().enumerate().for_each(|(i, v)| *v = if lit(i % 16) { 0.8 } else { -0.8 });
+        }
+        if let Some(labels) = labels {
+            labels.iter_mut().zip(indices).for_each(|(label, index)| *label = (index % 2) as i32);
+        }
+    }
+}
+
+fn stripes() -> Arc<Dataset> {
+    let set = Dataset::new("stripes", &[16, 16, 1], ContentHash([2; 32]), Box::new(Stripes));
+    Arc::new(set.with_classes(vec!["left".into(), "right".into()]))
+}
 
 const CLASSIFIER: &str =
     "regularizers=[{name=\"auxiliary-classifier\"},{name=\"auxiliary-classifier\",network=\"generator\"}]";
@@ -246,4 +276,78 @@ fn a_resumed_conditional_run_is_the_same_to_the_bit() {
     let mut second = Trainer::resume(told(2), sides(2), executor(), 5, checkpoint).unwrap();
     steps(&mut second, 5);
     assert_eq!(slots(whole.store()), slots(second.store()));
+}
+
+#[test]
+fn every_model_can_guess_the_class_instead_of_being_told_it() {
+    for model in MODELS.iter().map(|model| model.name()) {
+        let load = |more: &[&str]| {
+            let model = format!("model={model}");
+            let sets: Vec<String> = [&model[..]].iter().chain(more).map(|s| s.to_string()).collect();
+            Recipe::load("r3-32-cond", &sets)
+        };
+        let slots = |more: &[&str]| {
+            let objective = Objective::new(load(more).unwrap()).unwrap();
+            let params = objective.params(Side::Discriminator);
+            params
+                .trainable()
+                .map(|slot| (slot.name.clone(), slot.ty.shape.clone()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let (told, guessing) =
+            (slots(&["regularizers=[]"]), slots(&["discriminator.classify=true", CLASSIFIER]));
+        let added: Vec<&String> = guessing.keys().filter(|name| !told.contains_key(*name)).collect();
+        assert_eq!(added, ["D/classify/bias", "D/classify/weight"], "{model}");
+        assert_eq!(guessing["D/classify/weight"][1], 10, "{model}");
+        // What told it the class is gone: a table, or what maps one.
+        assert!(told.keys().any(|name| !guessing.contains_key(name)), "{model}: {told:?}");
+        let error = Objective::new(load(&["discriminator.classify=true", "regularizers=[]"]).unwrap())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("auxiliary-classifier"), "{model}: {error}");
+    }
+    let refused = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+        Recipe::load("cdcgan28", &sets).and_then(Objective::new).err().unwrap().to_string()
+    };
+    let layers = refused(&["discriminator.classify=true", CLASSIFIER]);
+    assert!(layers.contains("put the word `classify` before the last of its layers"), "{layers}");
+    assert!(refused(&["generator.classify=true"]).contains("generator.classify"));
+}
+
+#[test]
+fn a_model_that_guesses_learns_to() {
+    let sets = [
+        "model=dcgan",
+        "channels=8",
+        "lr=2e-3",
+        "beta1=0.5",
+        "data.classes=2",
+        "data.shape=[16,16,1]",
+        "batch=16",
+        "discriminator.classify=true",
+        "loss.name=non-saturating",
+        CLASSIFIER,
+    ];
+    let recipe = Recipe::load("r3-32-cond", &sets.map(String::from)).unwrap();
+    let mut trainer =
+        Trainer::new(Objective::new(recipe).unwrap(), stripes(), executor(), 5, 40_000).unwrap();
+    let mut last = Vec::new();
+    for step in 0..400 {
+        let report = trainer.step().unwrap();
+        assert!(report.skipped == 0 && report.d_loss.is_finite(), "{report:?}");
+        if step == 0 {
+            // As good as a coin at first: ln 2 for real and for generated samples.
+            assert!(report.d_penalty > 0.8 && report.g_penalty > 0.4, "{report:?}");
+        }
+        if step >= 380 {
+            last.push([report.d_penalty, report.g_penalty]);
+        }
+    }
+    for (network, start) in [2.0 * LN_2, LN_2].into_iter().enumerate() {
+        let mean =
+            last.iter().map(|penalties| f64::from(penalties[network])).sum::<f64>() / last.len() as f64;
+        assert!(mean < 0.3 * start, "network {network}: {mean} where guessing is {start}");
+    }
 }

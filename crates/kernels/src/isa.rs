@@ -126,6 +126,25 @@ pub fn has_tiles(isa: Isa) -> bool {
     has_bf16(isa) && *GRANTED.get_or_init(tiles_granted)
 }
 
+/// Whether products of bf16 pairs run faster than those of f32 where `isa` is chosen: on the matrix unit, or on vectors of
+/// a CPU that is not Intel's, whose `vdpbf16ps` does less in a second than `vfmadd231ps` (docs/benchmarks.md).
+pub fn fast_bf16(isa: Isa) -> bool {
+    has_tiles(isa) || has_bf16(isa) && !made_by_intel()
+}
+
+/// CPUID leaf 0: the maker's name in EBX, EDX and ECX.
+#[cfg(target_arch = "x86_64")]
+fn made_by_intel() -> bool {
+    let leaf = std::arch::x86_64::__cpuid(0);
+    [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel"
+}
+
+/// No x86 CPU.
+#[cfg(not(target_arch = "x86_64"))]
+fn made_by_intel() -> bool {
+    false
+}
+
 /// Asks Linux for the registers of AMX, if the CPU has them.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn tiles_granted() -> bool {

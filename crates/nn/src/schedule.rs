@@ -25,6 +25,13 @@ pub enum Course {
         /// Value at the end.
         to: f64,
     },
+    /// The same factor for the same number of images; both values have one sign.
+    Exponential {
+        /// Value at the start.
+        from: f64,
+        /// Value at the end.
+        to: f64,
+    },
     /// Half a period of a cosine: flat at both ends (Loshchilov, Hutter 2017, equation 5).
     Cosine {
         /// Value at the start.
@@ -82,6 +89,12 @@ pub const FORMS: &[Form] = &[
     Form::new("constant", "VALUE or constant VALUE", "2e-4", "the same throughout"),
     Form::new("linear", "linear FROM -> TO", "linear 1 -> 0.1", "a straight line over the run"),
     Form::new(
+        "exponential",
+        "exponential FROM -> TO",
+        "exponential 1 -> 0.5 over 4M",
+        "the same factor for the same number of images, as rates fall by a factor an epoch",
+    ),
+    Form::new(
         "cosine",
         "cosine FROM -> TO",
         "cosine 5e-4 -> 1e-4",
@@ -117,6 +130,11 @@ impl Schedule {
         Self { course: Course::Cosine { from, to }, span: Span::Run(1.0), warmup: 0.0 }
     }
 
+    /// The same factor for the same number of images, over the whole run. Both values are of one sign and not 0.
+    pub fn exponential(from: f64, to: f64) -> Self {
+        Self { course: Course::Exponential { from, to }, span: Span::Run(1.0), warmup: 0.0 }
+    }
+
     /// Over this many images instead of the whole run.
     pub fn over_images(mut self, images: f64) -> Self {
         self.span = Span::Images(images);
@@ -140,6 +158,7 @@ impl Schedule {
         self.course = match self.course {
             Course::Constant(value) => Course::Constant(factor * value),
             Course::Linear { from, to } => Course::Linear { from: factor * from, to: factor * to },
+            Course::Exponential { from, to } => Course::Exponential { from: factor * from, to: factor * to },
             Course::Cosine { from, to } => Course::Cosine { from: factor * from, to: factor * to },
         };
         self
@@ -157,6 +176,8 @@ impl Schedule {
             Course::Constant(value) => value,
             // Weights that are exact at both ends.
             Course::Linear { from, to } => from * (1.0 - t) + to * t,
+            Course::Exponential { from, to } if t < 1.0 => from * (to / from).powf(t),
+            Course::Exponential { to, .. } => to,
             Course::Cosine { from, to } => {
                 let done = 0.5 * (1.0 - (PI * t).cos());
                 from * (1.0 - done) + to * done
@@ -165,7 +186,7 @@ impl Schedule {
         if self.warmup > 0.0 { value * (images / self.warmup).min(1.0) } else { value }
     }
 
-    /// Reads `VALUE`, or `linear A -> B` or `cosine A -> B`, followed by `over N` images or `over N%` of the run and
+    /// Reads `VALUE`, or `linear A -> B`, `exponential A -> B` or `cosine A -> B`, followed by `over N` images or `over N%` of the run and
     /// by `warmup N` images, each if wanted. Counts may end in k or M.
     ///
     /// # Errors
@@ -178,8 +199,9 @@ impl Schedule {
         let (course, mut rest): (Course, &[&str]) = match words[..] {
             [] => return Err(fail("it is empty".into())),
             [kind, ref rest @ ..] if kind.starts_with(char::is_alphabetic) => {
-                if !["linear", "cosine", "constant"].contains(&kind) {
-                    let hint = suggestion(kind, ["linear", "cosine", "constant"]);
+                const COURSES: [&str; 4] = ["linear", "exponential", "cosine", "constant"];
+                if !COURSES.contains(&kind) {
+                    let hint = suggestion(kind, COURSES);
                     return Err(fail(format!("`{kind}` is no course ({hint})")));
                 }
                 match rest {
@@ -188,8 +210,13 @@ impl Schedule {
                     }
                     [from, "->", to, rest @ ..] if kind != "constant" => {
                         let (from, to) = (number(from).map_err(fail)?, number(to).map_err(fail)?);
-                        let linear = kind == "linear";
-                        (if linear { Course::Linear { from, to } } else { Course::Cosine { from, to } }, rest)
+                        let course = match kind {
+                            "linear" => Course::Linear { from, to },
+                            "cosine" => Course::Cosine { from, to },
+                            _ if from * to > 0.0 => Course::Exponential { from, to },
+                            _ => return Err(fail(format!("no factor leads from {from} to {to}"))),
+                        };
+                        (course, rest)
                     }
                     _ => return Err(fail(format!("`{kind}` needs its values"))),
                 }
@@ -243,6 +270,7 @@ impl fmt::Display for Schedule {
         match self.course {
             Course::Constant(value) => write!(f, "{value}")?,
             Course::Linear { from, to } => write!(f, "linear {from} -> {to}")?,
+            Course::Exponential { from, to } => write!(f, "exponential {from} -> {to}")?,
             Course::Cosine { from, to } => write!(f, "cosine {from} -> {to}")?,
         }
         match self.span {
@@ -270,6 +298,8 @@ mod tests {
         let linear = Schedule::linear(1.0, 0.1);
         assert_eq!([at(&linear, 0), at(&linear, 1000), at(&linear, 5000)], [1.0, 0.1, 0.1]);
         assert!((at(&linear, 250) - 0.775).abs() < 1e-15);
+        let falling = Schedule::exponential(1.0, 0.25);
+        assert_eq!([at(&falling, 0), at(&falling, 500), at(&falling, 1000)], [1.0, 0.5, 0.25]);
         let cosine = Schedule::cosine(5e-4, 1e-4);
         assert_eq!([at(&cosine, 0), at(&cosine, 1000)], [5e-4, 1e-4]);
         assert!((at(&cosine, 500) - 3e-4).abs() < 1e-18);
@@ -291,7 +321,8 @@ mod tests {
 
     #[test]
     fn a_scaled_schedule_is_scaled_everywhere() {
-        let texts = ["2", "linear 1 -> 0.1", "cosine 1 -> 0.5 over 50% warmup 100"];
+        let texts =
+            ["2", "linear 1 -> 0.1", "exponential -1 -> -0.25", "cosine 1 -> 0.5 over 50% warmup 100"];
         for schedule in texts.map(|text| Schedule::parse(text).unwrap()) {
             let scaled = schedule.scaled(0.25);
             for images in [0, 50, 250, 900] {
@@ -309,6 +340,7 @@ mod tests {
             ("linear 1->0.1", Schedule::linear(1.0, 0.1)),
             ("linear 0 -> 10k", Schedule::linear(0.0, 1e4)),
             ("cosine 1 -> 0 over 2M warmup 10k", Schedule::cosine(1.0, 0.0).over_images(2e6).warmup(1e4)),
+            ("exponential 1 -> 0.5 over 4M", Schedule::exponential(1.0, 0.5).over_images(4e6)),
             ("linear 1 -> 0 over 25%", Schedule::linear(1.0, 0.0).over_fraction(0.25)),
         ] {
             let read = Schedule::parse(text).unwrap();
@@ -324,6 +356,7 @@ mod tests {
             let is = match form.name {
                 "constant" => matches!(read.course, Course::Constant(_)),
                 "linear" => matches!(read.course, Course::Linear { .. }),
+                "exponential" => matches!(read.course, Course::Exponential { .. }),
                 "cosine" => matches!(read.course, Course::Cosine { .. }),
                 "over" => read.span != Span::Run(1.0),
                 "warmup" => read.warmup > 0.0,

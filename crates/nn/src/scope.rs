@@ -93,7 +93,7 @@ pub struct Mode {
     /// Share of an old running statistic that an update keeps, an f32 scalar, in place of the layers' own: i / (i + 1) at
     /// pass i makes it the plain mean over passes.
     pub keep: Option<Tensor>,
-    /// Whether this pass advances what a rule of weights keeps between steps, such as the vectors of power iteration:
+    /// Whether this pass advances what a network keeps between steps, such as the vectors of power iteration or the mean of styles:
     /// that of the network which the phase trains.
     pub advance_rules: bool,
     /// Put before the names of state slots, e.g. `ema/` for the averaged weights; normally empty.
@@ -372,9 +372,10 @@ impl Scope {
         }
     }
 
-    /// The buffer `name` of this scope takes `value` when the phase commits, if the mode advances rules.
+    /// The buffer `name` of this scope takes `value` when the phase commits, if the mode advances rules. For what a network keeps
+    /// of its own steps, whichever passes update batch norm's statistics.
     #[track_caller]
-    pub(crate) fn advance(&self, name: &str, value: &Tensor) {
+    pub fn advance(&self, name: &str, value: &Tensor) {
         if self.mode.advance_rules {
             self.graph.update(&self.slot(name), value);
         }

@@ -6,8 +6,8 @@ use ganymede_cpu::{MemoryMode, Precision};
 /// Of verbs that run networks.
 #[derive(Debug, Args)]
 pub struct Computing {
-    /// Arithmetic of matrix products and convolutions: f32, or bf16 with sums in f32 on CPUs that have it (`ganymede
-    /// doctor` says so) [default: that of the recipe or run; of a workload f32].
+    /// Arithmetic of matrix products and convolutions: f32, or bf16 with sums in f32 on CPUs where that is faster
+    /// (`ganymede doctor` says so) [default: that of the recipe or run; of a workload f32].
     #[arg(long, value_name = "f32|bf16", value_parser = precision)]
     pub precision: Option<Precision>,
     /// Threads [default: all cores].

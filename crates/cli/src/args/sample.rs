@@ -1,6 +1,6 @@
 //! `sample`; what it can make beside plain samples is in `tools`.
 
-use super::numbers::number;
+use super::numbers::{number, whole};
 use super::{Computing, Trained, tools};
 use clap::Args;
 use std::path::PathBuf;
@@ -32,10 +32,10 @@ pub struct Sample {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub n: Option<u64>,
     /// Seed of the latents: sample i of a seed is always the same.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 0, value_parser = whole)]
     pub seed: u64,
-    /// The class to make, by number or by its name in the data, for conditional runs [default: one after the other].
-    #[arg(long, value_name = "CLASS")]
+    /// The class to make, by its name in the data, or by number where names are no numbers, for conditional runs [default: one after the other].
+    #[arg(long, value_name = "CLASS", allow_negative_numbers = true)]
     pub class: Option<String>,
     /// Draw latents from the normal restricted to [-PSI, PSI], the truncation trick (Brock, Donahue, Simonyan 2019): the
     /// smaller PSI is, the more typical and the more alike the samples are. Of models with styles: draw styles to PSI times

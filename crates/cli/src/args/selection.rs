@@ -8,7 +8,7 @@ use ganymede_data::with_parameter;
 pub struct Selection {
     /// N items alone: a fixed random choice in which each class keeps its share, the same for every seed, and with all of
     /// the choice for a smaller N in it; of an endless set the first N. The same as `DATA?limit=N`.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// These classes alone, by name or number with commas between, e.g. 0,3,7 or cat,dog; they are numbered anew in the
     /// order of the set. The same as `DATA?classes=LIST`.

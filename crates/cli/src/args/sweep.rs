@@ -15,7 +15,7 @@ Examples:
 
 With --json each run is a line. Stopped, the same command goes on with the runs that are missing.")]
 pub struct Sweep {
-    /// A recipe by name, or a file ending in .toml.
+    /// A recipe by name, or a file ending in .toml; `auto` chooses one that fits the data.
     pub recipe: String,
     /// What to train on [default: the recipe's own].
     #[arg(long, value_name = "DATA")]
@@ -23,7 +23,7 @@ pub struct Sweep {
     /// A key of the recipe with the values to try, commas between; repeated, every combination is trained.
     #[arg(long = "set", value_name = "KEY=VALUE,..")]
     pub set: Vec<String>,
-    /// Minutes a run.
+    /// Minutes a run [default: the recipe's usual length, in images].
     #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = positive, group = "length")]
     pub minutes: Option<f64>,
     /// Real images a run.

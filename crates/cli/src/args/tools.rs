@@ -1,7 +1,7 @@
 //! What `sample` can make beside plain samples: options as they are given, and the one tool they come to.
 
 use super::Sample;
-use super::numbers::number;
+use super::numbers::{number, whole};
 use clap::Args;
 use ganymede::latent::{Mix, Way};
 use ganymede::projection::Effort;
@@ -79,7 +79,7 @@ pub struct Tools {
     #[arg(long, value_name = "IMAGE", num_args = 1.., conflicts_with = "truncation")]
     pub project: Vec<PathBuf>,
     /// Sample I alone, at its full size or enlarged by --scale; with --directions, the sample that is moved.
-    #[arg(long, value_name = "I")]
+    #[arg(long, value_name = "I", allow_negative_numbers = true, value_parser = whole)]
     pub index: Option<u64>,
 
     /// Latents (or styles) of a file, as --project writes them, in place of the seed's first. Alone: their samples.
@@ -93,7 +93,7 @@ pub struct Tools {
     /// [default: slerp].
     #[arg(long, value_name = "slerp|lerp|styles", value_parser = way)]
     pub way: Option<Way>,
-    /// Frames of --walk [default: 120].
+    /// Frames of --walk [default: 120, or one a sample if these are more].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub frames: Option<u64>,
     /// Frames a second of --walk [default: 20].
@@ -235,6 +235,13 @@ impl Sample {
         if tool != "--project" && t.steps == Some(1) {
             return Err("--steps 1: from one end to the other are at least 2 pictures".into());
         }
+        if let (Some(count), Some(frames)) = (t.walk, t.frames)
+            && frames < count
+        {
+            return Err(format!(
+                "--frames {frames}: a walk through {count} samples has a frame for each at least"
+            ));
+        }
         let size = |n: Option<u64>, default: usize| n.map_or(default, |n| n as usize);
         let way = t.way.unwrap_or_default();
         Ok(if let Some(count) = t.interpolate {
@@ -242,7 +249,7 @@ impl Sample {
         } else if let Some(count) = t.walk {
             Tool::Walk {
                 count: count as usize,
-                frames: size(t.frames, 120),
+                frames: size(t.frames, 120.max(count as usize)),
                 fps: t.fps.unwrap_or(20.0),
                 way,
                 scale: t.scale.map(|s| s as usize),

@@ -1,6 +1,6 @@
 //! `train`.
 
-use super::numbers::positive;
+use super::numbers::{positive, whole};
 use super::{Computing, Selection, Training};
 use clap::Args;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ Examples:
   ganymede train mnist/ --limit 1000 --classes 3,5,8    a part of a set
   ganymede train synthetic:ring8                        a mixture of eight Gaussians
   ganymede train mnist/ --set lr=1e-4 --set batch=32    change a recipe without a file
-  ganymede train mnist/ --precision bf16                contractions in bf16, where the CPU has it
+  ganymede train mnist/ --precision bf16                contractions in bf16, where that is faster
   ganymede train mnist/ --set batch=256 --memory low    activations computed again instead of kept
   ganymede train mnist/ --recipe r3-28 --dry-run        networks, memory and work, without training
   ganymede train --resume runs/r3-28-1                  go on where a run stopped
@@ -41,16 +41,16 @@ pub struct Train {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = positive, group = "length")]
     pub epochs: Option<f64>,
     /// Length in real images shown to the discriminator.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "length")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..), group = "length")]
     pub images: Option<u64>,
     /// Length in generator steps.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), group = "length")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..), group = "length")]
     pub steps: Option<u64>,
     /// Length in minutes; the speed is measured first and the number of images fixed from it.
     #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = positive, group = "length")]
     pub minutes: Option<f64>,
     /// Seed of weights, latents and the order of samples: the same seed gives the same run.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 0, value_parser = whole)]
     pub seed: u64,
     /// Change a key of the recipe; an ending such as `lr` changes every key with it. Repeatable. Beside --resume,
     /// `images=N` lengthens the run as --images does.

@@ -2,7 +2,9 @@ use crate::args::Doctor;
 use crate::human;
 use crate::say::say;
 use anyhow::Context;
-use ganymede_cpu::{Executor, ExecutorOptions, Precision, Session, StateStore, has_bf16, has_tiles};
+use ganymede_cpu::{
+    Bf16, Executor, ExecutorOptions, Precision, Session, StateStore, fast_bf16, has_bf16, has_tiles,
+};
 use ganymede_graph::{Array, ConvOptions, Function, Graph, GraphError, TensorType, grad, interpret};
 use ganymede_kernels::isa::Isa;
 use ganymede_nn::summary::bytes;
@@ -65,7 +67,8 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
             .collect();
         let line = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"), "cpu": human::processor(), "cores": cores, "threads": threads,
-            "isa": chosen.name(), "bf16": has_bf16(chosen), "matrix_unit": has_tiles(chosen),
+            "isa": chosen.name(), "bf16": has_bf16(chosen), "bf16_fast": fast_bf16(chosen),
+            "matrix_unit": has_tiles(chosen),
             "memory_bytes": total, "memory_free_bytes": free,
             "matmul_gflops": speed,
             "self_test": tests, "ok": sound,
@@ -85,7 +88,10 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
         }
         let bf16 = match (has_bf16(chosen), Isa::available().into_iter().any(has_bf16)) {
             (true, _) if has_tiles(chosen) => "on this CPU's matrix unit (AMX): --precision bf16 uses it",
-            (true, _) => "on this CPU: --precision bf16 uses it",
+            (true, _) if fast_bf16(chosen) => "on this CPU: --precision bf16 uses it",
+            (true, _) => {
+                "on this CPU, slower than f32 and without a matrix unit: --precision bf16 computes in f32"
+            }
             (false, true) => {
                 "on this CPU, but not with the instruction set in use: --precision bf16 computes in f32"
             }
@@ -150,6 +156,7 @@ fn self_test(isa: Isa, precision: Precision, threads: usize) -> anyhow::Result<C
     let executor = Executor::new(ExecutorOptions {
         threads: Some(threads),
         isa: Some(isa),
+        bf16: Some(Bf16::Everywhere),
         ..ExecutorOptions::default()
     })?;
     let mut session = Session::new(executor, StateStore::new());

@@ -1,5 +1,6 @@
 //! One file a verb.
 
+mod auto;
 mod bench;
 mod data;
 mod doctor;
@@ -51,9 +52,13 @@ fn named_png(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the program as a command line does that cannot be understood.
-fn usage(message: &str) -> ! {
-    Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
+/// Ends the program as a command line does that cannot be understood, with the usage of a verb.
+fn usage(verb: &str, message: &str) -> ! {
+    let mut all = Arguments::command();
+    all.build();
+    let of_verb =
+        all.find_subcommand_mut(verb).map(|command| command.error(ErrorKind::ArgumentConflict, message));
+    of_verb.unwrap_or_else(|| all.error(ErrorKind::ArgumentConflict, message)).exit()
 }
 
 fn executor(threads: Option<usize>) -> anyhow::Result<Arc<Executor>> {
@@ -85,8 +90,8 @@ fn tell_precision(executor: &Executor, wanted: Precision) {
     let given = executor.precision(wanted);
     if given != wanted {
         complain!(
-            "note: this CPU, or the instruction set in use ({}), has no fast {wanted} (avx512_bf16): computing in \
-             {given}, which is slower than {wanted} elsewhere, and as exact or more",
+            "note: this CPU, or the instruction set in use ({}), has no {wanted} that is faster than {given}: computing in \
+             {given}, which is as exact or more (GANYMEDE_BF16=everywhere insists)",
             executor.isa().name()
         );
     }

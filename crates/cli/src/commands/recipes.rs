@@ -169,6 +169,11 @@ const NETWORK_KEYS: &[(&str, &str, &str)] = &[
         "freeze = 0",
         "of the discriminator: so many of its first layers do not learn, for runs that begin with --from",
     ),
+    (
+        "classify",
+        "classify = false",
+        "of a discriminator that is a model: it guesses the class and is not told it, for auxiliary-classifier",
+    ),
 ];
 
 /// Keys of the best checkpoint.
@@ -416,7 +421,13 @@ mod tests {
         let train: Vec<_> = TRAIN_KEYS.iter().copied().filter(|k| k.0 != "accumulate").collect();
         assert_eq!(of("train", &[]), sorted(&train));
         assert_eq!(of("augment", &[]), sorted(AUGMENT_KEYS));
-        assert_eq!(of("discriminator", &["layers", "optimizer"]), sorted(NETWORK_KEYS));
+        // A list of layers has a word for it.
+        const CLASSIFIER: &str = "regularizers=[{name=\"auxiliary-classifier\"},{name=\"auxiliary-classifier\",network=\"generator\"}]";
+        let sets = ["model=dcgan", "discriminator.classify=true", "data.classes=10", CLASSIFIER];
+        let guessing = Recipe::load("dcgan28", &sets.map(String::from)).unwrap();
+        assert!(guessing.discriminator.classify && !guessing.generator.classify);
+        let network: Vec<_> = NETWORK_KEYS.iter().copied().filter(|k| k.0 != "classify").collect();
+        assert_eq!(of("discriminator", &["layers", "optimizer"]), sorted(&network));
         assert_eq!(of("best", &[]), sorted(BEST_KEYS));
         // Those of a regularizer, from one that has them all.
         let text = format!(

@@ -66,8 +66,12 @@ pub(super) fn class_named(recipe: &Recipe, given: &str) -> anyhow::Result<usize>
     };
     let names = recipe.run.as_ref().map_or(&[][..], |r| &r.classes);
     let by_name = names.iter().position(|name| name == given);
-    match by_name.or_else(|| given.parse().ok()).filter(|class| *class < classes) {
+    // Of the digits 3 and 5 the first is no 0: where names are numbers, only names are meant.
+    let numbered = names.iter().any(|name| name.parse::<u64>().is_ok());
+    let by_number = || given.parse().ok().filter(|_| !numbered);
+    match by_name.or_else(by_number).filter(|class| *class < classes) {
         Some(class) => Ok(class),
+        None if numbered => bail!("--class {given}: the run's classes are named {}", shortened(names)),
         None => bail!(
             "--class {given}: the run's classes are 0 to {}{}",
             classes - 1,
@@ -88,7 +92,7 @@ pub fn run(options: &Sample) -> anyhow::Result<ExitCode> {
     match options.tool() {
         Ok(Tool::Plain { count }) => plain(options, count),
         Ok(tool) => tools::run(options, &tool),
-        Err(message) => usage(&message),
+        Err(message) => usage("sample", &message),
     }
 }
 

@@ -1,3 +1,4 @@
+use super::auto::{AUTO, USUAL_DATA, chosen};
 use super::fit::{check_fit, for_classes};
 use super::{Loaded, Use, executor, interrupts, load, tell_precision};
 use crate::args::Sweep;
@@ -52,9 +53,19 @@ struct Judge {
 pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let axes = options.set.iter().map(|text| Axis::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let with_options = options.training.changes(&options.computing);
+    let chosen = match options.recipe == AUTO {
+        true => {
+            let set = open_data(options.data.as_deref().unwrap_or(USUAL_DATA), OpenOptions::default())?;
+            Some(chosen(&set, options.minutes, &[])?)
+        }
+        false => None,
+    };
     let load = |changes: &[String]| {
         let changes: Vec<String> = changes.iter().chain(&with_options).cloned().collect();
-        Recipe::load(&options.recipe, &changes)
+        match &chosen {
+            Some(recipe) => Recipe::parse(&format!("recipe `{}`", recipe.name), &recipe.to_toml(), &changes),
+            None => Recipe::load(&options.recipe, &changes),
+        }
     };
     let first = load(&[])?;
     let length = match (options.minutes, options.images) {
@@ -69,7 +80,8 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
         Length::Epochs(n) => format!("{n} epochs"),
     };
     let settings = settings(&axes, options.seeds as usize, load)?;
-    let spec = options.data.clone().unwrap_or_else(|| first.data.default.clone());
+    let usual = if chosen.is_some() { USUAL_DATA } else { first.data.default.as_str() };
+    let spec = options.data.clone().unwrap_or_else(|| usual.to_string());
     // What does not fit the data shall not be found out after hours.
     let asked = OpenOptions::default().for_shape(&first.data.shape);
     let first_set = Arc::new(open_data(&spec, asked)?);
@@ -150,7 +162,8 @@ fn intervals(seeds: u64) -> String {
     match seeds {
         1 => "One seed, so no interval".to_string(),
         _ => format!(
-            "Mean ± half of the 95 % interval (Student's t) over {seeds} seeds; where runs failed, over those in brackets"
+            "Mean ± half of the 95 % interval (Student's t) over {seeds} seeds; where not every run has the \
+             score, over those in brackets"
         ),
     }
 }

@@ -4,13 +4,14 @@ mod dry_run;
 mod ending;
 mod resume;
 
+use super::auto::{AUTO, USUAL_DATA, chosen};
 use super::fit::{check_fit, enough, for_classes};
 use super::{executor, tell_precision};
 use crate::args::Train;
 use crate::human;
 use crate::opening::open_data;
 use crate::say::{complain, say, tell};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use dry_run::dry_run;
 use ending::finish;
 use ganymede::checkpoint;
@@ -18,7 +19,6 @@ use ganymede::cost::Cost;
 use ganymede::eval::held_out_part;
 use ganymede::memory::Memory;
 use ganymede::networks::Side;
-use ganymede::recipe::{self, Choice, Facts};
 use ganymede::run::{Length, Run, RunFolder, planned_images};
 use ganymede::transfer::Origin;
 use ganymede::{Objective, Recipe};
@@ -29,9 +29,6 @@ use resume::resume;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// The name that leaves the choice of a recipe to the program, as no name does.
-const AUTO: &str = "auto";
 
 /// Recipe where neither data nor command names one.
 const DEFAULT_RECIPE: &str = "r3-28";
@@ -46,26 +43,30 @@ pub fn run(options: &Train) -> anyhow::Result<ExitCode> {
     let dataset_for = |recipe: &Recipe, data: &str| {
         open_data(&options.selection.of(data), asked.for_shape(&recipe.data.shape))
     };
-    let named = options.recipe.as_deref().filter(|name| *name != AUTO);
+    let changes = options.changes();
+    let auto = options.recipe.as_deref() == Some(AUTO);
+    let named = options.recipe.as_deref().filter(|_| !auto);
     let (recipe, dataset) = match (named, &options.data) {
-        (Some(name), data) => {
-            let recipe = Recipe::load(name, &options.changes())?;
-            let dataset = dataset_for(&recipe, data.as_deref().unwrap_or(&recipe.data.default))?;
-            (recipe, dataset)
-        }
-        (None, data) if origin.is_some() => {
-            let recipe = recipe_of(origin.as_ref(), &options.changes())?;
-            let begun = recipe.run.as_ref().map_or(recipe.data.default.as_str(), |run| run.data.as_str());
-            let dataset = dataset_for(&recipe, data.as_deref().unwrap_or(begun))?;
-            (recipe, dataset)
-        }
-        (None, Some(data)) => {
+        (None, _) if auto && origin.is_some() => bail!(
+            "--recipe {AUTO} chooses networks for the data, and weights of --from fit those of their own run: leave --recipe \
+             out to train by the recipe of that run, or name one"
+        ),
+        (None, data) if origin.is_none() && (auto || data.is_some()) => {
+            let data = data.as_deref().unwrap_or(USUAL_DATA);
             let dataset = open_data(&options.selection.of(data), asked)?;
-            (chosen(&dataset, options)?, dataset)
+            (chosen(&dataset, options.minutes, &changes)?, dataset)
         }
-        (None, None) => {
-            let recipe = Recipe::load(DEFAULT_RECIPE, &options.changes())?;
-            let dataset = dataset_for(&recipe, &recipe.data.default)?;
+        (named, data) => {
+            // Of a run that is gone on from: its recipe, where none is named, and its data, where none are.
+            let own = |changes: &[String]| origin.as_ref().map(|o| recipe_of(o, changes)).transpose();
+            let own = own(if named.is_none() { &changes } else { &[] })?;
+            let begun = own.as_ref().and_then(|own| Some(own.run.as_ref()?.data.clone()));
+            let recipe = match (named, own) {
+                (None, Some(own)) => own,
+                (named, _) => Recipe::load(named.unwrap_or(DEFAULT_RECIPE), &changes)?,
+            };
+            let data = data.clone().or(begun).unwrap_or_else(|| recipe.data.default.clone());
+            let dataset = dataset_for(&recipe, &data)?;
             (recipe, dataset)
         }
     };
@@ -127,8 +128,8 @@ fn origin(options: &Train) -> anyhow::Result<Option<Origin>> {
 }
 
 /// The recipe that an origin was made by, changed.
-fn recipe_of(origin: Option<&Origin>, changes: &[String]) -> anyhow::Result<Recipe> {
-    let Some(Origin { checkpoint, .. }) = origin else { bail!("there is no recipe to take over") };
+fn recipe_of(origin: &Origin, changes: &[String]) -> anyhow::Result<Recipe> {
+    let checkpoint = &origin.checkpoint;
     let at = format!("recipe in {}", checkpoint.path.display());
     Ok(Recipe::parse(&at, &checkpoint.progress.recipe, changes)?)
 }
@@ -146,17 +147,6 @@ fn length(options: &Train) -> Option<Length> {
         .or(options.steps.map(Length::Steps))
         .or(options.epochs.map(Length::Epochs))
         .or(options.minutes.map(Length::Minutes))
-}
-
-/// A recipe for data that came without one; what was chosen, and why, is said on standard error.
-fn chosen(dataset: &Dataset, options: &Train) -> anyhow::Result<Recipe> {
-    let facts = Facts::of(dataset, options.minutes)?;
-    let Choice { recipe, reasons } =
-        recipe::choose(&facts).with_context(|| format!("{}: no recipe was named", dataset.spec()))?;
-    if !options.computing.json {
-        complain!("recipe {} ({})", recipe.name, reasons.join("; "));
-    }
-    Ok(Recipe::parse(&format!("recipe `{}`", recipe.name), &recipe.to_toml(), &options.changes())?)
 }
 
 fn announce(

@@ -33,6 +33,9 @@ impl Recipe {
                 "is for the discriminator: what its first layers see is what two sets have in common";
             return Err(self.error("generator.freeze", message));
         }
+        if self.generator.classify {
+            return Err(self.error("generator.classify", "is for the discriminator, which sees samples"));
+        }
         if let Some(best) = &self.best
             && best::find(&best.metric).is_none()
         {

@@ -260,6 +260,10 @@ pub struct NetworkSpec {
     /// learn (Mo, Cho, Shin 2020, FreezeD): for training that begins with the weights of another run.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub freeze: usize,
+    /// Of a discriminator that is a named model: it guesses the class of a sample from the features before its last layer (Odena,
+    /// Olah, Shlens 2017, AC-GAN, section 3), for `auxiliary-classifier`, and is not told it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub classify: bool,
     /// How it learns.
     pub optimizer: OptimizerSpec,
 }

@@ -84,9 +84,9 @@ impl Recipe {
         if !overrides.is_empty() {
             let mut table = toml::Table::try_from(&recipe)
                 .map_err(|e| RecipeError { at: at.to_string(), message: e.to_string() })?;
-            let mut targets = Vec::new();
+            let (own, mut targets) = (table.clone(), Vec::new());
             for entry in overrides {
-                targets.push((entry, set(&mut table, entry)?));
+                targets.push((entry, set(&mut table, &own, entry)?));
             }
             let keys: Vec<&str> = overrides.iter().map(String::as_str).collect();
             recipe = table.try_into().map_err(|e: toml::de::Error| RecipeError {
@@ -175,8 +175,8 @@ fn alone(path: &str) -> bool {
     path == "ema.ramp" || (path.starts_with("regularizers.") && path.ends_with(".augment"))
 }
 
-/// Sets what an override names; returns the paths.
-fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError> {
+/// Sets what an override names in a recipe that was `own`; returns the paths.
+fn set(table: &mut toml::Table, own: &toml::Table, entry: &str) -> Result<Vec<String>, RecipeError> {
     let fail = |message: String| RecipeError { at: format!("--set {entry}"), message };
     let (key, text) =
         entry.split_once('=').ok_or_else(|| fail("expected KEY=VALUE, e.g. train.batch=32".into()))?;
@@ -233,6 +233,7 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
         "train.accumulate",
         "train.standing_statistics",
         "discriminator.freeze",
+        "discriminator.classify",
     ];
     paths.extend(open.iter().chain(&more).map(|key| key.to_string()));
     paths.sort_unstable();
@@ -279,13 +280,14 @@ fn set(table: &mut toml::Table, entry: &str) -> Result<Vec<String>, RecipeError>
     let targets = if hits.is_empty() { vec![wanted.to_string()] } else { hits };
     for path in &targets {
         assign(table, path, value.clone()).map_err(&fail)?;
-        replace(table, path);
+        replace(table, own, path);
     }
     Ok(targets)
 }
 
-/// A network is either a list of layers or a model: setting one takes the other away, which would exclude it.
-fn replace(table: &mut toml::Table, path: &str) {
+/// A network is either a list of layers or a model: setting one takes the other away, which would exclude it. Another model than
+/// that of the recipe as it was, `own`, has other options, so those of the recipe go; those that were set stay.
+fn replace(table: &mut toml::Table, own: &toml::Table, path: &str) {
     let Some((side, key)) = path.split_once('.') else { return };
     let Some(network) = table.get_mut(side).filter(|_| SIDES.contains(&side)).and_then(|n| n.as_table_mut())
     else {
@@ -298,6 +300,14 @@ fn replace(table: &mut toml::Table, path: &str) {
     };
     for key in excluded {
         network.remove(*key);
+    }
+    let own = own.get(side).and_then(toml::Value::as_table);
+    let own_model = own.and_then(|own| own.get("model"));
+    if own_model.is_some() && own_model != network.get("model") {
+        let own_options = own.and_then(|own| own.get("options")).and_then(toml::Value::as_table);
+        if let Some(options) = network.get_mut("options").and_then(toml::Value::as_table_mut) {
+            options.retain(|key, value| own_options.is_none_or(|own| own.get(key) != Some(&*value)));
+        }
     }
 }
 

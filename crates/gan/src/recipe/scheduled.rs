@@ -39,7 +39,9 @@ impl Scheduled {
     pub fn range(&self) -> (f64, f64) {
         let (from, to) = match self.schedule.course {
             Course::Constant(value) => (value, value),
-            Course::Linear { from, to } | Course::Cosine { from, to } => (from, to),
+            Course::Linear { from, to } | Course::Exponential { from, to } | Course::Cosine { from, to } => {
+                (from, to)
+            }
         };
         let start = if self.schedule.warmup > 0.0 { 0.0 } else { from };
         (from.min(to).min(start), from.max(to).max(start))

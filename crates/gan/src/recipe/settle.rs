@@ -89,6 +89,9 @@ impl Recipe {
         {
             seen.push("batch norm, whose running statistics move at every part".to_string());
         }
+        if generator.has_styles() {
+            seen.push("the mean of styles, which moves at every part".to_string());
+        }
         if discriminator.compares_samples() {
             seen.push("minibatch_stddev".to_string());
         }

@@ -77,7 +77,7 @@ impl Table {
     }
 
     /// As Markdown: mean and half the width of its interval, with the number of runs that it is over where others failed. The
-    /// best mean of each score is in bold, among the settings of which no run failed: a mean over those that went well says
+    /// best mean of each score is in bold, among the settings of which every run has it: a mean over those that went well says
     /// too little of a setting.
     pub fn markdown(&self) -> String {
         let mut text = String::from("| setting | images |");
@@ -121,11 +121,11 @@ impl Table {
 
     fn is_best(&self, score: usize, row: &Row, cell: &Cell) -> bool {
         let Some(less) = self.scores[score].1 else { return false };
-        let whole = self.rows.iter().filter(|row| row.failed == 0);
-        let others = whole.filter_map(|row| row.cells[score].as_ref());
+        let whole = |row: &Row, cell: &Cell| row.failed == 0 && cell.seeds == row.runs;
+        let rows = self.rows.iter().filter_map(|row| Some((row, row.cells[score].as_ref()?)));
         self.rows.len() > 1
-            && row.failed == 0
-            && others.into_iter().all(|other| {
+            && whole(row, cell)
+            && rows.filter(|(row, other)| whole(row, other)).all(|(_, other)| {
                 let (mine, its) = (cell.mean.estimate, other.mean.estimate);
                 if less { mine <= its } else { mine >= its }
             })

@@ -8,8 +8,8 @@ use crate::say::say;
 use anyhow::{anyhow, bail};
 use ganymede::animation::{self, Animation, Format};
 use ganymede::latent::{
-    Codes, Direction, Sheet, Synthesizer, Way, class_sheet, default_truncations, direction_sheet, directions,
-    interpolation_sheet, mixing_sheet, truncation_sheet, walk,
+    Codes, Direction, Sheet, Space, Synthesizer, Way, class_sheet, default_truncations, direction_sheet,
+    directions, interpolation_sheet, mixing_sheet, truncation_sheet, walk,
 };
 use ganymede::picture;
 use ganymede::projection::{Effort, project};
@@ -17,6 +17,9 @@ use ganymede::sampler::Asked;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Longest side of a frame of a walk, in pixels.
+const MAX_FRAME: usize = 4096;
 
 /// What a tool made: a line for people and fields for programs.
 struct Made {
@@ -51,18 +54,28 @@ pub fn run(options: &Sample, tool: &Tool) -> anyhow::Result<ExitCode> {
         synthesizer = synthesizer.truncated(psi);
     }
     synthesizer = synthesizer.of_classes(asked.map_or(Asked::Each, Asked::Only))?;
-    let mut given = 0;
+    keep_inputs(options, &checkpoint)?;
+    let (mut given, mut styles) = (0, false);
     if let Some(file) = &options.tools.latent {
         let codes = Codes::load(file)?;
-        given = codes.len();
+        (given, styles) = (codes.len(), codes.space() == Space::Styles);
+        if let (Some(class), Some(_)) = (&options.class, codes.classes()) {
+            bail!(
+                "--class {class}: the latents of {} have classes of their own: leave it out, or see them as every class with \
+                 --by-class",
+                file.display()
+            );
+        }
         synthesizer = synthesizer.with_codes(codes).map_err(|e| anyhow!("{}: {e}", file.display()))?;
     }
     let mut job = Job { synthesizer, shape, out: &options.out };
+    // Styles lie on no sphere.
+    let of = |way: Way| if styles { Way::Styles } else { way };
     let Made { told, fields } = match tool {
         Tool::Plain { count } => job.given(*count)?,
         Tool::Given { count } => job.given(count.unwrap_or(given))?,
-        Tool::Interpolate { count, steps, way } => job.interpolate(*count, *steps, *way)?,
-        Tool::Walk { count, frames, fps, way, scale } => job.walk(*count, *frames, *fps, *way, *scale)?,
+        Tool::Interpolate { count, steps, way } => job.interpolate(*count, *steps, of(*way))?,
+        Tool::Walk { count, frames, fps, way, scale } => job.walk(*count, *frames, *fps, of(*way), *scale)?,
         Tool::TruncationSweep { rows, psis } => job.truncation_sweep(*rows, psis)?,
         Tool::Mix(mix) => {
             let sheet = mixing_sheet(&mut job.synthesizer, *mix)?;
@@ -117,6 +130,32 @@ fn ending(tool: &Tool, out: &Path) -> anyhow::Result<()> {
         (true, None, _) => bail!("{}: a walk goes to a .gif or .webp file: change --out", out.display()),
         (false, ..) => bail!("{}: this picture goes to a .png file: change --out", out.display()),
     }
+}
+
+/// Refuses to write over a file that is read, or over one in the place of the latents that is something else.
+fn keep_inputs(options: &Sample, checkpoint: &Path) -> anyhow::Result<()> {
+    let latents = (!options.tools.project.is_empty()).then(|| latents_beside(&options.out));
+    let inputs = options.tools.project.iter().chain(&options.tools.latent).map(PathBuf::as_path);
+    let inputs: Vec<&Path> = inputs.chain([checkpoint]).collect();
+    for to in [Some(options.out.clone()), latents.clone()].into_iter().flatten() {
+        // What does not exist is nothing that is read.
+        let Ok(place) = to.canonicalize() else { continue };
+        if inputs.iter().any(|from| from.canonicalize().is_ok_and(|from| from == place)) {
+            bail!("{}: is read, and would be written over: change --out", to.display());
+        }
+        if Some(&to) == latents.as_ref() && Codes::load(&to).is_err() {
+            bail!(
+                "{}: the latents would be written over this file, which holds something else: change --out",
+                to.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Where the latents of a picture's projections go.
+fn latents_beside(picture: &Path) -> PathBuf {
+    picture.with_extension("safetensors")
 }
 
 impl Job<'_> {
@@ -181,6 +220,13 @@ impl Job<'_> {
         scale: Option<usize>,
     ) -> anyhow::Result<Made> {
         let scale = scale.unwrap_or_else(|| animation::enlargement(&self.shape));
+        let longest = self.shape[0].max(self.shape[1]).saturating_mul(scale);
+        if longest > MAX_FRAME {
+            bail!(
+                "{}: frames would have {longest} pixels a side, {MAX_FRAME} are the most: choose a smaller --scale",
+                self.out.display()
+            );
+        }
         let mut film = Animation::new(self.out, &self.shape, scale, fps)?;
         let codes = walk(&mut self.synthesizer, count, frames, way)?;
         let size: usize = self.shape.iter().product();
@@ -278,7 +324,7 @@ impl Job<'_> {
             bar.finish_and_clear();
         }
         picture::write_grid(self.out, &pictures, &self.shape, 2)?;
-        let latents = self.out.with_extension("safetensors");
+        let latents = latents_beside(self.out);
         if let Some(found) = found {
             found.save(&latents)?;
         }

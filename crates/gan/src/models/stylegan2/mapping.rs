@@ -7,7 +7,7 @@ use ganymede_nn::{Init, Scope};
 
 /// Learning rate of mapping networks, relative to that of the others.
 const RATE: f64 = 0.01;
-/// What the running mean of styles keeps at a step.
+/// What the running mean of styles keeps at a step, or at each part of one.
 const DECAY: f64 = 0.995;
 
 /// Dense layers of `width` at a hundredth of the learning rate.
@@ -41,15 +41,8 @@ pub(super) fn styles(scope: &Scope, latent: &Tensor, count: usize, options: &Opt
     let w = map(scope, latent, options);
     let mean = scope.buffer("w_mean", &[width], Init::Zeros);
     if scope.mode().training {
-        let now = w.mean(&[0]);
-        let moved = match &scope.mode().keep {
-            None => &mean * DECAY + now * (1.0 - DECAY),
-            Some(keep) => {
-                let keep = keep.broadcast_to(&[width]);
-                &mean * &keep + now * (1.0 - keep)
-            }
-        };
-        scope.update("w_mean", &moved.stop_gradient());
+        let moved = &mean * DECAY + w.mean(&[0]) * (1.0 - DECAY);
+        scope.advance("w_mean", &moved.stop_gradient());
     }
     let styles = each(&w);
     let styles = match mixing(scope, &latent.shape(), count, options) {

@@ -129,7 +129,7 @@ impl Recipe {
             }
             (false, _) if !trained.is_empty() => {
                 let message = "`auxiliary-classifier` needs a discriminator that guesses the class: put `classify` \
-                               before its last layer";
+                               before its last layer, or set discriminator.classify=true where it is a model";
                 Err(self.error("regularizers", message))
             }
             (true, None) | (false, _) => Ok(()),
