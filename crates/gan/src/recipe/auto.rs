@@ -53,15 +53,20 @@ pub struct Choice {
 /// that (Karras et al. 2020, figure 1, whose runs on 1,000 to 5,000 images overfit first).
 const FEW: u64 = 5_000;
 
-/// With fewer the light pair for few images is taken (Liu et al. 2021 train on 100 to 2,000).
+/// With fewer the light pair for few images is taken, however much time there is (Liu et al. 2021 train on 100 to 2,000).
 const VERY_FEW: u64 = 2_000;
 
 /// Images of a class that make a class worth telling apart in training.
 const PER_CLASS: u64 = 100;
 
-/// Minutes below which a residual pair of 64x64 pixels has seen too few images on a few cores to be worth its cost; its
-/// work grows with the pixels, and so does this.
-const SHORT: f64 = 20.0;
+/// Minutes below which a residual pair of 64x64 pixels has seen too few images on a few cores to be worth its cost: after 40,000
+/// images, a quarter of an hour on two cores, `dcgan64` in half that time is far ahead of it (docs/recipes.md). Its work grows with
+/// the pixels, and so does this.
+const SHORT: f64 = 60.0;
+
+/// Minutes from which styles are worth their cost on some thousand images: StyleGAN2 was published with millions of images shown, and in
+/// half an hour makes blots where the light pair makes things (docs/recipes.md).
+const LONG: f64 = 240.0;
 
 /// The smallest and largest side that a recipe is made for where none comes with the program.
 const SIDES: std::ops::RangeInclusive<usize> = 8..=256;
@@ -118,14 +123,14 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
             let name = match (h, facts.count) {
                 (32, _) if classes.is_ok() => "r3-32-cond",
                 (32, _) if short.is_none() => "r3-32",
-                (64, Some(n)) if n < VERY_FEW => "fewshot-64",
-                (64, Some(n)) if n < FEW => "sg2-64-ada",
+                (64, Some(n)) if (VERY_FEW..FEW).contains(&n) && facts.minutes >= Some(LONG) => "sg2-64-ada",
+                (64, Some(n)) if n < FEW => "fewshot-64",
                 (64, _) if short.is_none() => "r3-64",
                 _ => "dcgan64",
             };
             let why = match name {
                 "fewshot-64" => "a light pair for few images, which must also reconstruct them",
-                "sg2-64-ada" => "some thousand, so augmentation that adapts",
+                "sg2-64-ada" => "some thousand and hours, so styles, and augmentation that adapts",
                 "dcgan64" => "little time, so a pair that is cheap a step",
                 _ => "residual networks under relativistic pairing",
             };
@@ -347,7 +352,13 @@ mod tests {
         assert_eq!(name(plain(&[32, 32, 3], many)), "r3-32");
         assert_eq!(name(plain(&[64, 64, 3], Some(800))), "fewshot-64");
         assert_eq!(name(plain(&[64, 64, 1], Some(40))), "fewshot-64");
-        assert_eq!(name(plain(&[64, 64, 3], Some(4_000))), "sg2-64-ada");
+        assert_eq!(name(plain(&[64, 64, 3], Some(4_000))), "fewshot-64");
+        let hours =
+            |count, minutes| name(Facts { minutes: Some(minutes), ..plain(&[64, 64, 3], Some(count)) });
+        assert_eq!(
+            [hours(4_000, 240.0), hours(4_000, 239.0), hours(1_999, 600.0)],
+            ["sg2-64-ada", "fewshot-64", "fewshot-64"]
+        );
         assert_eq!(name(plain(&[64, 64, 1], Some(40_000))), "r3-64");
         assert_eq!(name(plain(&[48, 32, 4], Some(40_000))), "r3-48x32");
         assert_eq!(name(plain(&[96, 96, 3], Some(40_000))), "r3-96x96");
@@ -379,12 +390,12 @@ mod tests {
     fn little_time_brings_a_cheap_pair_or_a_word() {
         let minutes = |facts: Facts<'_>, minutes| chosen(&Facts { minutes: Some(minutes), ..facts });
         let many = Some(40_000);
-        // 20 minutes at 64x64, in proportion to the pixels elsewhere.
+        // An hour at 64x64, in proportion to the pixels elsewhere.
         for (shape, enough, full, light) in [
-            (&[64, 64, 3], 20.0, "r3-64", "dcgan64"),
-            (&[32, 32, 3], 5.0, "r3-32", "dcgan-32x32"),
-            (&[256, 256, 3], 320.0, "r3-256x256", "dcgan-256x256"),
-            (&[96, 48, 1], 22.5, "r3-96x48", "dcgan-96x48"),
+            (&[64, 64, 3], 60.0, "r3-64", "dcgan64"),
+            (&[32, 32, 3], 15.0, "r3-32", "dcgan-32x32"),
+            (&[256, 256, 3], 960.0, "r3-256x256", "dcgan-256x256"),
+            (&[96, 48, 1], 67.5, "r3-96x48", "dcgan-96x48"),
         ] {
             assert_eq!(minutes(plain(shape, many), enough).recipe.name, full);
             let short = minutes(plain(shape, many), enough - 0.1);
