@@ -152,7 +152,7 @@ fn evaluate(name: &str, goldens: &Goldens, result: impl FnOnce(&Case) -> Tensor)
 #[test]
 fn augmentations_are_those_of_numpy_and_their_twins_are_not() {
     let goldens = Goldens::parse(GOLDENS);
-    let golden = |name: &str| goldens.of("result", name).floats();
+    let golden = |name: &str| goldens.of("result", &format!("images/{name}")).floats();
     for augmentation in AUGMENTATIONS {
         let name = augmentation.name();
         let got = evaluate(name, &goldens, |c| c.on(&c.images));
