@@ -126,11 +126,8 @@ impl Net {
             (Kind::Model(model, options), Side::Generator) => model.generator(scope, x, sample, options),
             (Kind::Model(model, options), Side::Discriminator) if self.classify => {
                 let logits = model.discriminator(&scope.with_labels(None), x, options);
-                match scope.features() {
-                    Some(features) if !features.is_poisoned() => {
-                        classifier(&scope.child("classify"), &features, Init::GlorotUniform);
-                    }
-                    Some(_) | None => {}
+                if let Some(features) = scope.features() {
+                    classifier(&scope.child("classify"), &features, Init::GlorotUniform);
                 }
                 logits
             }

@@ -14,6 +14,13 @@ use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::sync::Arc;
 
+/// Two classes, one after the other.
+fn label_in_turn(indices: &[u64], labels: Option<&mut [i32]>) {
+    if let Some(labels) = labels {
+        labels.iter_mut().zip(indices).for_each(|(label, index)| *label = (index % 2) as i32);
+    }
+}
+
 /// Points at 1 and -1 of the first axis, by class; the second axis is 0.
 struct TwoSides;
 
@@ -28,9 +35,7 @@ impl Items for TwoSides {
         for (index, item) in indices.iter().zip(out.chunks_exact_mut(2)) {
             item.copy_from_slice(&[if index % 2 == 0 { 1.0 } else { -1.0 }, 0.0]);
         }
-        if let Some(labels) = labels {
-            labels.iter_mut().zip(indices).for_each(|(label, index)| *label = (index % 2) as i32);
-        }
+        label_in_turn(indices, labels);
     }
 }
 
@@ -71,9 +76,7 @@ impl Items for Stripes {
             let lit = |x: usize| (x / 8) as u64 == index % 2;
             item.iter_mut().enumerate().for_each(|(i, v)| *v = if lit(i % 16) { 0.8 } else { -0.8 });
         }
-        if let Some(labels) = labels {
-            labels.iter_mut().zip(indices).for_each(|(label, index)| *label = (index % 2) as i32);
-        }
+        label_in_turn(indices, labels);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::say::complain;
 use anyhow::Context;
 use ganymede::Recipe;
-use ganymede::recipe::{self, Choice, Facts};
+use ganymede::recipe::{self, Choice, Facts, RecipeError};
 use ganymede_data::Dataset;
 
 /// The name that asks for a choice, as no recipe has it.
@@ -21,5 +21,10 @@ pub(super) fn chosen(dataset: &Dataset, minutes: Option<f64>, changes: &[String]
     let reasons = reasons.join("; ");
     complain!("recipe {} ({reasons})", recipe.name);
     recipe.about = format!("{} (chosen for {}: {reasons})", recipe.about, dataset.spec());
-    Ok(Recipe::parse(&format!("recipe `{}`", recipe.name), &recipe.to_toml(), changes)?)
+    Ok(changed(&recipe, changes)?)
+}
+
+/// A recipe that was chosen, with changes as the command line has them.
+pub(super) fn changed(recipe: &Recipe, changes: &[String]) -> Result<Recipe, RecipeError> {
+    Recipe::parse(&format!("recipe `{}`", recipe.name), &recipe.to_toml(), changes)
 }

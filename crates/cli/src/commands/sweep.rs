@@ -1,4 +1,4 @@
-use super::auto::{AUTO, USUAL_DATA, chosen};
+use super::auto::{AUTO, USUAL_DATA, changed, chosen};
 use super::fit::{check_fit, for_classes};
 use super::{Loaded, Use, executor, interrupts, load, tell_precision};
 use crate::args::Sweep;
@@ -63,7 +63,7 @@ pub fn run(options: &Sweep) -> anyhow::Result<ExitCode> {
     let load = |changes: &[String]| {
         let changes: Vec<String> = changes.iter().chain(&with_options).cloned().collect();
         match &chosen {
-            Some(recipe) => Recipe::parse(&format!("recipe `{}`", recipe.name), &recipe.to_toml(), &changes),
+            Some(recipe) => changed(recipe, &changes),
             None => Recipe::load(&options.recipe, &changes),
         }
     };
