@@ -57,7 +57,7 @@ MODELS = {
                       more='[[regularizers]]\nname = "r1"\nstrength = 0.1\nevery = 16',
                       generator="channel_base = 2048, channel_max = 64, style_width = 64, mapping_layers = 2",
                       discriminator="channel_base = 2048, channel_max = 64"),
-    "r3gan": dict(USUAL, loss="relativistic-pairing", more=R1R2, lr=4e-4, critic_lr=4e-4,
+    "r3gan": dict(USUAL, loss="relativistic-pairing", more=R1R2, lr=1e-3, critic_lr=1e-3,
                   generator="widths = [96, 64, 48, 32], blocks = [1, 1, 1, 0]",
                   discriminator="widths = [96, 64, 48, 32], blocks = [1, 1, 1, 0]"),
     "fastgan": dict(USUAL, batch=8, more='[[regularizers]]\nname = "reconstruction"', adam="beta1 = 0.5, beta2 = 0.999",

@@ -193,19 +193,21 @@ fn a_recipe_is_chosen_by_size_count_and_labels_and_can_be_trained() {
         (said, ended.fine())
     };
     let many = grey(at, "many", 5_000, 64, true);
-    let (said, plan) = planned(&many, &[]);
-    for words in ["recipe r3-64 (5000 grey 64x64 images", "labels of its 10 classes are not used"] {
+    let (said, plan) = planned(&many, &["--minutes", "90"]);
+    for words in ["recipe r3-64 (5000 grey 64x64 images", "10 classes with labels"] {
         assert!(said.contains(words), "`{words}` is not in: {said}");
     }
-    assert!(plan.contains("shape = [64, 64, 1]"), "{plan}");
-    let (said, _) = planned(&many, &["--minutes", "5"]);
-    assert!(said.contains("recipe dcgan64 (") && said.contains("little time"), "{said}");
+    assert!(plan.contains("shape = [64, 64, 1]") && plan.contains("classes = 10"), "{plan}");
+    for minutes in [&[][..], &["--minutes", "5"]] {
+        let (said, _) = planned(&many, minutes);
+        assert!(said.contains("recipe dcgan64 (") && said.contains("cheap a step"), "{said}");
+    }
 
     let classes = grey(at, "classes", 1_000, 32, true);
-    let (said, plan) = planned(&classes, &[]);
+    let (said, plan) = planned(&classes, &["--minutes", "60"]);
     assert!(said.contains("recipe r3-32-cond (") && said.contains("10 classes with labels"), "{said}");
     assert!(plan.contains("classes = 10"), "{plan}");
-    let (said, _) = planned(&format!("{classes}?limit=999"), &[]);
+    let (said, _) = planned(&format!("{classes}?limit=999"), &["--minutes", "60"]);
     assert!(said.contains("recipe r3-32 (") && said.contains("the smallest has 99 samples"), "{said}");
     let digits = grey(at, "digits", 1_000, 28, true);
     let (said, _) = planned(&digits, &[]);

@@ -3,7 +3,7 @@
 use crate::features::Features;
 use ganymede_kernels::double::{Strided, add_product, product};
 use ganymede_kernels::isa::Isa;
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DMatrixView};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,17 +45,16 @@ fn workers(pieces: usize) -> usize {
     most.min(pieces)
 }
 
-/// `work` on each chunk of so many words, by its number.
-pub(crate) fn on_chunks(words: &mut [f64], chunk: usize, work: impl Fn(usize, &mut [f64]) + Sync) {
-    let chunk = chunk.max(1);
-    let workers = workers(words.len().div_ceil(chunk));
-    let queue = Mutex::new(words.chunks_mut(chunk).enumerate());
+/// `work` on each of some items, by its number.
+fn on_each<T: Send>(items: impl ExactSizeIterator<Item = T> + Send, work: impl Fn(usize, T) + Sync) {
+    let workers = workers(items.len());
+    let queue = Mutex::new(items.enumerate());
     let run = || {
         loop {
             // Nothing panics while it holds the queue, so that what is in it is whole.
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((number, chunk)) = next else { return };
-            work(number, chunk);
+            let Some((number, item)) = next else { return };
+            work(number, item);
         }
     };
     scope(|threads| {
@@ -64,6 +63,11 @@ pub(crate) fn on_chunks(words: &mut [f64], chunk: usize, work: impl Fn(usize, &m
         }
         if workers > 1 { sharing(run) } else { run() }
     });
+}
+
+/// `work` on each chunk of so many words, by its number.
+pub(crate) fn on_chunks(words: &mut [f64], chunk: usize, work: impl Fn(usize, &mut [f64]) + Sync) {
+    on_each(words.chunks_mut(chunk.max(1)), work);
 }
 
 /// `work` on each of `0..total` cut into blocks of `block`, the results in order.
@@ -119,38 +123,74 @@ pub(crate) fn multiply(a: Strided<'_>, b: Strided<'_>) -> DMatrix<f64> {
 /// Rows of either side of a tile of products that threads share.
 const TILE: usize = 512;
 
-/// Calls `each` with the place of every tile of `A B`, of the upper ones alone where that is asked for, and the tile; they are
-/// made on all threads and come in order.
-fn tiles_of(a: Strided<'_>, b: Strided<'_>, upper: bool, mut each: impl FnMut([usize; 2], DMatrix<f64>)) {
+/// A part of a matrix.
+#[derive(Clone, Debug)]
+struct Tile {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// Column after column.
+    words: Vec<f64>,
+}
+
+/// Tiles of zeros that make up a matrix of such a size, or what a filter of their rows and columns leaves of them.
+fn tiles([rows, columns]: [usize; 2], keep: impl Fn(&Range<usize>, &Range<usize>) -> bool) -> Vec<Tile> {
     let cut = |of: usize| (0..of).step_by(TILE).map(move |first| first..(first + TILE).min(of));
-    let tiles: Vec<_> = cut(a.size[0])
-        .flat_map(|rows| cut(b.size[1]).map(move |columns| (rows.clone(), columns)))
-        .filter(|(rows, columns)| !upper || columns.end > rows.start)
-        .collect();
-    let found = map_blocks(tiles.len(), 1, |tile| {
-        let (rows, columns) = tiles[tile.start].clone();
-        multiply(a.rows(rows), b.turned().rows(columns).turned())
+    let all = cut(rows).flat_map(|rows| cut(columns).map(move |columns| (rows.clone(), columns)));
+    all.filter(|(rows, columns)| keep(rows, columns))
+        .map(|(rows, columns)| Tile { words: vec![0.0; rows.len() * columns.len()], rows, columns })
+        .collect()
+}
+
+/// Adds to each tile what is its own of `A B`, on all threads.
+fn add_tiles(tiles: &mut [Tile], a: Strided<'_>, b: Strided<'_>) {
+    on_each(tiles.iter_mut(), |_, tile| {
+        let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
+        add_product(Isa::best(), a.rows(rows), b.turned().rows(columns).turned(), &mut tile.words);
     });
-    for ((rows, columns), tile) in tiles.into_iter().zip(found) {
-        each([rows.start, columns.start], tile);
+}
+
+/// The matrix that tiles make up; what they leave out is 0.
+fn laid_out([rows, columns]: [usize; 2], tiles: &[Tile]) -> DMatrix<f64> {
+    let mut all = DMatrix::zeros(rows, columns);
+    for Tile { rows, columns, words } in tiles {
+        let tile = DMatrixView::from_slice(words, rows.len(), columns.len());
+        all.view_mut((rows.start, columns.start), tile.shape()).copy_from(&tile);
     }
+    all
 }
 
 /// `A B` on all threads.
 pub(crate) fn multiply_shared(a: Strided<'_>, b: Strided<'_>) -> DMatrix<f64> {
-    let mut all = DMatrix::zeros(a.size[0], b.size[1]);
-    tiles_of(a, b, false, |[row, column], tile| {
-        all.view_mut((row, column), tile.shape()).copy_from(&tile);
-    });
-    all
+    let size = [a.size[0], b.size[1]];
+    let mut parts = tiles(size, |_, _| true);
+    add_tiles(&mut parts, a, b);
+    laid_out(size, &parts)
 }
 
-/// Adds `X X'`, on all threads, to the upper triangle of a matrix; what is below is left in part.
-pub(crate) fn add_square(to: &mut DMatrix<f64>, x: Strided<'_>) {
-    tiles_of(x, x.turned(), true, |[row, column], tile| {
-        let mut into = to.view_mut((row, column), tile.shape());
-        into += tile;
-    });
+/// A symmetric sum of products, its upper triangle in tiles that threads add to where they lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Squares {
+    size: usize,
+    tiles: Vec<Tile>,
+}
+
+impl Squares {
+    /// Zeros, of so many rows and columns.
+    pub(crate) fn new(size: usize) -> Self {
+        Self { size, tiles: tiles([size; 2], |rows, columns| columns.end > rows.start) }
+    }
+
+    /// Adds `X X'`, on all threads.
+    pub(crate) fn add(&mut self, x: Strided<'_>) {
+        add_tiles(&mut self.tiles, x, x.turned());
+    }
+
+    /// The whole matrix.
+    pub(crate) fn whole(&self) -> DMatrix<f64> {
+        let mut all = laid_out([self.size; 2], &self.tiles);
+        all.fill_lower_triangle_with_upper_triangle();
+        all
+    }
 }
 
 /// Inner products of the rows of `a` in a range with those of `b` in another, `[range of a, range of b]`.

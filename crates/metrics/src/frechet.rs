@@ -7,12 +7,13 @@
 //! nothing is added to the diagonal, and covariances of any rank are right: of few samples the factor is the centred
 //! samples themselves over sqrt(N - 1).
 
-use crate::blocks::{add_square, map_blocks, multiply, multiply_shared, on_chunks, strided};
+use crate::blocks::{Squares, map_blocks, multiply, multiply_shared, on_chunks, strided};
 use crate::error::{MetricError, check};
 use crate::features::{Features, check_rows};
 use crate::singular::nuclear_norm;
 use crate::stats::{Interval, Moments, Random};
-use nalgebra::{DMatrix, DMatrixView, DVector};
+use ganymede_kernels::double::Strided;
+use nalgebra::{DMatrix, DVector};
 use std::ops::Range;
 
 /// Rows that are added to the scatter at once: fixed, so that a fit does not depend on how rows are handed in.
@@ -35,11 +36,13 @@ pub struct GaussianFit {
     /// Rows that are in `mean` and `scatter`.
     folded: usize,
     mean: DVector<f64>,
-    /// Sum of (x - mean)(x - mean)' over those rows, its upper triangle; none before the first block is full, nor where rows
-    /// are as few as dimensions.
-    scatter: Option<DMatrix<f64>>,
+    /// Sum of (x - mean)(x - mean)' over those rows; none before the first block is full, nor where rows are as few as
+    /// dimensions.
+    scatter: Option<Squares>,
     /// Rows that are not folded in yet.
     pending: Vec<f64>,
+    /// Where a block is centred, kept from one to the next.
+    block: Vec<f64>,
 }
 
 /// A fitted Gaussian.
@@ -59,7 +62,7 @@ impl GaussianFit {
     pub fn new(dimensions: usize) -> Result<Self, MetricError> {
         Features::empty(dimensions)?;
         let mean = DVector::zeros(dimensions);
-        Ok(Self { dimensions, folded: 0, mean, scatter: None, pending: Vec::new() })
+        Ok(Self { dimensions, folded: 0, mean, scatter: None, pending: Vec::new(), block: Vec::new() })
     }
 
     /// Rows so far.
@@ -98,14 +101,20 @@ impl GaussianFit {
     /// Two sets of n and b rows with means m and c have the scatter S + B + (c - m)(c - m)' n b / (n + b) together (Chan,
     /// Golub and LeVeque 1979, equation 2.1).
     fn fold_block(&mut self, rows: &[f64]) {
-        let (mean, centred) = centred(rows, self.dimensions);
-        let count = centred.ncols();
+        let d = self.dimensions;
+        let count = rows.len() / d;
+        // One row more: the third term, which is a square as the others are.
+        self.block.resize((count + 1) * d, 0.0);
+        let (centred, between) = self.block.split_at_mut(count * d);
+        let mean = centre(rows, d, centred);
         let (n, b) = (self.folded as f64, count as f64);
-        let between = (&mean - &self.mean) * (n * b / (n + b)).sqrt();
-        let scatter = self.scatter.get_or_insert_with(|| DMatrix::zeros(self.dimensions, self.dimensions));
-        add_square(scatter, strided(&centred));
-        scatter.ger(1.0, &between, &between, 1.0);
-        self.mean += (mean - &self.mean) * (b / (n + b));
+        let root = (n * b / (n + b)).sqrt();
+        for (between, (new, old)) in between.iter_mut().zip(mean.iter().zip(&mut self.mean)) {
+            *between = (new - *old) * root;
+            *old += (new - *old) * (b / (n + b));
+        }
+        let columns = Strided { words: &self.block, size: [d, count + 1], row: 1, column: d };
+        self.scatter.get_or_insert_with(|| Squares::new(d)).add(columns);
         self.folded += count;
     }
 
@@ -120,38 +129,48 @@ impl GaussianFit {
         }
         let divisor = ((samples - 1) as f64).sqrt();
         if self.scatter.is_none() && samples <= self.dimensions {
-            let (mean, centred) = centred(&self.pending, self.dimensions);
-            return Ok(Gaussian { samples, mean, factor: centred / divisor });
+            let mut factor = DMatrix::zeros(self.dimensions, samples);
+            let mean = centre(&self.pending, self.dimensions, factor.as_mut_slice());
+            return Ok(Gaussian { samples, mean, factor: factor / divisor });
         }
         let pending = std::mem::take(&mut self.pending);
         pending.chunks(BLOCK * self.dimensions).for_each(|block| self.fold_block(block));
-        let mut scatter = self.scatter.unwrap_or_else(|| DMatrix::zeros(self.dimensions, self.dimensions));
-        scatter.fill_lower_triangle_with_upper_triangle();
-        Ok(Gaussian { samples, mean: self.mean, factor: factor(&scatter)? / divisor })
+        let scatter = self.scatter.unwrap_or_else(|| Squares::new(self.dimensions)).whole();
+        Ok(Gaussian { samples, mean: self.mean, factor: factor(scatter)? / divisor })
     }
 }
 
-/// The mean of rows, and the rows less it as columns.
-fn centred(rows: &[f64], dimensions: usize) -> (DVector<f64>, DMatrix<f64>) {
-    let mut columns = DMatrixView::from_slice(rows, dimensions, rows.len() / dimensions).into_owned();
-    let mean = columns.column_mean();
-    let whole = (CHUNK / dimensions).max(1) * dimensions;
-    on_chunks(columns.as_mut_slice(), whole, |_, chunk| {
-        for row in chunk.chunks_exact_mut(dimensions) {
-            row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
+/// The mean of rows, which are given less it.
+fn centre(rows: &[f64], dimensions: usize, into: &mut [f64]) -> DVector<f64> {
+    let count = rows.len() / dimensions;
+    let some = (CHUNK / dimensions).max(1);
+    let sums = map_blocks(count, some, |range| {
+        let mut sum = DVector::zeros(dimensions);
+        for row in rows[range.start * dimensions..range.end * dimensions].chunks_exact(dimensions) {
+            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        sum
+    });
+    let mut mean = DVector::zeros(dimensions);
+    sums.iter().for_each(|sum| mean += sum);
+    mean /= count as f64;
+    on_chunks(into, some * dimensions, |number, chunk| {
+        let rows = rows[number * some * dimensions..].chunks_exact(dimensions);
+        for (into, row) in chunk.chunks_exact_mut(dimensions).zip(rows) {
+            into.iter_mut().zip(row.iter().zip(&mean)).for_each(|(into, (value, mean))| *into = value - mean);
         }
     });
-    (mean, columns)
+    mean
 }
 
 /// F with F F' = `scatter`, positive semidefinite: Cholesky's over the features that vary, or the eigenvectors times the
 /// roots of the eigenvalues where some feature is a combination of the others to within rounding.
-fn factor(scatter: &DMatrix<f64>) -> Result<DMatrix<f64>, MetricError> {
+fn factor(scatter: DMatrix<f64>) -> Result<DMatrix<f64>, MetricError> {
     let d = scatter.nrows();
     // A unit that never fires has variance 0 and no part in the distance.
     let varying: Vec<usize> = (0..d).filter(|&i| scatter[(i, i)] > 0.0).collect();
     let all = varying.len() == d;
-    let inner = if all { scatter.clone() } else { scatter.select_rows(&varying).select_columns(&varying) };
+    let inner = if all { scatter } else { scatter.select_rows(&varying).select_columns(&varying) };
     let triangle = cholesky(inner.clone());
     let sound = |l: &DMatrix<f64>| (0..l.nrows()).all(|i| l[(i, i)].powi(2) > DEPENDENT * inner[(i, i)]);
     let small = match triangle.filter(sound) {

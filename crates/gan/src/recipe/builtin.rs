@@ -22,6 +22,7 @@ builtin!(
     "cdcgan28",
     "wgangp28",
     "residual28",
+    "sg2-28",
     "r3-stacked",
     "r3-32",
     "r3-32-cond",

@@ -1,7 +1,8 @@
-use super::{Better, Context, Metric, Score, Subject};
+use super::frechet::{RESAMPLES, affordable};
+use super::{Better, Context, LEVEL, Metric, Score, Subject};
 use crate::error::Error;
 use ganymede_metrics::MetricError;
-use ganymede_metrics::class_frechet::{Labelled, class_frechet};
+use ganymede_metrics::class_frechet::{Labelled, class_frechet, class_frechet_interval};
 use serde_json::json;
 
 /// Frechet distance within each class.
@@ -45,12 +46,9 @@ impl Metric for ClassFrechet {
         let (Some(of_real), Some(of_generated)) = (&real.labels, &generated.labels) else {
             return Err(Error::Unsuited("the classes of the samples are not known".into()));
         };
-        let found = class_frechet(
-            Labelled { features: &real.features, labels: of_real },
-            Labelled { features: &generated.features, labels: of_generated },
-            names.len(),
-        );
-        let found = found.map_err(|error| match error {
+        let of_real = Labelled { features: &real.features, labels: of_real };
+        let of_generated = Labelled { features: &generated.features, labels: of_generated };
+        let found = class_frechet(of_real, of_generated, names.len()).map_err(|error| match error {
             MetricError::Class { class, needed, got, .. } => Error::Unsuited(format!(
                 "class {}: {got} samples on one side, and a Gaussian takes {needed}: give a larger --n, or compare with data of \
                  the classes that are made",
@@ -61,10 +59,15 @@ impl Metric for ClassFrechet {
         let worst = (0..names.len()).max_by(|&a, &b| found.distances[a].total_cmp(&found.distances[b]));
         let name = context.named("Frechet distance, mean of classes");
         let mut score = Score::new(self.name(), name, found.mean, Better::Lower);
+        let d = real.features.dimensions();
+        if !context.resampled && affordable([real.count, generated.count], names.len(), d) {
+            score =
+                score.within(class_frechet_interval(of_real, of_generated, names.len(), RESAMPLES, LEVEL)?);
+        }
         let mut note = worst.map_or_else(String::new, |class| {
             format!("class {} is farthest, {:.4}", names[class], found.distances[class])
         });
-        if found.fewest <= real.features.dimensions() {
+        if found.fewest <= d {
             note += &format!(
                 "; a class of {} samples has no more than features: it would fall with more",
                 found.fewest

@@ -1,6 +1,8 @@
-use super::{Better, Classified, Context, Metric, Score, Subject, suits_classes};
+use super::{Better, Classified, Context, LEVEL, Metric, Score, Subject, suits_classes};
 use crate::error::Error;
 use ganymede_metrics::classes::{CONFIDENT, ClassScore};
+use ganymede_metrics::law::kl_interval;
+use ganymede_metrics::stats::wilson;
 use serde_json::json;
 
 /// Which classes a classifier sees, and how surely.
@@ -53,20 +55,18 @@ impl Metric for Classes {
         }
         // The data's shares are counted as well, which adds as much.
         let floor = found.kl_floor() + real.kl_floor();
-        let kl = Score::new(
-            self.name(),
-            context.named("KL of classes to the data's"),
-            found.kl_to(&real.shares())?,
-            Better::Lower,
-        );
-        let uniform = Score::new(
-            self.name(),
-            context.named("KL of classes to uniform"),
-            found.kl_to_uniform(),
-            Better::Neither,
-        );
+        let divergence = |what: &str, value: f64, law: &[f64], better: Better| -> Result<Score, Error> {
+            let score = Score::new(self.name(), context.named(what), value, better);
+            let alone = context.resampled || found.samples < 2;
+            Ok(if alone { score } else { score.within(kl_interval(&found.counts, law, LEVEL)?) })
+        };
+        let law = real.shares();
+        let kl = divergence("KL of classes to the data's", found.kl_to(&law)?, &law, Better::Lower)?;
+        let even = vec![1.0 / classes as f64; classes];
+        let uniform = divergence("KL of classes to uniform", found.kl_to_uniform(), &even, Better::Neither)?;
         let recognised = context.named(&format!("share recognised, p >= {CONFIDENT}"));
         let mut recognised = Score::new(self.name(), recognised, found.confident, Better::Higher)
+            .within(wilson(found.confident_counts.iter().sum::<u64>() as usize, found.samples, LEVEL)?)
             .noting(format!("real samples {:.3}", real.confident));
         recognised.detail = json!({
             "classes": names, "shares": found.shares(), "real_shares": real.shares(),

@@ -3,14 +3,14 @@ use crate::error::Error;
 use ganymede_metrics::frechet::frechet_interval;
 
 /// Pairs of sets drawn with replacement for the interval.
-const RESAMPLES: usize = 50;
+pub(super) const RESAMPLES: usize = 50;
 /// Multiplications beyond which the interval would take minutes and is left out.
 const AFFORDABLE: f64 = 4e11;
 
-/// Whether an interval of so many samples of either side is given.
-fn affordable(samples: [usize; 2], dimensions: usize) -> bool {
+/// Whether an interval of so many samples of either side, in so many parts that are compared by themselves, is given.
+pub(super) fn affordable(samples: [usize; 2], parts: usize, dimensions: usize) -> bool {
     let (rows, d) = ((samples[0] + samples[1]) as f64, dimensions as f64);
-    RESAMPLES as f64 * (rows * d * d + 20.0 * d * d * d) <= AFFORDABLE
+    RESAMPLES as f64 * (rows * d * d + 20.0 * parts as f64 * d * d * d) <= AFFORDABLE
 }
 
 /// Distance of Gaussians fitted to features.
@@ -38,7 +38,7 @@ impl Metric for Frechet {
     }
 
     fn keeps_features(&self, samples: [usize; 2], dimensions: usize) -> bool {
-        affordable(samples, dimensions)
+        affordable(samples, 1, dimensions)
     }
 
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
@@ -48,7 +48,7 @@ impl Metric for Frechet {
         let counts = [real.count, generated.count];
         let few = real.count.min(generated.count) <= d;
         let mut score = Score::new(self.name(), context.named("Frechet distance"), value, Better::Lower);
-        if !context.resampled && real.whole() && generated.whole() && affordable(counts, d) {
+        if !context.resampled && real.whole() && generated.whole() && affordable(counts, 1, d) {
             let interval = frechet_interval(&real.features, &generated.features, RESAMPLES, LEVEL)?;
             score = score.within(interval);
         }

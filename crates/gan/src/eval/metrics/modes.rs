@@ -5,6 +5,7 @@ use crate::extractors::{BATCH, best};
 use ganymede_metrics::classes::{CONFIDENT, ClassScore};
 use ganymede_metrics::law::kl_interval;
 use ganymede_metrics::modes::ModeScore;
+use ganymede_metrics::stats::student;
 use serde_json::json;
 
 /// Samples that the count is made over by custom.
@@ -56,11 +57,16 @@ impl Metric for Modes {
             return Err(not("the extractor does not look at each channel"));
         }
         let (mut triples, mut probabilities) = (Vec::with_capacity(count), Vec::new());
+        // Of each sample the share of its digits: those of one sample have one latent, and are no independent draws.
+        let mut sure = Vec::with_capacity(count);
         for first in (0..count).step_by(4 * BATCH) {
             let (samples, _) = take(context.source, first, (4 * BATCH).min(count - first))?;
             let seen = extractor.extract(&samples)?.probabilities.unwrap_or_default();
             for sample in seen.chunks_exact(heads * classes) {
-                triples.push(sample.chunks_exact(classes).fold(0, |all, p| all * classes + best(p)));
+                let digits = || sample.chunks_exact(classes);
+                triples.push(digits().fold(0, |all, p| all * classes + best(p)));
+                let found = digits().filter(|p| f64::from(p[best(p)]) >= CONFIDENT).count();
+                sure.push(found as f64 / heads as f64);
             }
             probabilities.extend(seen.iter().map(|&p| f64::from(p)));
             context.watch.moved("counting modes", triples.len() as u64, count as u64);
@@ -87,7 +93,11 @@ impl Metric for Modes {
             kl = kl.within(kl_interval(&modes.counts, &uniform, LEVEL)?);
         }
         let recognised = context.named(&format!("share of digits recognised, p >= {CONFIDENT}"));
-        let recognised = Score::new(self.name(), recognised, digits.confident, Better::Higher);
+        let mut recognised = Score::new(self.name(), recognised, digits.confident, Better::Higher);
+        if modes.samples > 1 {
+            let spread = student(&sure, LEVEL)?;
+            recognised.interval = Some([spread.low.max(0.0), spread.high.min(1.0)]);
+        }
         Ok(vec![found, kl, recognised])
     }
 }
