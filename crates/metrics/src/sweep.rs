@@ -17,7 +17,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 /// Rows of either set in a tile.
-const BLOCK: usize = 512;
+const BLOCK: usize = 1024;
 
 /// A set with what every pass over it needs.
 pub(crate) struct Side<'a> {
