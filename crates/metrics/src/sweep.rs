@@ -16,8 +16,14 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
-/// Rows of either set in a tile.
-const BLOCK: usize = 1024;
+/// Rows of a small set in a tile, or that are measured by a thread at once.
+const BLOCK: usize = 512;
+
+/// Rows of a set in a tile: twice as many where that leaves enough tiles for threads, which halves the packing of products. By
+/// the number of rows alone, so that results are the same for any number of threads.
+fn height(rows: usize) -> usize {
+    if rows < 16 * BLOCK { BLOCK } else { 2 * BLOCK }
+}
 
 /// A set with what every pass over it needs.
 pub(crate) struct Side<'a> {
@@ -72,7 +78,7 @@ fn error(dimensions: usize) -> f64 {
 }
 
 fn block(index: usize, rows: usize) -> Range<usize> {
-    index * BLOCK..((index + 1) * BLOCK).min(rows)
+    index * height(rows)..((index + 1) * height(rows)).min(rows)
 }
 
 /// Rows that subsets take of a set, by block.
@@ -84,9 +90,10 @@ pub(crate) struct Members {
 impl Members {
     /// Of subsets given by row.
     pub(crate) fn new(rows: usize, subsets: &[Vec<usize>]) -> Self {
-        let mut taken = vec![vec![Vec::new(); subsets.len()]; rows.div_ceil(BLOCK)];
+        let height = height(rows);
+        let mut taken = vec![vec![Vec::new(); subsets.len()]; rows.div_ceil(height)];
         for (subset, of) in subsets.iter().enumerate() {
-            of.iter().for_each(|&row| taken[row / BLOCK][subset].push(row % BLOCK));
+            of.iter().for_each(|&row| taken[row / height][subset].push(row % height));
         }
         // In order, so that a tile is read front to back.
         taken.iter_mut().flatten().for_each(|rows| rows.sort_unstable());
@@ -178,7 +185,7 @@ pub(crate) struct Within {
 /// Passes over all pairs of a set. `ks` are smaller than its rows.
 pub(crate) fn within(side: &Side<'_>, ks: &[usize], members: Option<&Members>) -> Within {
     let (rows, k) = (side.set.rows(), ks.iter().copied().max().unwrap_or(0));
-    let blocks = rows.div_ceil(BLOCK);
+    let blocks = rows.div_ceil(height(rows));
     let tiles: Vec<(usize, usize)> = (0..blocks).flat_map(|i| (i..blocks).map(move |j| (i, j))).collect();
     let found = map_blocks(tiles.len(), 1, |tile| {
         let (i, j) = tiles[tile.start];
@@ -204,7 +211,7 @@ pub(crate) fn within(side: &Side<'_>, ks: &[usize], members: Option<&Members>) -
     let mut nearest = Nearest::new(if k > 0 { rows } else { 0 }, k.max(1));
     for ((near, of_tile), (i, j)) in found.into_iter().zip(tiles) {
         sums.iter_mut().zip(of_tile).for_each(|(sum, more)| *sum += more);
-        for (near, first) in near.into_iter().flatten().zip([i * BLOCK, j * BLOCK]) {
+        for (near, first) in near.into_iter().flatten().zip([i, j].map(|at| at * height(rows))) {
             for (at, &most) in near.bounds.iter().enumerate().filter(|(_, most)| most.is_finite()) {
                 nearest.bound(first + at / k, most);
             }
@@ -307,8 +314,8 @@ pub(crate) fn across(
 ) -> Across {
     let [real, generated] = sides;
     let (n, m) = (real.set.rows(), generated.set.rows());
-    let columns = m.div_ceil(BLOCK);
-    let total = n.div_ceil(BLOCK) * columns;
+    let columns = m.div_ceil(height(m));
+    let total = n.div_ceil(height(n)) * columns;
     let ks = radii[0].len();
     let found = map_blocks(total, 1, |tile| {
         let (i, j) = (tile.start / columns, tile.start % columns);
@@ -326,7 +333,7 @@ pub(crate) fn across(
     let mut inside = vec![Inside::new(n, m); ks];
     for (tile, (of_tile, more)) in found.into_iter().enumerate() {
         sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-        let (i, j) = (tile / columns * BLOCK, tile % columns * BLOCK);
+        let (i, j) = (tile / columns * height(n), tile % columns * height(m));
         for (all, tile) in inside.iter_mut().zip(of_tile) {
             for (count, more) in all.balls[j..].iter_mut().zip(tile.balls) {
                 count.iter_mut().zip(more).for_each(|(count, more)| *count += more);

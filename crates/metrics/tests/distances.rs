@@ -137,9 +137,21 @@ fn a_fit_does_not_depend_on_how_rows_arrive() {
 
 #[test]
 fn covariances_of_more_dimensions_than_a_tile_are_those_of_the_definition() {
-    let (rows, d) = (700, 530);
-    let set = drawn((41, rows, d, 1.0, 0.2, ""));
-    let fitted = Gaussian::of(&set).unwrap();
+    let d = 530;
+    // One block of rows, and two of them with means far apart, which the sum over both has a term of its own for.
+    for rows in [700, 2500] {
+        let drifting = |(at, value): (usize, &f64)| value + (at / d) as f64 * 1e-3 * ((at % d) % 5) as f64;
+        let set = drawn((41, rows, d, 1.0, 0.2, ""));
+        let set = Features::new(set.values().iter().enumerate().map(drifting).collect(), d).unwrap();
+        covariances_are_those_of_the_definition(&set);
+    }
+    assert!(Gaussian::from_factor(1, vec![0.0; 3], vec![0.0; 9]).is_err());
+    assert!(Gaussian::from_factor(9, vec![0.0; 3], vec![0.0; 8]).is_err());
+}
+
+fn covariances_are_those_of_the_definition(set: &Features) {
+    let (rows, d) = (set.rows(), set.dimensions());
+    let fitted = Gaussian::of(set).unwrap();
     let covariance = fitted.covariance();
     let mean = |j: usize| (0..rows).map(|i| set.row(i)[j]).sum::<f64>() / rows as f64;
     // In each of the four tiles, on and beside the diagonal.
@@ -151,8 +163,6 @@ fn covariances_of_more_dimensions_than_a_tile_are_those_of_the_definition() {
     close("distance to itself", 1.0 + fitted.distance(&fitted).unwrap(), 1.0, 1e-9);
     let kept = Gaussian::from_factor(rows, fitted.mean().to_vec(), fitted.factor().to_vec()).unwrap();
     assert_eq!((kept.mean(), kept.covariance()), (fitted.mean(), covariance));
-    assert!(Gaussian::from_factor(1, vec![0.0; 3], vec![0.0; 9]).is_err());
-    assert!(Gaussian::from_factor(9, vec![0.0; 3], vec![0.0; 8]).is_err());
 }
 
 #[test]

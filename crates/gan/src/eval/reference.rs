@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Raised when the same samples get other figures.
 const VERSION: &str = "ganymede reference 2";
 /// The same of a Gaussian alone.
-const VERSION_OF_GAUSSIAN: &str = "ganymede reference Gaussian 2";
+const VERSION_OF_GAUSSIAN: &str = "ganymede reference Gaussian 3";
 /// Most bytes of features, or of a Gaussian, that are kept.
 const MOST: usize = 512 << 20;
 /// Metadata key of the sum over all values.

@@ -69,7 +69,8 @@ const AMPLE: f64 = 60.0;
 const LONG: f64 = 240.0;
 
 /// Why a pair is chosen that is cheap a step.
-const CHEAP: &str = "no long time is named, so a pair that is cheap a step";
+const CHEAP: &str =
+    "not long enough for residual networks (or no time named), so a pair that is cheap a step";
 
 /// The smallest and largest side that a recipe is made for where none comes with the program.
 const SIDES: std::ops::RangeInclusive<usize> = 8..=256;
@@ -271,11 +272,13 @@ fn cheap(
     reasons: &mut Vec<String>,
 ) -> Result<Recipe, RecipeError> {
     let mut recipe = Recipe::builtin("dcgan64")?;
-    let strength = penalize(&mut recipe, 1.0, &[h, w, channels])?;
+    // Not less for smaller ones: at 32x32 1 did better than a quarter of it (docs/recipes.md), and 28x28 have 1 as well.
+    let gamma = 1.0 / pixels(&[h, w, channels]).min(1.0);
+    let strength = penalize(&mut recipe, gamma, &[h, w, channels])?;
     recipe.name = format!("dcgan-{h}x{w}");
     recipe.about = format!("deep convolutional GAN for {what}, derived from dcgan64");
     recipe.data.shape = vec![h, w, channels];
-    reasons.push(format!("no recipe of their own, so dcgan64 at this size with R1 and R2 of {strength}"));
+    reasons.push(format!("dcgan64 at this size, with R1 and R2 of {strength}"));
     Ok(recipe)
 }
 

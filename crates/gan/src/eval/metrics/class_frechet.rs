@@ -48,7 +48,13 @@ impl Metric for ClassFrechet {
         };
         let of_real = Labelled { features: &real.features, labels: of_real };
         let of_generated = Labelled { features: &generated.features, labels: of_generated };
-        let found = class_frechet(of_real, of_generated, names.len()).map_err(|error| match error {
+        let (classes, d) = (names.len(), real.features.dimensions());
+        let found = match !context.resampled && affordable([real.count, generated.count], classes, d) {
+            true => class_frechet_interval(of_real, of_generated, classes, RESAMPLES, LEVEL)
+                .map(|(found, interval)| (found, Some(interval))),
+            false => class_frechet(of_real, of_generated, classes).map(|found| (found, None)),
+        };
+        let (found, interval) = found.map_err(|error| match error {
             MetricError::Class { class, needed, got, .. } => Error::Unsuited(format!(
                 "class {}: {got} samples on one side, and a Gaussian takes {needed}: give a larger --n, or compare with data of \
                  the classes that are made",
@@ -59,10 +65,8 @@ impl Metric for ClassFrechet {
         let worst = (0..names.len()).max_by(|&a, &b| found.distances[a].total_cmp(&found.distances[b]));
         let name = context.named("Frechet distance, mean of classes");
         let mut score = Score::new(self.name(), name, found.mean, Better::Lower);
-        let d = real.features.dimensions();
-        if !context.resampled && affordable([real.count, generated.count], names.len(), d) {
-            score =
-                score.within(class_frechet_interval(of_real, of_generated, names.len(), RESAMPLES, LEVEL)?);
+        if let Some(interval) = interval {
+            score = score.within(interval);
         }
         let mut note = worst.map_or_else(String::new, |class| {
             format!("class {} is farthest, {:.4}", names[class], found.distances[class])
