@@ -148,6 +148,15 @@ fn faults_are_seen_and_a_perfect_sampler_has_none() {
     let score = &perfect.scores[0];
     let [low, high] = score.interval.unwrap();
     assert!(low <= score.value && score.value <= high);
+    let ends = |report: &Report, name: &str| {
+        let found = report.scores.iter().find(|score| score.name.starts_with(name)).unwrap();
+        found.interval.unwrap_or_else(|| panic!("{name} has no interval"))
+    };
+    for name in ["KL of classes to the data's", "KL of classes to uniform"] {
+        assert!(ends(&perfect, name)[1] < ends(&lost, name)[0], "{name}");
+    }
+    let [low, high] = ends(&perfect, "share recognised");
+    assert!(low > 0.98 && low <= value(&perfect, "share recognised") && high <= 1.0, "{low} {high}");
     // Everything that a score depends on is in the report.
     let extractor = perfect.extractor.as_ref().unwrap();
     assert_eq!((extractor.name.as_str(), extractor.hash.len(), extractor.dimensions), ("classifier", 64, 96));

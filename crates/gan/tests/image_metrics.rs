@@ -129,6 +129,8 @@ fn exchanged_classes_are_seen_class_by_class() {
     let (good, wrong) = (by_class(GOOD), by_class(exchanged()));
     assert!(first(&wrong) > 1.5 * first(&good), "{wrong:?} {good:?}");
     assert_eq!(wrong.scores[0].detail["distances"].as_array().unwrap().len(), 3);
+    let [of_good, of_wrong] = [&good, &wrong].map(|report| report.scores[0].interval.unwrap());
+    assert!(of_good[1] < of_wrong[0] && of_good[0] < first(&good), "{of_good:?} {of_wrong:?}");
     assert!(good.scores[0].note.contains("no more than features"), "200 samples of 256 values: {good:?}");
 }
 
