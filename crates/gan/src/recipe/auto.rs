@@ -136,7 +136,7 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
                 "fewshot-64" => "a light pair for few images, which must also reconstruct them",
                 "sg2-64-ada" => "some thousand and hours, so styles, and augmentation that adapts",
                 "dcgan64" => CHEAP,
-                _ => "time, so residual networks under relativistic pairing",
+                _ => "time enough for residual networks under relativistic pairing",
             };
             reasons.push(format!("{counted} {what}: {why}"));
             let mut recipe = named(name)?;
