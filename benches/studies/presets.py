@@ -14,8 +14,8 @@ import study
 
 CIFAR, LARGE = "cifar-10-batches-bin", "large"
 SETS = {
-    "wgangp28": "mnist", "residual28": "mnist", "sg2-28": "fashion-mnist", "r3-32": CIFAR, "r3-32-cond": CIFAR, "sngan32": CIFAR, "r3-64": LARGE, "dcgan64": LARGE,
-    "sg2-64-ada": "photos?size=64", "fewshot-64": "facades?size=64",
+    "wgangp28": "mnist", "residual28": "mnist", "sg2-28": "fashion-mnist", "r3-32": CIFAR, "r3-32-cond": CIFAR, "sngan32": CIFAR,
+    "r3-64": LARGE, "dcgan64": LARGE, "sg2-64-ada": "photos?size=64", "fewshot-64": "facades?size=64",
 }
 
 

@@ -113,7 +113,8 @@ impl Evaluator {
     /// forty parts of m of n samples of each set, real ones among them, and its deviations from their mean are scaled by
     /// sqrt(m / n) / sqrt(1 - m / n), the first as errors fall with n and the second since parts of a whole differ less
     /// than draws of the law. Drawn with replacement, samples would be their own nearest neighbours. Figures that are
-    /// not of features (accuracy, the share of digits recognised in stacks) combine their own intervals as those of independent errors.
+    /// not of features (accuracy, the share of digits recognised in stacks) combine their own intervals as those of
+    /// independent errors.
     ///
     /// # Errors
     /// What metrics and the extractor say.

@@ -159,17 +159,16 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
             });
         }
     };
-    if let (Ok(classes), Some("dcgan" | "r3gan")) = (&classes, recipe.generator.model.as_deref()) {
-        recipe.data.classes = Some(*classes);
-    }
-    match (&classes, &mut recipe.data.classes) {
-        (Ok(classes), Some(told)) => {
-            *told = *classes;
+    let told =
+        recipe.data.classes.is_some() || matches!(recipe.generator.model.as_deref(), Some("dcgan" | "r3gan"));
+    match (&classes, told) {
+        (Ok(classes), true) => {
+            recipe.data.classes = Some(*classes);
             reasons.push(format!(
                 "{classes} classes with labels: a pair that is told them, so that you can ask for one"
             ));
         }
-        (Ok(classes), None) if shape.len() == 3 => reasons.push(format!(
+        (Ok(classes), false) if shape.len() == 3 => reasons.push(format!(
             "the labels of its {classes} classes are not used: there is no conditional recipe of this kind"
         )),
         (Err(Some(why)), _) if shape.len() == 3 => reasons.push(why.clone()),
@@ -251,10 +250,10 @@ fn no_such_sides(h: usize, w: usize, what: &str) -> RecipeError {
     }
 }
 
-/// Gives R1 and R2 of a recipe for 64x64 samples, which fall from `gamma` to a tenth of it, the strength for others: they are
-/// squared norms over all pixels, and their weight follows these, as in Karras et al. 2020, appendix C.
-fn penalize(recipe: &mut Recipe, gamma: f64, shape: &[usize; 3]) -> Result<Scheduled, RecipeError> {
-    let at = |part: f64| rounded(gamma * part * pixels(shape));
+/// Lets R1 and R2 of a recipe fall from `gamma` to a tenth of it. They are squared norms over all pixels, so `gamma` should follow
+/// these, as in Karras et al. 2020, appendix C.
+fn penalize(recipe: &mut Recipe, gamma: f64) -> Result<Scheduled, RecipeError> {
+    let at = |part: f64| rounded(gamma * part);
     let strength = Scheduled::parse(&format!("cosine {} -> {}", at(1.0).max(0.01), at(0.1).max(0.001)))
         .map_err(|message: String| RecipeError { at: "choosing a recipe".into(), message })?;
     for regularizer in &mut recipe.regularizers {
@@ -273,8 +272,7 @@ fn cheap(
 ) -> Result<Recipe, RecipeError> {
     let mut recipe = Recipe::builtin("dcgan64")?;
     // Not less for smaller ones: at 32x32 1 did better than a quarter of it (docs/recipes.md), and 28x28 have 1 as well.
-    let gamma = 1.0 / pixels(&[h, w, channels]).min(1.0);
-    let strength = penalize(&mut recipe, gamma, &[h, w, channels])?;
+    let strength = penalize(&mut recipe, pixels(&[h, w, channels]).max(1.0))?;
     recipe.name = format!("dcgan-{h}x{w}");
     recipe.about = format!("deep convolutional GAN for {what}, derived from dcgan64");
     recipe.data.shape = vec![h, w, channels];
@@ -307,7 +305,7 @@ fn residual(
         network.options.insert("widths".into(), list(&widths));
         network.options.insert("blocks".into(), list(&blocks));
     }
-    let strength = penalize(&mut recipe, 2.0, &[h, w, channels])?;
+    let strength = penalize(&mut recipe, 2.0 * pixels(&[h, w, channels]))?;
     recipe.name = format!("r3-{h}x{w}");
     recipe.about = format!("R3GAN for {what}, derived from r3-64");
     recipe.data.shape = vec![h, w, channels];
