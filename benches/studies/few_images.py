@@ -3,7 +3,8 @@
     python3 benches/studies/few_images.py --data path/to/fashion-mnist --seeds 3
 
 Frechet distance of 5,000 samples from 5,000 of all training images (not only the thousand), in the features of --extractor
-or of a classifier trained on all of them; precision and recall beside it. Figures go to OUT/few_images.json after each run.
+or of a classifier trained on all of them; precision, recall and how far the discriminator knows its images by heart (r_v, the
+mean of the last ticks) beside it. Figures go to OUT/few_images.json after each run.
 
     python3 benches/studies/few_images.py --draw curves.png OUT/few_images.json [..]
 
@@ -18,6 +19,8 @@ import sys
 
 import study
 
+# Ticks of which r_v is the mean: one alone is of 128 training and 128 held-out images.
+LAST = 8
 RECIPE = pathlib.Path(__file__).parent / "few28.toml"
 RUNS = {
     "none": [],
@@ -61,7 +64,7 @@ def main():
     args = study.arguments(__doc__, data=dict(required=True), extractor=dict(default=None), recipe=dict(default=str(RECIPE)),
                            seeds=dict(type=int, default=3), limit=dict(default="1000"), only=dict(default=",".join(RUNS)),
                            first=dict(type=int, default=1), on=dict(action="store_true"),
-                           images=dict(default="50000,100000,200000,300000"))
+                           images=dict(default="100000,300000,600000,1000000"))
     seen = ["--extractor", args.extractor] if args.extractor else []
     lengths = [int(length) for length in args.images.split(",")]
     kept = args.out / "few_images.json"
@@ -77,6 +80,8 @@ def main():
                     seconds += study.resume(args, folder, length)
                 report = study.scores(args, folder, args.data, "frechet,precision-recall", "--n", 5000, *seen)
                 point = {score["name"]: score["value"] for score in report["scores"]}
+                ticks = [line["overfitting"] for line in study.log(folder) if line.get("overfitting") is not None]
+                point["r_v"] = statistics.mean(ticks[-LAST:]) if ticks else float("nan")
                 found.setdefault(name, {}).setdefault(str(length), []).append(dict(point, seed=seed, seconds=seconds))
             kept.write_text(json.dumps(found, indent=1))
             show(found, [str(length) for length in lengths])
@@ -89,7 +94,7 @@ def show(found, lengths):
             runs = points[length]
             cells = []
             for score in (key for key in runs[0] if key not in ("seed", "seconds")):
-                values = [run[score] for run in runs]
+                values = [run.get(score, float("nan")) for run in runs]
                 spread = f" ({min(values):.3g} to {max(values):.3g})" if len(values) > 1 else ""
                 cells.append(f"{statistics.mean(values):.3g}{spread}")
             rows.append([name, length, len(runs), *cells])

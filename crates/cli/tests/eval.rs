@@ -427,11 +427,27 @@ fn what_cannot_be_scored_is_refused_with_what_to_do() {
         at,
         &idx_labels(64).iter().enumerate().map(|(i, &b)| if i < 8 { b } else { 0 }).collect::<Vec<_>>(),
     );
-    fails(&["run", "--n", "50"], &["1 class", "random-conv"]);
+    fails(&["run", "--n", "50", "--extractor", "classifier"], &["1 class", "random-conv"]);
     std::fs::remove_file(at.join("set/train-labels-idx1-ubyte")).unwrap();
     fails(&["run", "--metrics", "classes", "--n", "50"], &["no labelled images"]);
     // Nothing was written by what failed.
     assert!(!at.join("run/report.json").exists());
     let usage = run(at, &["eval", "run", "--split", "valid"]);
     assert_eq!(usage.code, Some(2));
+}
+
+#[test]
+fn images_of_one_class_are_seen_as_those_without_labels() {
+    let folder = trained();
+    let at = folder.path();
+    labels(
+        at,
+        &idx_labels(64).iter().enumerate().map(|(i, &b)| if i < 8 { b } else { 0 }).collect::<Vec<_>>(),
+    );
+    let ended = run_with(at, CACHE, &["eval", "run", "--n", "50", "--metrics", "frechet"]);
+    assert!(ended.fine().contains("seen by    random-conv"));
+    // So are those of a run that keeps its best checkpoint.
+    let train = ["train", "./set", "--images", "64", "--set", "best.metric=frechet", "--out", "best"];
+    run_with(at, CACHE, &train).fine();
+    assert!(at.join("best/checkpoints/best.safetensors").exists());
 }

@@ -4,12 +4,16 @@
 //! block of A in L2. Here both operands are packed, since scores take them as they lie and long: packing is a word in hundreds of
 //! operations.
 
+mod packed;
 mod tile;
 
 use crate::isa::Isa;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::slice::ChunksExactMut;
+
+pub use packed::Packed;
+use packed::{Right, pack_b, panel};
 #[cfg(target_arch = "x86_64")]
 use tile::{Avx2, Avx512};
 use tile::{Panel, Portable, Tile};
@@ -88,45 +92,88 @@ pub fn product(isa: Isa, a: Strided<'_>, b: Strided<'_>) -> Vec<f64> {
 /// # Panics
 /// As [`product`], or where the matrix has another size.
 pub fn add_product(isa: Isa, a: Strided<'_>, b: Strided<'_>, c: &mut [f64]) {
-    let ([m, k], [inner, n]) = (a.size, b.size);
+    add(isa, a, Right::Loose(b), c, Words::All);
+}
+
+/// Adds [`product`] on and below the diagonal, where it is known to be symmetric: about half the work. Words above the diagonal get
+/// their sums or are left, as it comes.
+///
+/// # Panics
+/// As [`add_product`].
+pub fn add_lower(isa: Isa, a: Strided<'_>, b: Strided<'_>, c: &mut [f64]) {
+    add(isa, a, Right::Loose(b), c, Words::Lower);
+}
+
+/// [`add_product`] of a matrix that is packed already.
+///
+/// # Panics
+/// As [`add_product`].
+pub fn add_packed(a: Strided<'_>, b: &Packed, c: &mut [f64]) {
+    add(b.isa, a, Right::Packed(b), c, Words::All);
+}
+
+/// [`add_lower`] of a matrix that is packed already.
+///
+/// # Panics
+/// As [`add_product`].
+pub fn add_packed_lower(a: Strided<'_>, b: &Packed, c: &mut [f64]) {
+    add(b.isa, a, Right::Packed(b), c, Words::Lower);
+}
+
+/// Words of a product that are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    All,
+    /// On and below the diagonal.
+    Lower,
+}
+
+fn add(isa: Isa, a: Strided<'_>, b: Right<'_>, c: &mut [f64], asked: Words) {
+    let ([m, k], [inner, n]) = (a.size, b.size());
     assert_eq!(k, inner, "A has {k} columns, B {inner} rows");
     assert!(isa.supported(), "this CPU lacks {isa:?}");
     a.check();
-    b.check();
+    if let Right::Loose(b) = b {
+        b.check();
+    }
     assert_eq!(Some(c.len()), m.checked_mul(n), "words of a matrix of {m} x {n}");
     // SAFETY: the CPU has the instructions, as was asked above.
-    PACKED.with_borrow_mut(|packed| unsafe {
+    SPACE.with_borrow_mut(|space| unsafe {
         match isa {
-            Isa::Portable => blocks::<Portable>(a, b, c, packed),
+            Isa::Portable => blocks::<Portable>(a, b, c, asked, space),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => blocks::<Avx2>(a, b, c, packed),
+            Isa::Avx2 => blocks::<Avx2>(a, b, c, asked, space),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => blocks::<Avx512>(a, b, c, packed),
+            Isa::Avx512 => blocks::<Avx512>(a, b, c, asked, space),
             #[cfg(not(target_arch = "x86_64"))]
             Isa::Avx2 | Isa::Avx512 => unreachable!("not of this architecture"),
         }
     });
 }
 
-/// Packed operands, kept by a thread from one product to the next.
+/// What operands are packed into, kept by a thread from one product to the next.
 #[derive(Default)]
-struct Packed {
+struct Space {
     a: Vec<f64>,
     b: Vec<f64>,
     border: Vec<f64>,
 }
 
 thread_local! {
-    static PACKED: RefCell<Packed> = RefCell::default();
+    static SPACE: RefCell<Space> = RefCell::default();
 }
 
-/// The first so many words on a line's beginning, grown where they are too few: a vector that lies in two lines is read twice.
-/// What is in them is left.
+/// Where words of which the first lies on a line's beginning begin: a vector that lies in two lines is read twice.
+fn on_a_line(words: &[f64]) -> &[f64] {
+    &words[words.as_ptr().align_offset(LINE * size_of::<f64>()).min(LINE)..]
+}
+
+/// The first so many words of those, grown where they are too few. What is in them is left.
 fn aligned(words: &mut Vec<f64>, count: usize) -> &mut [f64] {
     if words.len() < count + LINE {
         words.resize(count + LINE, 0.0);
     }
-    let begin = words.as_ptr().align_offset(LINE * size_of::<f64>()).min(LINE);
+    let begin = words.len() - on_a_line(words).len();
     &mut words[begin..][..count]
 }
 
@@ -134,18 +181,26 @@ fn aligned(words: &mut Vec<f64>, count: usize) -> &mut [f64] {
 ///
 /// # Safety
 /// The CPU has the tile's instructions.
-unsafe fn blocks<T: Tile>(a: Strided<'_>, b: Strided<'_>, c: &mut [f64], packed: &mut Packed) {
-    let ([m, k], n) = (a.size, b.size[1]);
-    let border = aligned(&mut packed.border, T::ROWS * T::COLUMNS);
+unsafe fn blocks<T: Tile>(a: Strided<'_>, b: Right<'_>, c: &mut [f64], asked: Words, space: &mut Space) {
+    let ([m, k], n) = (a.size, b.size()[1]);
+    let Space { a: strips, b: panels, border } = space;
+    let border = aligned(border, T::ROWS * T::COLUMNS);
     for first in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - first);
-        let along = b.row == 1;
-        let panel = T::COLUMNS * if along { FAR } else { depth };
-        let of_b = aligned(&mut packed.b, panel * n.div_ceil(T::COLUMNS));
-        pack_b::<T>(of_b.chunks_exact_mut(panel), b, first, depth);
+        let (of_b, along) = match b {
+            Right::Loose(b) => {
+                let along = b.row == 1;
+                let panel = panel::<T>(depth, along);
+                let of_b = aligned(panels, panel * n.div_ceil(T::COLUMNS));
+                pack_b::<T>(of_b.chunks_exact_mut(panel), b, first, depth);
+                (&*of_b, along)
+            }
+            Right::Packed(b) => (b.from::<T>(first), b.along),
+        };
+        let panel = panel::<T>(depth, along);
         for top in (0..m).step_by(T::BLOCK) {
             let rows = T::BLOCK.min(m - top);
-            let of_a = aligned(&mut packed.a, depth * rows.next_multiple_of(T::ROWS));
+            let of_a = aligned(strips, depth * rows.next_multiple_of(T::ROWS));
             // SAFETY: the caller's.
             unsafe { pack_a::<T>(of_a.chunks_exact_mut(depth * T::ROWS), a, [top, first], rows) };
             for (left, columns) in (0..n).step_by(T::COLUMNS).zip(of_b.chunks_exact(panel)) {
@@ -153,6 +208,9 @@ unsafe fn blocks<T: Tile>(a: Strided<'_>, b: Strided<'_>, c: &mut [f64], packed:
                 let width = T::COLUMNS.min(n - left);
                 for (above, strip) in (0..rows).step_by(T::ROWS).zip(of_a.chunks_exact(depth * T::ROWS)) {
                     let height = T::ROWS.min(rows - above);
+                    if asked == Words::Lower && top + above + height <= left {
+                        continue;
+                    }
                     let whole = height == T::ROWS && width == T::COLUMNS;
                     let into = &mut c[left * m + top + above..];
                     let (words, apart) = if whole { (&mut *into, m) } else { (&mut *border, T::ROWS) };
@@ -191,25 +249,6 @@ unsafe fn pack_a<T: Tile>(
             unsafe { T::turn(words, a.row, strip) };
         } else {
             pack_steps(words, [a.column, a.row], height, strip.chunks_exact_mut(T::ROWS));
-        }
-    }
-}
-
-/// Copies rows of B into panels of a tile's columns, as they lie: column after column where these lie contiguously, which
-/// spares turning them, and row after row otherwise. Columns behind the last keep what they had.
-fn pack_b<T: Tile>(panels: ChunksExactMut<'_, f64>, b: Strided<'_>, first: usize, depth: usize) {
-    let n = b.size[1];
-    for (left, to) in (0..n).step_by(T::COLUMNS).zip(panels) {
-        let width = T::COLUMNS.min(n - left);
-        let words = &b.words[first * b.row + left * b.column..];
-        if b.row == 1 {
-            for (column, to) in to.chunks_exact_mut(FAR).take(width).enumerate() {
-                // Columns are as far apart as rows of features are long, farther than the CPU looks ahead by itself.
-                tile::fetch(words, (column + 2) * b.column, depth);
-                to[..depth].copy_from_slice(&words[column * b.column..][..depth]);
-            }
-        } else {
-            pack_steps(words, [b.row, b.column], width, to.chunks_exact_mut(T::COLUMNS));
         }
     }
 }
@@ -262,6 +301,52 @@ mod tests {
                         assert!((c - sum).abs() <= most, "{isa:?} {m} {k} {n} word {at}: {c}, {sum}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_packed_matrix_makes_the_same_products_to_the_last_bit() {
+        let mut packed = Packed::new();
+        for (m, k, n) in [(33, 600, 41), (5, 3, 7), (17, 256, 14), (3, 0, 2), (4, 5, 0)] {
+            let (left, right) = (drawn(m * k, 5), drawn(n * k, 6));
+            let a = Strided { words: &left, size: [m, k], row: k, column: 1 };
+            let along = Strided { words: &right, size: [k, n], row: 1, column: k };
+            let across = Strided { words: &right, size: [k, n], row: n, column: 1 };
+            for isa in Isa::available() {
+                for b in [along, across] {
+                    // What an earlier matrix left stays out.
+                    packed.poison();
+                    packed.pack(isa, b);
+                    let mut c = vec![0.0; m * n];
+                    add_packed(a, &packed, &mut c);
+                    assert_eq!(c, product(isa, a, b), "{isa:?} {m} {k} {n}");
+                }
+                let mut lower = [vec![0.0; m * m], vec![0.0; m * m]];
+                packed.pack(isa, a.turned());
+                add_packed_lower(a, &packed, &mut lower[0]);
+                add_lower(isa, a, a.turned(), &mut lower[1]);
+                assert_eq!(lower[0], lower[1], "{isa:?} {m} {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_lower_triangle_is_that_of_the_whole_product_to_the_last_bit() {
+        for (n, k) in [(1, 3), (7, 5), (100, 300), (211, 40)] {
+            let words = drawn(n * k, 9);
+            let x = Strided { words: &words, size: [n, k], row: k, column: 1 };
+            for isa in Isa::available() {
+                let whole = product(isa, x, x.turned());
+                let mut lower = vec![0.0; n * n];
+                add_lower(isa, x, x.turned(), &mut lower);
+                let left = (0..n * n).filter(|at| lower[*at].to_bits() != whole[*at].to_bits());
+                let left: Vec<usize> = left.collect();
+                assert!(left.iter().all(|at| at % n < at / n), "{isa:?} {n} {k}: below the diagonal");
+                // Nearly half: the tiles above those that the diagonal runs through.
+                assert!(n < 200 || left.len() > n * n * 2 / 5, "{isa:?} {n} {k}: {} left", left.len());
+                let symmetric = (0..n * n).all(|at| whole[at] == whole[at % n * n + at / n]);
+                assert!(symmetric, "{isa:?} {n} {k}: the other triangle is another");
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Work cut into blocks by size alone and shared among threads: results do not depend on how many there are.
 
 use crate::features::Features;
-use ganymede_kernels::double::{Strided, add_product, product};
+use ganymede_kernels::double::{
+    Packed, Strided, add_lower, add_packed, add_packed_lower, add_product, product,
+};
 use ganymede_kernels::isa::Isa;
 use nalgebra::{DMatrix, DMatrixView};
 use std::cell::{Cell, RefCell};
@@ -34,7 +36,7 @@ fn sharing<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// How many threads share so many pieces of work.
-fn workers(pieces: usize) -> usize {
+pub(crate) fn workers(pieces: usize) -> usize {
     if SHARING.get() {
         return 1;
     }
@@ -167,7 +169,7 @@ pub(crate) fn multiply_shared(a: Strided<'_>, b: Strided<'_>) -> DMatrix<f64> {
     laid_out(size, &parts)
 }
 
-/// A symmetric sum of products, its upper triangle in tiles that threads add to where they lie.
+/// A symmetric sum of products, its lower triangle in tiles that threads add to where they lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Squares {
     size: usize,
@@ -177,18 +179,22 @@ pub(crate) struct Squares {
 impl Squares {
     /// Zeros, of so many rows and columns.
     pub(crate) fn new(size: usize) -> Self {
-        Self { size, tiles: tiles([size; 2], |rows, columns| columns.end > rows.start) }
+        Self { size, tiles: tiles([size; 2], |rows, columns| rows.end > columns.start) }
     }
 
     /// Adds `X X'`, on all threads.
     pub(crate) fn add(&mut self, x: Strided<'_>) {
-        add_tiles(&mut self.tiles, x, x.turned());
+        on_each(self.tiles.iter_mut(), |_, tile| {
+            let (rows, columns) = (tile.rows.clone(), tile.columns.clone());
+            let add = if rows == columns { add_lower } else { add_product };
+            add(Isa::best(), x.rows(rows), x.rows(columns).turned(), &mut tile.words);
+        });
     }
 
     /// The whole matrix.
     pub(crate) fn whole(&self) -> DMatrix<f64> {
         let mut all = laid_out([self.size; 2], &self.tiles);
-        all.fill_lower_triangle_with_upper_triangle();
+        mirror(all.as_mut_slice(), self.size);
         all
     }
 }
@@ -204,19 +210,106 @@ thread_local! {
     static PRODUCTS: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `work` on the same products, column after column.
-pub(crate) fn with_products<T>(
-    a: &Features,
-    of: Range<usize>,
-    b: &Features,
-    with: Range<usize>,
-    work: impl FnOnce(&mut [f64]) -> T,
-) -> T {
-    let mut tile = PRODUCTS.take();
-    tile.clear();
-    tile.resize(of.len() * with.len(), 0.0);
-    add_product(Isa::best(), rows(a).rows(of), rows(b).rows(with).turned(), &mut tile);
-    let found = work(&mut tile);
-    PRODUCTS.set(tile);
+/// Side of the squares that are turned at once: a cache line of words.
+const SQUARE: usize = 8;
+
+/// Copies what lies below the diagonal of a square matrix, column after column, above it.
+fn mirror(words: &mut [f64], size: usize) {
+    let squares = || (0..size).step_by(SQUARE);
+    for (left, top) in
+        squares().flat_map(|left| squares().filter(move |top| *top >= left).map(move |top| (left, top)))
+    {
+        for column in left..(left + SQUARE).min(size) {
+            for row in top.max(column + 1)..(top + SQUARE).min(size) {
+                words[row * size + column] = words[column * size + row];
+            }
+        }
+    }
+}
+
+/// Words of packed rows that a thread may keep: more are packed a part at a time, for every tile anew.
+const KEPT: usize = 1 << 23;
+
+thread_local! {
+    /// Packed rows, kept as [`PRODUCTS`] are.
+    static PACKED: RefCell<Packed> = const { RefCell::new(Packed::new()) };
+}
+
+/// Rows of a set that those of others are multiplied with, one tile after another.
+pub(crate) struct Against<'a> {
+    set: &'a Features,
+    rows: Range<usize>,
+    packed: Option<Packed>,
+}
+
+/// `work` with some rows made ready for products.
+pub(crate) fn against<T>(set: &Features, range: Range<usize>, work: impl FnOnce(&Against<'_>) -> T) -> T {
+    let turned = rows(set).rows(range.clone()).turned();
+    let packed = (Packed::room(turned.size) <= KEPT).then(|| {
+        let mut packed = PACKED.take();
+        packed.pack(Isa::best(), turned);
+        packed
+    });
+    let against = Against { set, rows: range, packed };
+    let found = work(&against);
+    if let Some(packed) = against.packed {
+        PACKED.set(packed);
+    }
     found
+}
+
+impl Against<'_> {
+    /// `work` on the inner products of rows of `a` in a range with these, column after column.
+    pub(crate) fn products<T>(
+        &self,
+        a: &Features,
+        of: Range<usize>,
+        work: impl FnOnce(&mut [f64]) -> T,
+    ) -> T {
+        let mut tile = PRODUCTS.take();
+        tile.clear();
+        tile.resize(of.len() * self.rows.len(), 0.0);
+        let own = std::ptr::eq(a, self.set) && of == self.rows;
+        let left = rows(a).rows(of);
+        let turned = || rows(self.set).rows(self.rows.clone()).turned();
+        match (&self.packed, own) {
+            (Some(packed), false) => add_packed(left, packed, &mut tile),
+            (Some(packed), true) => add_packed_lower(left, packed, &mut tile),
+            (None, false) => add_product(Isa::best(), left, turned(), &mut tile),
+            (None, true) => add_lower(Isa::best(), left, turned(), &mut tile),
+        }
+        if own {
+            mirror(&mut tile, self.rows.len());
+        }
+        let found = work(&mut tile);
+        PRODUCTS.set(tile);
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Random;
+
+    #[test]
+    fn tiles_are_the_same_packed_at_once_or_by_parts_and_on_the_diagonal() {
+        let mut random = Random::new(4);
+        let (rows, d) = (83, 300);
+        let set = Features::new((0..rows * d).map(|_| random.unit() - 0.5).collect(), d).unwrap();
+        for with in [0..rows, 11..40] {
+            against(&set, with.clone(), |kept| {
+                assert!(kept.packed.is_some());
+                let parts = Against { set: &set, rows: with.clone(), packed: None };
+                for of in [0..rows, 11..40, 70..83] {
+                    let expected = super::products(&set, of.clone(), &set, with.clone());
+                    for against in [kept, &parts] {
+                        against.products(&set, of.clone(), |tile| assert_eq!(tile, expected.as_slice()));
+                    }
+                }
+            });
+        }
+        // A thousand rows of a hundred thousand dimensions.
+        assert!(Packed::room([100_000, 1024]) > KEPT && Packed::room([2048, 1024]) <= KEPT);
+    }
 }

@@ -8,7 +8,7 @@
 //! decided by the sum of squared differences, so that ties are ties. Rows that are copies of each other have distance 0
 //! without computing, which keeps collapsed sets from being measured pair by pair.
 
-use crate::blocks::{map_blocks, with_products};
+use crate::blocks::{against, map_blocks, workers};
 use crate::features::{Features, squared_distance};
 use crate::neighbours::Ball;
 use foldhash::fast::FixedState;
@@ -23,6 +23,30 @@ const BLOCK: usize = 512;
 /// the number of rows alone, so that results are the same for any number of threads.
 fn height(rows: usize) -> usize {
     if rows < 16 * BLOCK { BLOCK } else { 2 * BLOCK }
+}
+
+/// Tiles of a column, of rows i and columns j, that a thread makes one after another with the column's rows packed once, at most.
+const RUN: usize = 5;
+
+/// Runs of tiles with rows from 0 up to what `most` says of a column: some for every thread, and the longest first, so that threads
+/// end together.
+fn runs(columns: usize, most: impl Fn(usize) -> usize) -> Vec<(usize, Range<usize>)> {
+    let tiles: usize = (0..columns).map(&most).sum();
+    let run = (tiles / (4 * workers(tiles).max(1))).clamp(1, RUN);
+    let cut = |j: usize| {
+        let rows = most(j);
+        (0..rows).step_by(run).map(move |first| (j, first..(first + run).min(rows)))
+    };
+    let mut runs: Vec<_> = (0..columns).flat_map(cut).collect();
+    runs.sort_by_key(|(_, rows)| std::cmp::Reverse(rows.len()));
+    runs
+}
+
+/// What is found in the tiles of some runs, by rows and columns, in their order: so that what is added up does not depend on runs.
+fn in_order<T>(found: Vec<Vec<((usize, usize), T)>>) -> Vec<((usize, usize), T)> {
+    let mut all: Vec<_> = found.into_iter().flatten().collect();
+    all.sort_by_key(|(tile, _)| *tile);
+    all
 }
 
 /// A set with what every pass over it needs.
@@ -186,11 +210,12 @@ pub(crate) struct Within {
 pub(crate) fn within(side: &Side<'_>, ks: &[usize], members: Option<&Members>) -> Within {
     let (rows, k) = (side.set.rows(), ks.iter().copied().max().unwrap_or(0));
     let blocks = rows.div_ceil(height(rows));
-    let tiles: Vec<(usize, usize)> = (0..blocks).flat_map(|i| (i..blocks).map(move |j| (i, j))).collect();
-    let found = map_blocks(tiles.len(), 1, |tile| {
-        let (i, j) = tiles[tile.start];
-        let (of, with) = (block(i, rows), block(j, rows));
-        with_products(side.set, of.clone(), side.set, with.clone(), |all| {
+    let runs = runs(blocks, |j| j + 1);
+    let found = map_blocks(runs.len(), 1, |run| {
+        let (j, ref of_run) = runs[run.start];
+        let with = block(j, rows);
+        let tile = |i: usize, all: &mut [f64]| {
+            let of = block(i, rows);
             let near = (k > 0).then(|| near(side, &of, &with, all, k));
             let sums = members.map_or_else(Vec::new, |members| {
                 let (height, d) = (of.len(), side.set.dimensions());
@@ -204,12 +229,16 @@ pub(crate) fn within(side: &Side<'_>, ks: &[usize], members: Option<&Members>) -
                 }
                 sums
             });
-            (near, sums)
+            ((i, j), (near, sums))
+        };
+        against(side.set, with.clone(), |rows_of_j| {
+            let made = |i| rows_of_j.products(side.set, block(i, rows), |all| tile(i, all));
+            of_run.clone().map(made).collect::<Vec<_>>()
         })
     });
     let mut sums = vec![0.0; members.map_or(0, Members::subsets)];
     let mut nearest = Nearest::new(if k > 0 { rows } else { 0 }, k.max(1));
-    for ((near, of_tile), (i, j)) in found.into_iter().zip(tiles) {
+    for ((i, j), (near, of_tile)) in in_order(found) {
         sums.iter_mut().zip(of_tile).for_each(|(sum, more)| *sum += more);
         for (near, first) in near.into_iter().flatten().zip([i, j].map(|at| at * height(rows))) {
             for (at, &most) in near.bounds.iter().enumerate().filter(|(_, most)| most.is_finite()) {
@@ -315,25 +344,30 @@ pub(crate) fn across(
     let [real, generated] = sides;
     let (n, m) = (real.set.rows(), generated.set.rows());
     let columns = m.div_ceil(height(m));
-    let total = n.div_ceil(height(n)) * columns;
     let ks = radii[0].len();
-    let found = map_blocks(total, 1, |tile| {
-        let (i, j) = (tile.start / columns, tile.start % columns);
-        let (of, with) = (block(i, n), block(j, m));
-        with_products(real.set, of.clone(), generated.set, with.clone(), |all| {
+    let runs = runs(columns, |_| n.div_ceil(height(n)));
+    let found = map_blocks(runs.len(), 1, |run| {
+        let (j, ref of_run) = runs[run.start];
+        let with = block(j, m);
+        let tile = |i: usize, all: &mut [f64]| {
+            let of = block(i, n);
             let inside = if ks == 0 { Vec::new() } else { balls(sides, radii, &of, &with, all) };
             let sums = members.map_or_else(Vec::new, |[of_real, of_generated]| {
                 let (height, d) = (of.len(), real.set.dimensions());
                 kernel_sums(all, height, d, &of_real.taken[i], &of_generated.taken[j])
             });
-            (inside, sums)
+            ((i, j), (inside, sums))
+        };
+        against(generated.set, with.clone(), |rows_of_j| {
+            let made = |i| rows_of_j.products(real.set, block(i, n), |all| tile(i, all));
+            of_run.clone().map(made).collect::<Vec<_>>()
         })
     });
     let mut sums = vec![0.0; members.map_or(0, |[members, _]| members.subsets())];
     let mut inside = vec![Inside::new(n, m); ks];
-    for (tile, (of_tile, more)) in found.into_iter().enumerate() {
+    for ((i, j), (of_tile, more)) in in_order(found) {
         sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-        let (i, j) = (tile / columns * height(n), tile % columns * height(m));
+        let (i, j) = (i * height(n), j * height(m));
         for (all, tile) in inside.iter_mut().zip(of_tile) {
             for (count, more) in all.balls[j..].iter_mut().zip(tile.balls) {
                 count.iter_mut().zip(more).for_each(|(count, more)| *count += more);

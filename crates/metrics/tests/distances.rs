@@ -6,7 +6,7 @@ mod common;
 use common::{Set, close, drawn};
 use ganymede_metrics::frechet::{Gaussian, GaussianFit, frechet_distance, frechet_interval};
 use ganymede_metrics::kernel::{KernelOptions, discrepancy, kernel_distance};
-use ganymede_metrics::neighbours::{Ball, density_coverage, precision_recall, radii};
+use ganymede_metrics::neighbours::{Ball, PrecisionRecall, density_coverage, precision_recall, radii};
 use ganymede_metrics::pairs::{PairOptions, compare};
 use ganymede_metrics::stats::Random;
 use ganymede_metrics::{Features, MetricError};
@@ -374,4 +374,40 @@ fn what_cannot_be_scored_is_refused() {
     assert!(error.contains("sample 1 is NaN"), "{error}");
     assert!(Features::new(vec![0.0; 5], 2).is_err() && Features::empty(0).is_err());
     assert!(GaussianFit::new(2).unwrap().push(&[f64::INFINITY, 0.0]).is_err());
+}
+
+/// A set of so many rows has larger tiles than a small one, and runs of tiles are cut by the number of threads.
+#[test]
+fn many_rows_have_the_scores_of_a_plain_search_on_any_number_of_threads() {
+    let (real, generated) = (drawn((21, 8300, 3, 1.0, 0.0, "")), drawn((22, 900, 3, 1.2, 0.1, "")));
+    let square = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+    let plain_radii = |set: &Features| -> Vec<f64> {
+        let kth = |i: usize| {
+            let mut all: Vec<f64> =
+                (0..set.rows()).filter(|j| *j != i).map(|j| square(set.row(i), set.row(j))).collect();
+            *all.select_nth_unstable_by(2, f64::total_cmp).1
+        };
+        (0..set.rows()).map(kth).collect()
+    };
+    let share = |of: &Features, balls: &Features, radii: &[f64]| {
+        let inside = |row: &[f64]| (0..balls.rows()).any(|j| square(row, balls.row(j)) <= radii[j]);
+        (0..of.rows()).filter(|i| inside(of.row(*i))).count() as f64 / of.rows() as f64
+    };
+    let expected =
+        [share(&generated, &real, &plain_radii(&real)), share(&real, &generated, &plain_radii(&generated))];
+    assert!(expected.iter().all(|share| (0.05..0.999).contains(share)), "{expected:?}");
+    let kernel = KernelOptions { subsets: 20, size: 500, seed: 3 };
+    let options = PairOptions { neighbours: vec![3], kernel: Some(kernel) };
+    let mut kernels = Vec::new();
+    for threads in [1, 2, 3, 16] {
+        ganymede_metrics::limit_threads(threads);
+        let found = compare(&real, &generated, &options).unwrap();
+        let PrecisionRecall { precision, recall } = found.precision_recall(3, Ball::Closed).unwrap();
+        assert_eq!([precision, recall], expected, "{threads} threads");
+        kernels.push(found.kernel().unwrap().mean.to_bits());
+    }
+    ganymede_metrics::limit_threads(0);
+    assert!(kernels.iter().all(|bits| *bits == kernels[0]), "{kernels:?}");
+    let alone = kernel_distance(&real, &generated, kernel).unwrap();
+    assert!((alone.mean - f64::from_bits(kernels[0])).abs() < 1e-12, "{alone:?}");
 }

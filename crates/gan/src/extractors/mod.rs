@@ -234,14 +234,14 @@ impl Files {
 }
 
 /// The extractor that `choice` names (a kind, or files of weights, joined by commas, with `?resizer=` behind them), or the
-/// one that suits the data: of labelled images the classifier trained on them, of others random convolutions, of points
-/// themselves.
+/// one that suits the data: of labelled images the classifier trained on them, of others and those of one class random
+/// convolutions, of points themselves.
 ///
 /// # Errors
 /// An unknown name, the kind's own, files that hold no known network, or an extractor of samples of another shape.
 pub fn open(choice: Option<&str>, wanted: &mut Wanted<'_>) -> Result<Box<dyn Extractor>, Error> {
     let images = wanted.train.shape().len() == 3;
-    let choice = choice.unwrap_or(match (images, wanted.train.classes()) {
+    let choice = choice.unwrap_or(match (images, told_apart(&wanted.train)) {
         (false, _) => "pixels",
         (true, Some(_)) => "classifier",
         (true, None) => "random-conv",
@@ -274,6 +274,11 @@ pub fn open(choice: Option<&str>, wanted: &mut Wanted<'_>) -> Result<Box<dyn Ext
     Ok(extractor)
 }
 
+/// How many classes there are to tell apart.
+fn told_apart(set: &Dataset) -> Option<usize> {
+    set.classes().map(<[String]>::len).filter(|classes| *classes > 1)
+}
+
 /// What the extractor that suits a set needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
@@ -295,9 +300,9 @@ pub fn needs(set: &Dataset, threads: usize) -> Result<Needs, Error> {
             set.shape()
         )));
     };
-    let (looking, training) = match set.classes() {
+    let (looking, training) = match told_apart(set) {
         Some(classes) => {
-            let layout = layout::Layout::trained([h, w, c], classes.len());
+            let layout = layout::Layout::trained([h, w, c], classes);
             (layout.function(BATCH)?, Some(training::usual_step(&layout)?))
         }
         None => (random_conv::function([h, w, c], BATCH)?.0, None),

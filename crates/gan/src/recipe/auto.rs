@@ -1,7 +1,7 @@
 //! The recipe for data that come without one: chosen from their shape, count and labels and the time there is, with the
 //! reasons said.
 
-use super::{Augment, Recipe, RecipeError, Scheduled, Strength};
+use super::{Augment, BestSpec, Recipe, RecipeError, Scheduled, Strength};
 use ganymede_data::{DataError, Dataset};
 
 /// What a choice looks at.
@@ -61,7 +61,8 @@ const PER_CLASS: u64 = 100;
 
 /// Minutes from which a residual pair of up to 64x64 pixels is chosen. In a quarter of an hour a convolutional pair is far ahead of it
 /// at 32 and at 64 pixels (docs/recipes.md); from when on it is not was not measured. The work of larger images grows with their
-/// pixels, and so does this.
+/// pixels, and so does this. Such a run keeps its best checkpoint, too: a fortieth of it is long beside a score of 2,000 samples, and a
+/// long run is the one that may be worse at its end than before.
 const AMPLE: f64 = 60.0;
 
 /// Minutes from which styles are worth their cost on some thousand images: StyleGAN2 was published with millions of images shown, and in
@@ -182,6 +183,14 @@ pub fn choose(facts: &Facts<'_>) -> Result<Choice, RecipeError> {
         ));
         recipe.augment =
             Some(Augment { policy, probability: Some(Scheduled::constant(1.0)), target: None, ramp: None });
+    }
+    if shape.len() == 3 && recipe.best.is_none() && ample {
+        reasons.push(
+            "a long run, so its best checkpoint is kept beside the last: best.metric, for which labelled images have a classifier \
+             trained before the clock starts"
+                .to_string(),
+        );
+        recipe.best = Some(BestSpec { metric: "frechet".into() });
     }
     if let Some(n) = facts.count.filter(|n| *n < recipe.train.batch as u64 && *n > 0) {
         // The largest power of two, so that what divides batches still does.
@@ -414,6 +423,21 @@ mod tests {
         for shape in [&[28, 28, 1], &[28, 28, 3]] {
             assert_eq!(minutes(shape, 1.0).recipe.name, minutes(shape, 600.0).recipe.name);
         }
+    }
+
+    #[test]
+    fn long_runs_keep_their_best_checkpoint() {
+        let best = |shape, minutes| {
+            let choice = chosen(&Facts { minutes, ..plain(shape, Some(40_000)) });
+            assert_eq!(said(&choice, "best checkpoint"), choice.recipe.best.is_some());
+            choice.recipe.best.map(|best| best.metric)
+        };
+        for (shape, minutes) in [(&[28, 28, 1], 60.0), (&[64, 64, 3], 60.0), (&[128, 128, 4], 240.0)] {
+            assert_eq!(best(shape, Some(minutes)).as_deref(), Some("frechet"));
+            assert_eq!(best(shape, Some(minutes - 1.0)), None);
+            assert_eq!(best(shape, None), None);
+        }
+        assert_eq!(best(&[2], Some(600.0)), None);
     }
 
     #[test]
