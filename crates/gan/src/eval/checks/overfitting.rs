@@ -101,6 +101,10 @@ impl Check for Overfitting {
                  generated samples. More data, augmentation (augment.*) or a shorter run would help.",
                 100.0 * value
             ),
+            // Chance, or other data than those it was trained on.
+            false if value <= 0.0 => {
+                "Training samples look no more real to the discriminator than held-out ones.".to_string()
+            }
             false => format!(
                 "Held-out samples lie {:.0} % of the way from training to generated samples.",
                 100.0 * value
