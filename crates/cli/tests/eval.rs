@@ -369,6 +369,13 @@ fn labels(at: &Path, bytes: &[u8]) {
     std::fs::write(at.join("set/train-labels-idx1-ubyte"), bytes).unwrap();
 }
 
+/// The header of the labels stays, all of them are 0.
+fn labels_of_one_class(at: &Path) {
+    let mut bytes = idx_labels(64);
+    bytes[8..].fill(0);
+    labels(at, &bytes);
+}
+
 #[test]
 fn what_cannot_be_scored_is_refused_with_what_to_do() {
     let folder = trained();
@@ -423,10 +430,7 @@ fn what_cannot_be_scored_is_refused_with_what_to_do() {
     run(at, &["sample", "run", "--n", "4", "--out", "few"]).fine();
     fails(&["few", "--data", "./set", "--n", "9", "--extractor", "pixels"], &["9 samples", "4 are there"]);
     // Without labels there are no classes; labels of one class alone cannot be told apart.
-    labels(
-        at,
-        &idx_labels(64).iter().enumerate().map(|(i, &b)| if i < 8 { b } else { 0 }).collect::<Vec<_>>(),
-    );
+    labels_of_one_class(at);
     fails(&["run", "--n", "50", "--extractor", "classifier"], &["1 class", "random-conv"]);
     std::fs::remove_file(at.join("set/train-labels-idx1-ubyte")).unwrap();
     fails(&["run", "--metrics", "classes", "--n", "50"], &["no labelled images"]);
@@ -440,10 +444,7 @@ fn what_cannot_be_scored_is_refused_with_what_to_do() {
 fn images_of_one_class_are_seen_as_those_without_labels() {
     let folder = trained();
     let at = folder.path();
-    labels(
-        at,
-        &idx_labels(64).iter().enumerate().map(|(i, &b)| if i < 8 { b } else { 0 }).collect::<Vec<_>>(),
-    );
+    labels_of_one_class(at);
     let ended = run_with(at, CACHE, &["eval", "run", "--n", "50", "--metrics", "frechet"]);
     assert!(ended.fine().contains("seen by    random-conv"));
     // So are those of a run that keeps its best checkpoint.

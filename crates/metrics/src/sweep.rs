@@ -42,9 +42,28 @@ fn runs(columns: usize, most: impl Fn(usize) -> usize) -> Vec<(usize, Range<usiz
     runs
 }
 
-/// What is found in the tiles of some runs, by rows and columns, in their order: so that what is added up does not depend on runs.
-fn in_order<T>(found: Vec<Vec<((usize, usize), T)>>) -> Vec<((usize, usize), T)> {
-    let mut all: Vec<_> = found.into_iter().flatten().collect();
+/// `work` on tiles of the products of rows of one set with those of another, shared among threads: by number, rows and products of
+/// each. Of a column there are as many tiles as `most` says. What it finds comes by rows and columns, in their order, so that what is
+/// added up does not depend on how threads share it.
+fn on_tiles<T: Send>(
+    [of, with]: [&Features; 2],
+    most: impl Fn(usize) -> usize,
+    work: impl Fn([usize; 2], [&Range<usize>; 2], &mut [f64]) -> T + Sync,
+) -> Vec<([usize; 2], T)> {
+    let runs = runs(with.rows().div_ceil(height(with.rows())), most);
+    let found = map_blocks(runs.len(), 1, |run| {
+        let (j, ref of_run) = runs[run.start];
+        let columns = block(j, with.rows());
+        against(with, columns.clone(), |column| {
+            let tile = |i: usize| {
+                let rows = block(i, of.rows());
+                let found = column.products(of, rows.clone(), |all| work([i, j], [&rows, &columns], all));
+                ([i, j], found)
+            };
+            of_run.clone().map(tile).collect::<Vec<_>>()
+        })
+    });
+    let mut all = found.into_iter().flatten().collect::<Vec<_>>();
     all.sort_by_key(|(tile, _)| *tile);
     all
 }
@@ -209,14 +228,11 @@ pub(crate) struct Within {
 /// Passes over all pairs of a set. `ks` are smaller than its rows.
 pub(crate) fn within(side: &Side<'_>, ks: &[usize], members: Option<&Members>) -> Within {
     let (rows, k) = (side.set.rows(), ks.iter().copied().max().unwrap_or(0));
-    let blocks = rows.div_ceil(height(rows));
-    let runs = runs(blocks, |j| j + 1);
-    let found = map_blocks(runs.len(), 1, |run| {
-        let (j, ref of_run) = runs[run.start];
-        let with = block(j, rows);
-        let tile = |i: usize, all: &mut [f64]| {
-            let of = block(i, rows);
-            let near = (k > 0).then(|| near(side, &of, &with, all, k));
+    let found = on_tiles(
+        [side.set; 2],
+        |j| j + 1,
+        |[i, j], [of, with], all| {
+            let near = (k > 0).then(|| near(side, of, with, all, k));
             let sums = members.map_or_else(Vec::new, |members| {
                 let (height, d) = (of.len(), side.set.dimensions());
                 let mut sums = kernel_sums(all, height, d, &members.taken[i], &members.taken[j]);
@@ -229,16 +245,12 @@ pub(crate) fn within(side: &Side<'_>, ks: &[usize], members: Option<&Members>) -
                 }
                 sums
             });
-            ((i, j), (near, sums))
-        };
-        against(side.set, with.clone(), |rows_of_j| {
-            let made = |i| rows_of_j.products(side.set, block(i, rows), |all| tile(i, all));
-            of_run.clone().map(made).collect::<Vec<_>>()
-        })
-    });
+            (near, sums)
+        },
+    );
     let mut sums = vec![0.0; members.map_or(0, Members::subsets)];
     let mut nearest = Nearest::new(if k > 0 { rows } else { 0 }, k.max(1));
-    for ((i, j), (near, of_tile)) in in_order(found) {
+    for ([i, j], (near, of_tile)) in found {
         sums.iter_mut().zip(of_tile).for_each(|(sum, more)| *sum += more);
         for (near, first) in near.into_iter().flatten().zip([i, j].map(|at| at * height(rows))) {
             for (at, &most) in near.bounds.iter().enumerate().filter(|(_, most)| most.is_finite()) {
@@ -343,29 +355,22 @@ pub(crate) fn across(
 ) -> Across {
     let [real, generated] = sides;
     let (n, m) = (real.set.rows(), generated.set.rows());
-    let columns = m.div_ceil(height(m));
     let ks = radii[0].len();
-    let runs = runs(columns, |_| n.div_ceil(height(n)));
-    let found = map_blocks(runs.len(), 1, |run| {
-        let (j, ref of_run) = runs[run.start];
-        let with = block(j, m);
-        let tile = |i: usize, all: &mut [f64]| {
-            let of = block(i, n);
-            let inside = if ks == 0 { Vec::new() } else { balls(sides, radii, &of, &with, all) };
+    let found = on_tiles(
+        [real.set, generated.set],
+        |_| n.div_ceil(height(n)),
+        |[i, j], [of, with], all| {
+            let inside = if ks == 0 { Vec::new() } else { balls(sides, radii, of, with, all) };
             let sums = members.map_or_else(Vec::new, |[of_real, of_generated]| {
                 let (height, d) = (of.len(), real.set.dimensions());
                 kernel_sums(all, height, d, &of_real.taken[i], &of_generated.taken[j])
             });
-            ((i, j), (inside, sums))
-        };
-        against(generated.set, with.clone(), |rows_of_j| {
-            let made = |i| rows_of_j.products(real.set, block(i, n), |all| tile(i, all));
-            of_run.clone().map(made).collect::<Vec<_>>()
-        })
-    });
+            (inside, sums)
+        },
+    );
     let mut sums = vec![0.0; members.map_or(0, |[members, _]| members.subsets())];
     let mut inside = vec![Inside::new(n, m); ks];
-    for ((i, j), (of_tile, more)) in in_order(found) {
+    for ([i, j], (of_tile, more)) in found {
         sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
         let (i, j) = (i * height(n), j * height(m));
         for (all, tile) in inside.iter_mut().zip(of_tile) {
