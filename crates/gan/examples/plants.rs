@@ -243,7 +243,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         let few = with_parameter(&data, "limit", "250");
         let set = Arc::new(open(&few, &OpenOptions::default())?);
         let test = Arc::new(open(&few, &OpenOptions { split: Split::Test, ..OpenOptions::default() })?);
-        let (objective, ..) = loaded(run, &executor)?;
+        let (mut objective, ..) = loaded(run, &executor)?;
+        // It is trained anew, on other data than the run.
+        objective.recipe.run = None;
         let images = steps * objective.recipe.train.batch as u64;
         let mut trainer = Trainer::new(objective, set.clone(), executor.clone(), 0, images)?;
         let mut of =

@@ -1,7 +1,7 @@
 //! Faults planted in samples, each named, and samples without faults, none accused.
 
 use ganymede::Error;
-use ganymede::eval::{Evaluator, Examined, Options, SampleSource, SourceInfo};
+use ganymede::eval::{Evaluator, Examined, Options, SampleSource, SourceInfo, TrainedOn};
 use ganymede::extractors::Watch;
 use ganymede_cpu::{Executor, ExecutorOptions};
 use ganymede_data::{ContentHash, Dataset, Items};
@@ -111,11 +111,12 @@ fn chance(i: u64, salt: u64) -> f64 {
 struct Made<F, L> {
     sample: F,
     logit: Option<L>,
+    trained_on: Option<TrainedOn>,
 }
 
 impl<F: Fn(u64, &mut [f32]), L: FnMut(&[f32]) -> f32> SampleSource for Made<F, L> {
     fn info(&self) -> SourceInfo {
-        SourceInfo::named("made")
+        SourceInfo { trained_on: self.trained_on.clone(), ..SourceInfo::named("made") }
     }
 
     fn shape(&self) -> &[usize] {
@@ -138,7 +139,7 @@ impl<F: Fn(u64, &mut [f32]), L: FnMut(&[f32]) -> f32> SampleSource for Made<F, L
 type NoLogit = fn(&[f32]) -> f32;
 
 fn made<F: Fn(u64, &mut [f32])>(sample: F) -> Made<F, NoLogit> {
-    Made { sample, logit: None }
+    Made { sample, logit: None, trained_on: None }
 }
 
 /// A sampler without faults: of another seed, more or less poor, with classes that are not quite even.
@@ -328,9 +329,21 @@ fn a_discriminator_is_asked_about_held_out_samples() {
         out.iter_mut().for_each(|v| *v -= 0.15);
     };
     for (bonus, expected) in [(0.0, false), (0.05, false), (1.0, true), (3.0, true)] {
-        let examined = of.examine(&mut Made { sample: dim, logit: Some(logit(bonus)) }, &mut ()).unwrap();
+        let examined = of
+            .examine(&mut Made { sample: dim, logit: Some(logit(bonus)), trained_on: None }, &mut ())
+            .unwrap();
         let found = examined.report.findings.iter().find(|f| f.check == "overfitting").unwrap();
         assert_eq!(found.flagged, expected, "{bonus}: {} {:?}", found.value, found.p);
+    }
+    // One that was trained on other samples knows those by heart, if any: its figure would say nothing.
+    let hash = |set: &Dataset| set.hash().to_string();
+    for (data_hash, asked) in [(hash(of.data()), true), (hash(&blobs(7, 9)), false)] {
+        let trained_on = Some(TrainedOn { data: "blobs?limit=9".into(), data_hash });
+        let source = &mut Made { sample: dim, logit: Some(logit(1.0)), trained_on };
+        let examined = of.examine(source, &mut ()).unwrap();
+        assert_eq!(examined.report.findings.iter().any(|f| f.check == "overfitting"), asked);
+        let why = examined.report.unchecked.iter().find(|u| u.check == "overfitting");
+        assert_eq!(why.is_some_and(|why| why.reason.contains("blobs?limit=9")), !asked);
     }
     // A folder has no discriminator, and says so.
     let examined = of.examine(&mut made(healthy(1)), &mut ()).unwrap();
@@ -352,6 +365,8 @@ fn what_cannot_be_checked_says_why() {
         found.unwrap_or_default()
     };
     assert!(reason(None, "memorization").contains("no part that is held out"));
+    assert!(reason(None, "overfitting").contains("no part that is held out"));
+    assert!(reason(Some(blobs(10_000_000, 20)), "overfitting").contains("20 held-out samples are too few"));
     // Held-out samples that are training samples.
     let leaked = reason(Some(blobs(0, 100)), "memorization");
     assert!(

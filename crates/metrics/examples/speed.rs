@@ -3,6 +3,7 @@
 //!
 //!     cargo run --release -p ganymede-metrics --example speed [samples [dimensions]]
 
+use ganymede_metrics::influence::influence;
 use ganymede_metrics::kernel::KernelOptions;
 use ganymede_metrics::neighbours::Ball;
 use ganymede_metrics::pairs::{PairOptions, compare};
@@ -42,7 +43,12 @@ fn main() {
     took("pairs");
     println!("{:22} {:7.2} s", "all", began.elapsed().as_secs_f64());
     let kernel = pairs.kernel().expect("asked for");
-    println!("frechet {frechet} kernel {} +- {}", kernel.mean, kernel.deviation);
+    // What the other side does not give.
+    let (began, interval) =
+        (Instant::now(), influence(&real, &generated).and_then(|i| i.interval(frechet, 0.95)).expect("one"));
+    println!("{:22} {:7.2} s", "interval of frechet", began.elapsed().as_secs_f64());
+    println!("frechet {frechet}, {} to {}", interval.low, interval.high);
+    println!("kernel {} +- {}", kernel.mean, kernel.deviation);
     for ball in Ball::ALL {
         println!(
             "{} {:?} {:?}",

@@ -4,7 +4,8 @@
 
 use crate::error::MetricError;
 use crate::features::Features;
-use crate::frechet::{frechet_distance, frechet_interval};
+use crate::frechet::frechet_distance;
+use crate::influence::frechet_interval;
 use crate::stats::Interval;
 
 /// Distances of classes.
@@ -67,8 +68,8 @@ pub fn class_frechet(
     Ok(ClassFrechet { mean: distances.iter().sum::<f64>() / classes as f64, distances, fewest })
 }
 
-/// The distance, and an interval of confidence `level` of the mean, of as many resamples a class as said. Classes have samples of
-/// their own, so that variances of their distances add up.
+/// The distance, and an interval of confidence `level` of the mean. Classes have samples of their own, so that variances of their
+/// distances add up.
 ///
 /// # Errors
 /// As [`class_frechet`] and [`frechet_interval`].
@@ -76,12 +77,11 @@ pub fn class_frechet_interval(
     real: Labelled<'_>,
     generated: Labelled<'_>,
     classes: usize,
-    resamples: usize,
     level: f64,
 ) -> Result<(ClassFrechet, Interval), MetricError> {
     let (mut distances, mut square) = (Vec::with_capacity(classes), 0.0);
     let fewest = each_class(real, generated, classes, |a, b| {
-        let found = frechet_interval(a, b, resamples, level)?;
+        let found = frechet_interval(a, b, level)?;
         distances.push(found.estimate);
         // The lower end may be cut at 0.
         square += (found.high - found.estimate).powi(2);
@@ -189,7 +189,7 @@ mod tests {
             .map(|_| {
                 let (a, b) = (draw(0.0), draw(1.0));
                 let of = |features| Labelled { features, labels: &labels };
-                let (whole, found) = class_frechet_interval(of(&a), of(&b), 2, 40, 0.9).unwrap();
+                let (whole, found) = class_frechet_interval(of(&a), of(&b), 2, 0.9).unwrap();
                 assert_eq!(whole, class_frechet(of(&a), of(&b), 2).unwrap());
                 found
             })

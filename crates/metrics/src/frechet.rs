@@ -8,10 +8,9 @@
 //! samples themselves over sqrt(N - 1).
 
 use crate::blocks::{Squares, map_blocks, multiply, multiply_shared, on_chunks, strided};
-use crate::error::{MetricError, check};
+use crate::error::MetricError;
 use crate::features::{Features, check_rows};
 use crate::singular::nuclear_norm;
-use crate::stats::{Interval, Moments, Random};
 use ganymede_kernels::double::Strided;
 use nalgebra::{DMatrix, DVector};
 use std::ops::Range;
@@ -21,7 +20,7 @@ const BLOCK: usize = 2048;
 /// Words of rows that a thread centres at once: fewer are centred sooner than a thread is started.
 const CHUNK: usize = 1 << 18;
 /// Columns of Cholesky's factor that are found at once.
-const STEP: usize = 64;
+pub(crate) const STEP: usize = 64;
 /// Rows of these that are found at once.
 const ROWS: usize = 256;
 /// Below this share of its variance that other features do not explain, a feature counts as depending on them.
@@ -122,22 +121,40 @@ impl GaussianFit {
     ///
     /// # Errors
     /// Fewer than two rows.
-    pub fn finish(mut self) -> Result<Gaussian, MetricError> {
+    pub fn finish(self) -> Result<Gaussian, MetricError> {
+        let (samples, mean, spread) = self.spread()?;
+        let divisor = ((samples - 1) as f64).sqrt();
+        let factor = match spread {
+            Spread::Rows(rows) => rows,
+            Spread::Scatter(scatter) => factor(scatter)?,
+        };
+        Ok(Gaussian { samples, mean, factor: factor / divisor })
+    }
+
+    /// How many rows there are, their mean, and what they are about it.
+    pub(crate) fn spread(mut self) -> Result<(usize, DVector<f64>, Spread), MetricError> {
         let samples = self.samples();
         if samples < 2 {
             return Err(MetricError::TooFew { what: "the Frechet distance", needed: 2, got: samples });
         }
-        let divisor = ((samples - 1) as f64).sqrt();
         if self.scatter.is_none() && samples <= self.dimensions {
-            let mut factor = DMatrix::zeros(self.dimensions, samples);
-            let mean = centre(&self.pending, self.dimensions, factor.as_mut_slice());
-            return Ok(Gaussian { samples, mean, factor: factor / divisor });
+            let mut rows = DMatrix::zeros(self.dimensions, samples);
+            let mean = centre(&self.pending, self.dimensions, rows.as_mut_slice());
+            return Ok((samples, mean, Spread::Rows(rows)));
         }
         let pending = std::mem::take(&mut self.pending);
         pending.chunks(BLOCK * self.dimensions).for_each(|block| self.fold_block(block));
         let scatter = self.scatter.unwrap_or_else(|| Squares::new(self.dimensions)).whole();
-        Ok(Gaussian { samples, mean: self.mean, factor: factor(scatter)? / divisor })
+        Ok((samples, self.mean, Spread::Scatter(scatter)))
     }
+}
+
+/// Rows about their mean.
+pub(crate) enum Spread {
+    /// The rows less it, as columns: at most as many as dimensions.
+    Rows(DMatrix<f64>),
+    /// The sum of (x - mean)(x - mean)'.
+    Scatter(DMatrix<f64>),
 }
 
 /// The mean of rows, which are given less it.
@@ -200,7 +217,7 @@ fn factor(scatter: DMatrix<f64>) -> Result<DMatrix<f64>, MetricError> {
 
 /// L with L L' the matrix, if it is positive definite, a block of columns at a time, from what columns to their left
 /// explain (left-looking, Golub and Van Loan, section 4.2.9): the bulk of it is products of long rows, shared among threads.
-fn cholesky(mut matrix: DMatrix<f64>) -> Option<DMatrix<f64>> {
+pub(crate) fn cholesky(mut matrix: DMatrix<f64>) -> Option<DMatrix<f64>> {
     let size = matrix.nrows();
     for first in (0..size).step_by(STEP) {
         let next = (first + STEP).min(size);
@@ -310,59 +327,4 @@ impl Gaussian {
 pub fn frechet_distance(a: &Features, b: &Features) -> Result<f64, MetricError> {
     a.check_alike(b)?;
     Gaussian::of(a)?.distance(&Gaussian::of(b)?)
-}
-
-/// The distance with an interval of confidence `level` for its sampling error: the estimate +- the normal quantile times
-/// the deviation of the distances between sets drawn from both with replacement (Efron 1979), not below 0.
-///
-/// Centred on the estimate, since sets drawn with replacement repeat samples and are farther apart on average than those
-/// they come from: their quantiles would lie above it. The interval says nothing of the estimate's own bias, which falls
-/// like 1/N.
-///
-/// # Errors
-/// As [`frechet_distance`]; fewer than two resamples, a level outside (0, 1).
-pub fn frechet_interval(
-    a: &Features,
-    b: &Features,
-    resamples: usize,
-    level: f64,
-) -> Result<Interval, MetricError> {
-    let estimate = frechet_distance(a, b)?;
-    let quantile = normal_quantile(level)?;
-    if resamples < 2 {
-        let what = "a bootstrap interval (resamples)";
-        return Err(MetricError::TooFew { what, needed: 2, got: resamples });
-    }
-    let drawn = |seed: u64, set: &Features| {
-        let mut random = Random::new(seed);
-        set.select((0..set.rows()).map(|_| random.below(set.rows())))
-    };
-    let one = |range: Range<usize>| {
-        let seed = range.start as u64;
-        // Streams far apart for the two sets.
-        frechet_distance(&drawn(0x6672_6563 + (seed << 33), a), &drawn(0x6865_7400 + (seed << 34), b))
-    };
-    let moments: Moments = map_blocks(resamples, 1, one).into_iter().collect::<Result<_, _>>()?;
-    let half = quantile * moments.variance().unwrap_or(0.0).sqrt();
-    Ok(Interval { estimate, low: (estimate - half).max(0.0), high: estimate + half })
-}
-
-/// z with probability `level` between -z and z, by bisection of the normal law's tail: P(|Z| > z) = erfc(z / sqrt 2).
-fn normal_quantile(level: f64) -> Result<f64, MetricError> {
-    check("the level of interval", [level], "a number between 0 and 1", |level| level > 0.0 && level < 1.0)?;
-    let (mut low, mut high) = (0.0, 40.0);
-    for _ in 0..100 {
-        let middle = 0.5 * (low + high);
-        if within(middle) < level { low = middle } else { high = middle }
-    }
-    Ok(0.5 * (low + high))
-}
-
-/// P(|Z| <= z): the integral of the density over [-z, z] by Simpson's rule, exact to rounding with this many steps.
-fn within(z: f64) -> f64 {
-    const STEPS: usize = 2000;
-    let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
-    let h = z / STEPS as f64;
-    let inner = |i: usize| if i % 2 == 1 { 4.0 } else { 2.0 } * density(i as f64 * h);
-    2.0 * h / 3.0 * (density(0.0) + density(z) + (1..STEPS).map(inner).sum::<f64>())
 }

@@ -5,7 +5,8 @@
 //! * [`features`]: what an extractor makes of samples, for
 //! * [`frechet`]: the Frechet distance, [`kernel`]: the kernel distance, [`neighbours`]: precision, recall, density and
 //!   coverage, [`pairs`]: these together in one pass;
-//! * [`class_frechet`] and [`extrapolation`]: the Frechet distance by class, and of infinitely many samples;
+//! * [`class_frechet`] and [`extrapolation`]: the Frechet distance by class, and of infinitely many samples; [`influence`]: how
+//!   far each may be off by chance;
 //! * [`inception`]: the Inception score; [`path_length`]: perceptual path length;
 //! * [`sliced`]: the sliced Wasserstein distance, of features and of patches of images; [`ssim`]: how alike two images are;
 //! * [`copying`]: whether a generator copies training samples, over [`mod@nearest`] neighbours; [`mod@lost`]: kinds that it has
@@ -28,6 +29,7 @@ pub mod extrapolation;
 pub mod features;
 pub mod frechet;
 pub mod inception;
+pub mod influence;
 pub mod kernel;
 pub mod law;
 pub mod lost;

@@ -168,6 +168,16 @@ pub fn bootstrap<T: Copy>(
     Ok(Interval { estimate, low: quantile(&found, tail)?, high: quantile(&found, 1.0 - tail)? })
 }
 
+/// z with probability `level` between -z and z under the normal law.
+///
+/// # Errors
+/// A level outside (0, 1).
+pub fn normal_quantile(level: f64) -> Result<f64, MetricError> {
+    check("the level of interval", [level], "a number between 0 and 1", |level| level > 0.0 && level < 1.0)?;
+    // The parameters are sound.
+    Ok(Normal::new(0.0, 1.0).map_or(f64::NAN, |law| law.inverse_cdf((1.0 + level) / 2.0)))
+}
+
 /// A share with its interval at confidence `level`, of so many of `n` independent draws (Wilson 1927, "Probable Inference, the
 /// Law of Succession, and Statistical Inference"): the shares p of which the one found is at most z deviations
 /// sqrt(p (1 - p) / n) away.
@@ -182,9 +192,7 @@ pub fn wilson(found: usize, n: usize, level: f64) -> Result<Interval, MetricErro
         let what = "draws of a share";
         return Err(MetricError::Length { what, expected: n, got: found });
     }
-    check("the level of interval", [level], "a number between 0 and 1", |level| level > 0.0 && level < 1.0)?;
-    // The parameters are sound.
-    let z = Normal::new(0.0, 1.0).map_or(f64::NAN, |law| law.inverse_cdf((1.0 + level) / 2.0));
+    let z = normal_quantile(level)?;
     let (n, share) = (n as f64, found as f64 / n as f64);
     let scale = 1.0 + z * z / n;
     let middle = (share + z * z / (2.0 * n)) / scale;

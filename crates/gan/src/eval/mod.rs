@@ -44,7 +44,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub use keep::Before;
 pub use looks::Looks;
 pub use report::{Better, ExtractorInfo, Report, Score, Skipped, Unchecked, figure};
-pub use source::{Drawn, Images, Path, SampleSource, SourceInfo, Steps};
+pub use source::{Drawn, Images, Path, SampleSource, SourceInfo, Steps, TrainedOn};
 
 /// Samples of either side unless asked otherwise.
 pub const SAMPLES: usize = 10_000;
@@ -433,8 +433,8 @@ impl Evaluator {
             let features =
                 choice.pictures || chosen.iter().any(|m| m.keeps_features([real, count], dimensions));
             self.look_at_real(features, watch)?;
-            let kept = checks::LOOKED_AT.min(checks::MOST_BYTES / (4 * self.train.elements()));
-            let keep = if choice.pictures { kept.max(1) } else { 0 };
+            let keep =
+                if choice.pictures { checks::held(checks::LOOKED_AT, self.train.elements()) } else { 0 };
             let wish = self.wish(count, keep, features, "looking at generated samples");
             let extractor = looked_through(&mut self.extractor)?;
             generated = Some(collect(source, extractor, wish, watch)?);

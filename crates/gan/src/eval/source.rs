@@ -33,9 +33,21 @@ pub struct SourceInfo {
     /// Arithmetic of the generator, where one draws them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub precision: Option<String>,
+    /// What the generator was trained on, where one draws them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained_on: Option<TrainedOn>,
     /// Batches over which the statistics of its batch norm were taken anew; none where they are the running ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing_statistics: Option<usize>,
+}
+
+/// The data of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainedOn {
+    /// As they were given.
+    pub data: String,
+    /// BLAKE3 sum of their content.
+    pub data_hash: String,
 }
 
 impl SourceInfo {
@@ -143,9 +155,13 @@ pub struct Drawn<'a> {
 }
 
 impl<'a> Drawn<'a> {
-    /// From the state in a session, with the latents of a seed. The session's precision goes into `info`.
+    /// From the state in a session, with the latents of a seed. The session's precision goes into `info`, and what the recipe
+    /// says of the data.
     pub fn new(objective: &'a Objective, session: &'a mut Session, seed: u64, info: SourceInfo) -> Self {
-        let info = SourceInfo { precision: Some(session.precision().to_string()), ..info };
+        let run = objective.recipe.run.as_ref().filter(|run| !run.data_hash.is_empty());
+        let trained_on =
+            run.map(|run| TrainedOn { data: run.data.clone(), data_hash: run.data_hash.clone() });
+        let info = SourceInfo { precision: Some(session.precision().to_string()), trained_on, ..info };
         let sampler = Sampler::new(seed);
         Self { objective, session, sampler, judge: None, seed, info, numbers: Numbers::Own }
     }

@@ -1,5 +1,5 @@
 use super::views::Rough;
-use super::{Check, Evidence, Fault, Finding, MOST_BYTES, spaced};
+use super::{Check, Evidence, Fault, Finding, held, spaced};
 use crate::error::Error;
 use ganymede_metrics::collisions::{collisions, distances_at};
 use serde_json::json;
@@ -44,7 +44,7 @@ impl Check for Duplicates {
         let size: usize = shape.iter().product();
         let kept = &evidence.generated.kept;
         let count = (kept.len() / size).min(PAIRED);
-        let (real, _) = spaced(evidence.train, PAIRED.min(MOST_BYTES / (4 * size)))?;
+        let (real, _) = spaced(evidence.train, held(PAIRED, size))?;
         if count < 100 || real.len() / size < 100 {
             return Err(Error::Unsuited(format!(
                 "pairs say little of {count} samples and {} real ones: it takes a hundred of each",

@@ -53,6 +53,8 @@ struct Pool<'a> {
     indices: Vec<Vec<u64>>,
     rough: Features,
     hashes: Vec<Vec<blake3::Hash>>,
+    /// The training samples among them.
+    known: HashSet<blake3::Hash>,
     /// Held-out samples that are training samples too, and were left out.
     leaked: usize,
 }
@@ -110,9 +112,10 @@ fn pool<'a>(sets: Vec<&'a Dataset>, rough: &Rough, watch: &mut dyn Watch) -> Res
         indices: Vec::new(),
         rough: Features::empty(rough.dimensions())?,
         hashes: Vec::new(),
+        known: HashSet::new(),
         leaked: 0,
     };
-    let (mut known, mut done) = (HashSet::new(), 0);
+    let mut done = 0;
     for (number, wanted) in wanted.into_iter().enumerate() {
         let size = pool.sets[number].elements();
         let (mut indices, mut hashes) = (Vec::new(), Vec::new());
@@ -124,7 +127,7 @@ fn pool<'a>(sets: Vec<&'a Dataset>, rough: &Rough, watch: &mut dyn Watch) -> Res
             let mut own = Vec::with_capacity(samples.len());
             for (&index, sample) in chunk.iter().zip(samples.chunks_exact(size)) {
                 let hash = hash(sample);
-                if number == 1 && known.contains(&hash) {
+                if number == 1 && pool.known.contains(&hash) {
                     pool.leaked += 1;
                     continue;
                 }
@@ -138,7 +141,9 @@ fn pool<'a>(sets: Vec<&'a Dataset>, rough: &Rough, watch: &mut dyn Watch) -> Res
             done += chunk.len() as u64;
             watch.moved("looking through training samples", done, total);
         }
-        known.extend(hashes.iter().copied());
+        if number == 0 {
+            pool.known.extend(hashes.iter().copied());
+        }
         pool.indices.push(indices);
         pool.hashes.push(hashes);
     }
@@ -173,8 +178,7 @@ impl Check for Memorization {
         let sets = std::iter::once(evidence.train).chain(test).map(|set| &**set).collect();
         let pool = pool(sets, &rough, evidence.watch)?;
         let kept = &evidence.generated.kept;
-        let known: HashSet<blake3::Hash> = pool.hashes[0].iter().copied().collect();
-        let exact = kept.chunks_exact(size).filter(|sample| known.contains(&hash(sample))).count();
+        let exact = kept.chunks_exact(size).filter(|sample| pool.known.contains(&hash(sample))).count();
         let turned: Vec<f32> = kept.chunks_exact(size).flat_map(|s| mirrored(s, &shape)).collect();
         let views = [rough.see(kept)?, rough.see(&turned)?];
         let candidates = pool.rough.rows().min(CANDIDATES);

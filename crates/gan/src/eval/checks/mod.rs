@@ -23,8 +23,14 @@ pub(crate) use views::Rough;
 
 /// Generated samples that are looked at one by one.
 pub(super) const LOOKED_AT: usize = 4_000;
-/// Most bytes of them, as values.
-pub(super) const MOST_BYTES: usize = 256 << 20;
+/// Most bytes of samples that are held at once, as values.
+const MOST_BYTES: usize = 256 << 20;
+
+/// So many samples of a size, or as many as are held at once, but one at least.
+pub(super) fn held(samples: usize, size: usize) -> usize {
+    samples.min(MOST_BYTES / (size_of::<f32>() * size)).max(1)
+}
+
 /// Probability of an alarm where nothing is wrong, for each test: 20 reports of ten tests each raise a false one once in
 /// five hundred times.
 pub(super) const LEVEL: f64 = 1e-5;

@@ -66,6 +66,15 @@ impl Check for Overfitting {
                 "{spec} has no end, so no discriminator sees a sample of it twice"
             )));
         }
+        if let Some(own) = evidence.source.info().trained_on
+            && own.data_hash != evidence.train.hash().to_string()
+        {
+            return Err(Error::Unsuited(format!(
+                "the discriminator was trained on {}, and {spec} holds other samples, which it cannot know by heart: leave --data \
+                 out, or name those it was trained on",
+                own.data
+            )));
+        }
         let size = evidence.train.elements();
         let (training, of_training) = spaced(evidence.train, ASKED)?;
         let (held_out, of_held_out) = spaced(test, ASKED)?;
@@ -101,7 +110,6 @@ impl Check for Overfitting {
                  generated samples. More data, augmentation (augment.*) or a shorter run would help.",
                 100.0 * value
             ),
-            // Chance, or other data than those it was trained on.
             false if value <= 0.0 => {
                 "Training samples look no more real to the discriminator than held-out ones.".to_string()
             }

@@ -1,4 +1,4 @@
-use super::frechet::{RESAMPLES, affordable};
+use super::frechet::affordable;
 use super::{Better, Context, LEVEL, Metric, Score, Subject};
 use crate::error::Error;
 use ganymede_metrics::MetricError;
@@ -50,7 +50,7 @@ impl Metric for ClassFrechet {
         let of_generated = Labelled { features: &generated.features, labels: of_generated };
         let (classes, d) = (names.len(), real.features.dimensions());
         let found = match !context.resampled && affordable([real.count, generated.count], classes, d) {
-            true => class_frechet_interval(of_real, of_generated, classes, RESAMPLES, LEVEL)
+            true => class_frechet_interval(of_real, of_generated, classes, LEVEL)
                 .map(|(found, interval)| (found, Some(interval))),
             false => class_frechet(of_real, of_generated, classes).map(|found| (found, None)),
         };

@@ -1,16 +1,20 @@
 use super::{Better, Context, LEVEL, Metric, Score, Subject, suits_features};
 use crate::error::Error;
-use ganymede_metrics::frechet::frechet_interval;
+use ganymede_metrics::influence::influence;
 
-/// Pairs of sets drawn with replacement for the interval.
-pub(super) const RESAMPLES: usize = 50;
-/// Multiplications beyond which the interval would take minutes and is left out.
-const AFFORDABLE: f64 = 4e11;
+/// Multiplications beyond which the interval would take a minute and is left out.
+const AFFORDABLE: f64 = 2e12;
+/// Features beyond which they are not kept for it: 2 GiB.
+const KEPT: usize = 1 << 28;
 
-/// Whether an interval of so many samples of either side, in so many parts that are compared by themselves, is given.
+/// Whether an interval of so many samples of either side, in so many parts that are compared by themselves, is given: it takes
+/// covariances, solutions and products of all samples, and some thirty products of matrices of as many rows as dimensions,
+/// or as samples of a part where these are fewer.
 pub(super) fn affordable(samples: [usize; 2], parts: usize, dimensions: usize) -> bool {
+    let words = (samples[0] + samples[1]).saturating_mul(dimensions);
     let (rows, d) = ((samples[0] + samples[1]) as f64, dimensions as f64);
-    RESAMPLES as f64 * (rows * d * d + 20.0 * parts as f64 * d * d * d) <= AFFORDABLE
+    let rank = d.min(rows / (2.0 * parts as f64));
+    words <= KEPT && 2.5 * rows * d * d + 30.0 * parts as f64 * rank * rank * rank <= AFFORDABLE
 }
 
 /// Distance of Gaussians fitted to features.
@@ -49,8 +53,8 @@ impl Metric for Frechet {
         let few = real.count.min(generated.count) <= d;
         let mut score = Score::new(self.name(), context.named("Frechet distance"), value, Better::Lower);
         if !context.resampled && real.whole() && generated.whole() && affordable(counts, 1, d) {
-            let interval = frechet_interval(&real.features, &generated.features, RESAMPLES, LEVEL)?;
-            score = score.within(interval);
+            let influence = influence(&real.features, &generated.features)?;
+            score = score.within(influence.interval(value, LEVEL)?);
         }
         if few {
             score = score.noting(format!("fewer samples than its {d} dimensions: it would fall with more"));

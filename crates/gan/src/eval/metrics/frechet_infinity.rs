@@ -1,6 +1,8 @@
-use super::{Better, Context, Metric, Score, Subject, suits_features};
+use super::frechet::affordable;
+use super::{Better, Context, LEVEL, Metric, Score, Subject, suits_features};
 use crate::error::Error;
 use ganymede_metrics::extrapolation::extrapolate;
+use ganymede_metrics::influence::influence;
 use serde_json::json;
 
 /// The Frechet distance of infinitely many generated samples.
@@ -38,6 +40,11 @@ impl Metric for FrechetInfinity {
         let name = context.named("Frechet distance at infinite N");
         let mut score = Score::new(self.name(), name, found.distance, Better::Lower)
             .noting(format!("{plain:.4} of {n} samples; the line explains {:.1} %", 100.0 * found.fit));
+        let d = real.features.dimensions();
+        if !context.resampled && affordable([real.count, generated.count], 1, d) {
+            let influence = influence(&real.features, &generated.features)?;
+            score = score.within(found.interval(&influence, LEVEL)?);
+        }
         score.detail = json!({
             "points": found.points, "slope": found.slope, "explained": found.fit, "seed": context.seed,
             "reference_samples": real.count,

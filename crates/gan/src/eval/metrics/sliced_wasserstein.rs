@@ -1,6 +1,8 @@
-use super::{Better, Context, Metric, Score, Subject};
+use super::{Better, Context, LEVEL, Metric, Score, Subject};
 use crate::error::Error;
-use ganymede_metrics::sliced::{IMAGES, SMALLEST, SlicedOptions, image_distances, levels};
+use ganymede_metrics::sliced::{
+    IMAGES, LevelDistance, SMALLEST, SlicedOptions, image_distances, levels, parts_interval,
+};
 use serde_json::json;
 
 /// Distance of patches of images at each scale.
@@ -51,22 +53,30 @@ impl Metric for SlicedWasserstein {
         let options = SlicedOptions { seed: context.seed, ..SlicedOptions::default() };
         context.watch.note(&format!("comparing patches of {count} images at {} levels", levels(h, w)?.len()));
         let found = image_distances(&real, &generated, [h, w, c], options)?;
-        let mean = found.iter().map(|level| level.distance).sum::<f64>() / found.len() as f64;
-        let mut all = Score::new(
-            self.name(),
-            "sliced Wasserstein distance x 1000, mean of levels",
-            mean,
-            Better::Lower,
-        )
-        .noting(format!("of {count} images of either side"));
+        let count_of_levels = found.len() as f64;
+        let mean = found.iter().map(|level| level.distance).sum::<f64>() / count_of_levels;
+        // Parts are of the same images at every level. One level may have none, of images that are too much alike.
+        let parts = found.iter().map(|level| level.parts.len()).min().unwrap_or(0);
+        let of_part =
+            |part: usize| found.iter().map(|level| level.parts[part]).sum::<f64>() / count_of_levels;
+        let means: Vec<f64> = (0..parts).map(of_part).collect();
+        let score = |name: String, distance: f64, parts: &[f64]| -> Result<Score, Error> {
+            let score = Score::new(self.name(), name, distance, Better::Lower);
+            Ok(match parts_interval(distance, parts, LEVEL)? {
+                Some(interval) => score.within(interval),
+                None => score,
+            })
+        };
+        let mut all = score("sliced Wasserstein distance x 1000, mean of levels".into(), mean, &means)?
+            .noting(format!("of {count} images of either side"));
         all.detail = json!({
             "images": count, "patches": options.patches, "directions": options.directions, "seed": context.seed,
         });
-        let of_level = |level: &ganymede_metrics::sliced::LevelDistance| {
+        let of_level = |level: &LevelDistance| {
             let [h, w] = level.size;
-            let name = format!("sliced Wasserstein distance x 1000, {h}x{w}");
-            Score::new(self.name(), name, level.distance, Better::Lower)
+            score(format!("sliced Wasserstein distance x 1000, {h}x{w}"), level.distance, &level.parts)
         };
-        Ok([vec![all], found.iter().map(of_level).collect()].concat())
+        let of_levels = found.iter().map(of_level).collect::<Result<Vec<_>, _>>()?;
+        Ok([vec![all], of_levels].concat())
     }
 }
