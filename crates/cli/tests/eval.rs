@@ -56,6 +56,12 @@ fn a_run_is_scored_on_its_own_data_and_the_report_kept() {
     assert!(extractor["accuracy"].is_f64());
     assert_eq!((kept["generated"].as_u64(), kept["real"].as_u64()), (Some(64), Some(64)));
 
+    // Fewer samples against all real ones.
+    let ended = run_with(at, CACHE, &["eval", "run", "--n", "40", "--real", "all", "--json"]);
+    let all = json(&ended.fine());
+    assert_eq!((all["generated"].as_u64(), all["real"].as_u64()), (Some(40), Some(64)));
+    run_with(at, CACHE, &["eval", "run", "--n", "40", "--real", "few"]).fails(2, &["--real", "all"]);
+
     // From the checkpoint, on another number of threads, through the classifier that was kept: the same figures.
     let checkpoint = common::checkpoints(&at.join("run"))[0].clone();
     let checkpoint = checkpoint.strip_prefix(at).unwrap().to_str().unwrap().to_string();

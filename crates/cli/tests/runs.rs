@@ -265,6 +265,21 @@ fn truncated_samples_are_others_and_more_alike() {
 }
 
 #[test]
+fn a_generator_that_stands_still_is_named_on_the_progress_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let still =
+        ["--set", "batch=32", "--set", "generator.optimizer.lr=0", "--set", "half_life=0", "--steps", "800"];
+    let out =
+        run(folder.path(), &[&["train", "synthetic:ring8", "--out", "run"], &still[..]].concat()).fine();
+    let lines: Vec<&str> = out.lines().filter(|line| line.contains("! DEAD GENERATOR")).collect();
+    assert!(lines.len() >= 5 && lines.iter().all(|line| line.contains("G loss")), "{out}");
+    // A young one is not accused.
+    let first = out.lines().find(|line| line.contains("G loss")).unwrap();
+    assert!(!first.contains('!'), "{first}");
+    assert!(fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap().contains("dead-generator"));
+}
+
+#[test]
 fn points_are_scored_and_sampled_as_picture_or_table() {
     let folder = tempfile::tempdir().unwrap();
     let mlp = ["--set", "batch=32", "--steps", "12", "--out", "run"];

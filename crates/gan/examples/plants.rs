@@ -27,6 +27,8 @@ enum Plant {
     Copies(f64, Change),
     /// So many different samples.
     Few(u64),
+    /// Classes are not listened to: each sample is called of the next class. Of conditional runs.
+    Deaf,
 }
 
 /// What is done to a copy.
@@ -53,6 +55,7 @@ const PLANTS: &[Plant] = &[
     Plant::Few(1),
     Plant::Few(100),
     Plant::Few(1000),
+    Plant::Deaf,
 ];
 
 impl Plant {
@@ -62,6 +65,7 @@ impl Plant {
             Self::Lost(_) => &["missing classes", "lost part of the data"],
             Self::Copies(..) => &["copied samples"],
             Self::Few(_) => &["different samples"],
+            Self::Deaf => &["samples of the class asked for"],
         }
     }
 }
@@ -108,7 +112,7 @@ impl Planted<'_, '_> {
             Plant::Copies(share, change) if Random::new(i ^ 0x7368_6172).unit() < share => {
                 self.copy(i, change)
             }
-            Plant::Copies(..) => self.inner.take(i, 1).map(|taken| taken.0),
+            Plant::Copies(..) | Plant::Deaf => self.inner.take(i, 1).map(|taken| taken.0),
             Plant::Lost(classes) => {
                 // Another sample in place of one that is lost, far from those that are asked for.
                 let mut of = i;
@@ -132,6 +136,14 @@ impl SampleSource for Planted<'_, '_> {
         self.training.shape()
     }
     fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
+        if let Plant::Deaf = self.plant {
+            let (samples, labels) = self.inner.take(first, count)?;
+            let classes = self.inner.classes().unwrap_or(1) as i32;
+            return Ok((
+                samples,
+                labels.map(|of| of.into_iter().map(|class| (class + 1) % classes).collect()),
+            ));
+        }
         if let Plant::Copies(..) = self.plant {
             // Drawn together, and copies put in their places.
             let (mut samples, _) = self.inner.take(first, count)?;
@@ -229,7 +241,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             |n| Ok((0..CLASSIFIED as usize).map(|i| i % n).collect()),
         )?;
         let class = |i: u64| known[i as usize % known.len()];
-        for &plant in PLANTS {
+        for &plant in PLANTS.iter().filter(|plant| classes.is_some() || !matches!(plant, Plant::Deaf)) {
             let mut source = Planted { inner: &mut drawn, plant, training: &training, class: &class };
             let examined = of.examine(&mut source, &mut ())?;
             let faults = flagged(&examined);

@@ -308,6 +308,74 @@ fn lost_classes_and_few_images_are_named() {
     tally.check();
 }
 
+/// Samples that are said to be of a class, and are drawn of another as often as said.
+struct Labelled {
+    deaf: f64,
+}
+
+impl SampleSource for Labelled {
+    fn info(&self) -> SourceInfo {
+        SourceInfo::named("labelled")
+    }
+
+    fn shape(&self) -> &[usize] {
+        &[SIDE, SIDE, 1]
+    }
+
+    fn classes(&self) -> Option<usize> {
+        Some(CLASSES as usize)
+    }
+
+    fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
+        let mut out = vec![0.0; count * SIZE];
+        for (i, item) in (first..).zip(out.chunks_exact_mut(SIZE)) {
+            let of = if chance(i, 7) < self.deaf { class(i) } else { i % CLASSES };
+            draw(5_000_000_000 + i, of, 0.4, item);
+        }
+        Ok((out, Some((first..first + count as u64).map(|i| (i % CLASSES) as i32).collect())))
+    }
+}
+
+#[test]
+fn a_generator_that_does_not_listen_to_its_classes_is_named_and_pages_are_whole() {
+    let mut of = shared();
+    for (deaf, expected) in [(0.0, false), (0.3, false), (0.8, true), (1.0, true)] {
+        let examined = of.examine(&mut Labelled { deaf }, &mut ()).unwrap();
+        let found = examined.report.findings.iter().find(|f| f.check == "conditioning").unwrap();
+        assert_eq!(found.flagged, expected, "{deaf}: {} {}", found.value, found.threshold);
+        assert!(found.sentence.contains("hardly listens") == expected, "{}", found.sentence);
+        // A sixth of those that are drawn of any class are of their own.
+        let right = 1.0 - deaf * 5.0 / 6.0;
+        assert!((found.value - right).abs() < 0.06, "{deaf}: {} {right}", found.value);
+    }
+    let unlabelled = of.examine(&mut made(healthy(1)), &mut ()).unwrap();
+    assert!(unlabelled.report.findings.iter().all(|f| f.check != "conditioning"));
+    assert!(unlabelled.report.unchecked.iter().all(|u| u.check != "conditioning"));
+
+    // Its page has everything: samples, pairs, two pictures of features and bars of the six classes.
+    let page = unlabelled.html().unwrap();
+    for part in [
+        "Scores",
+        "Checks",
+        "Nearest to training samples",
+        "Precision and recall",
+        "Features in the plane",
+        "Classes",
+    ] {
+        let section = page.split(&format!("<h2>{part}</h2>")).nth(1);
+        let section = section.unwrap_or_else(|| panic!("no {part}")).split("</section>").next().unwrap();
+        let expected = match part {
+            "Scores" | "Checks" => "<table>",
+            "Nearest to training samples" => "data:image/png;base64,",
+            _ => "<svg",
+        };
+        assert!(section.contains(expected), "{part}: {section}");
+    }
+    assert_eq!(unlabelled.looks.bars.len(), CLASSES as usize);
+    let curve = unlabelled.looks.curve.as_ref().unwrap();
+    assert!(curve.points.iter().chain(&curve.of_real).flatten().all(|share| (0.0..=1.0).contains(share)));
+}
+
 #[test]
 fn a_discriminator_is_asked_about_held_out_samples() {
     let cache = tempfile::tempdir().unwrap();
@@ -338,7 +406,7 @@ fn a_discriminator_is_asked_about_held_out_samples() {
     // One that was trained on other samples knows those by heart, if any: its figure would say nothing.
     let hash = |set: &Dataset| set.hash().to_string();
     for (data_hash, asked) in [(hash(of.data()), true), (hash(&blobs(7, 9)), false)] {
-        let trained_on = Some(TrainedOn { data: "blobs?limit=9".into(), data_hash });
+        let trained_on = Some(TrainedOn { data: "blobs?limit=9".into(), data_hash, version: "0".into() });
         let source = &mut Made { sample: dim, logit: Some(logit(1.0)), trained_on };
         let examined = of.examine(source, &mut ()).unwrap();
         assert_eq!(examined.report.findings.iter().any(|f| f.check == "overfitting"), asked);

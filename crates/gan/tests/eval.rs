@@ -2,7 +2,7 @@
 
 use ganymede::Error;
 use ganymede::eval::metrics::METRICS;
-use ganymede::eval::{Evaluator, Images, Options, Report, SampleSource, SourceInfo};
+use ganymede::eval::{Evaluator, Images, Options, Report, SampleSource, SourceInfo, held_out_part};
 use ganymede::picture::write_image;
 use ganymede_cpu::{Executor, ExecutorOptions};
 use ganymede_data::{ContentHash, Dataset, Items, OpenOptions, Split, open};
@@ -518,4 +518,20 @@ fn points_are_scored_against_their_mixture() {
     assert!(value(&report, "share within 3 sigma") > 0.95 && report.extractor.is_none());
     assert!(value(&report, "reverse KL of modes") > 0.2);
     assert!(report.skipped.iter().any(|s| s.metric == "frechet" && s.reason.contains("known mixture")));
+}
+
+#[test]
+fn a_file_that_is_both_parts_holds_nothing_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digits-idx3-ubyte");
+    let header = [0u8, 0, 8, 3, 0, 0, 0, 40, 0, 0, 0, 8, 0, 0, 0, 8];
+    let pixels = (0..40 * 64u32).map(|i| (i * 97 % 251) as u8);
+    std::fs::write(&path, header.into_iter().chain(pixels).collect::<Vec<u8>>()).unwrap();
+    let spec = path.to_str().unwrap();
+    let set = open(spec, &OpenOptions::default()).unwrap();
+    assert!(held_out_part(&set).unwrap().is_none());
+    let options = Options { split: Split::Test, extractor: Some("pixels".into()), ..Options::default() };
+    let executor = Executor::new(ExecutorOptions::default()).unwrap();
+    let error = Evaluator::open(spec, None, options, executor).err().unwrap().to_string();
+    assert!(error.contains("--split test") && error.contains("the same samples"), "{error}");
 }

@@ -5,8 +5,8 @@
 use crate::error::MetricError;
 use crate::features::Features;
 use crate::frechet::frechet_distance;
-use crate::influence::frechet_interval;
-use crate::stats::Interval;
+use crate::influence::{FEWEST, influence};
+use crate::stats::{Interval, normal_quantile};
 
 /// Distances of classes.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,27 +69,28 @@ pub fn class_frechet(
 }
 
 /// The distance, and an interval of confidence `level` of the mean. Classes have samples of their own, so that variances of their
-/// distances add up.
+/// distances add up; there is none where a class has fewer than [`FEWEST`] on either side.
 ///
 /// # Errors
-/// As [`class_frechet`] and [`frechet_interval`].
+/// As [`class_frechet`] and [`influence`]; a level outside (0, 1).
 pub fn class_frechet_interval(
     real: Labelled<'_>,
     generated: Labelled<'_>,
     classes: usize,
     level: f64,
-) -> Result<(ClassFrechet, Interval), MetricError> {
-    let (mut distances, mut square) = (Vec::with_capacity(classes), 0.0);
-    let fewest = each_class(real, generated, classes, |a, b| {
-        let found = frechet_interval(a, b, level)?;
-        distances.push(found.estimate);
-        // The lower end may be cut at 0.
-        square += (found.high - found.estimate).powi(2);
+) -> Result<(ClassFrechet, Option<Interval>), MetricError> {
+    let found = class_frechet(real, generated, classes)?;
+    let quantile = normal_quantile(level)?;
+    if found.fewest < FEWEST {
+        return Ok((found, None));
+    }
+    let mut square = 0.0;
+    each_class(real, generated, classes, |a, b| {
+        square += influence(a, b)?.error().powi(2);
         Ok(())
     })?;
-    let (mean, half) = (distances.iter().sum::<f64>() / classes as f64, square.sqrt() / classes as f64);
-    let interval = Interval { estimate: mean, low: (mean - half).max(0.0), high: mean + half };
-    Ok((ClassFrechet { mean, distances, fewest }, interval))
+    let interval = Interval::about(found.mean, quantile * square.sqrt() / classes as f64);
+    Ok((found, Some(interval)))
 }
 
 /// Gives the real and the generated samples of each class to `work`, and returns how many the class has that has fewest on either
@@ -171,6 +172,8 @@ mod tests {
         .unwrap();
         assert!((found.distances[0] - 1.0).abs() < 1e-12 && found.distances[1].abs() < 1e-12, "{found:?}");
         assert!((found.mean - 0.5).abs() < 1e-12);
+        let few = Labelled { features: &a, labels: &labels };
+        assert!(class_frechet_interval(few, few, 2, 0.9).unwrap().1.is_none());
     }
 
     /// Classes of unequal spread, each with a distance of its own: the interval holds the distance of the laws, with the bias that
@@ -191,7 +194,7 @@ mod tests {
                 let of = |features| Labelled { features, labels: &labels };
                 let (whole, found) = class_frechet_interval(of(&a), of(&b), 2, 0.9).unwrap();
                 assert_eq!(whole, class_frechet(of(&a), of(&b), 2).unwrap());
-                found
+                found.unwrap()
             })
             .collect();
         let mean = found.iter().map(|found| found.estimate).sum::<f64>() / f64::from(rounds);

@@ -23,12 +23,14 @@ pub enum Order {
 }
 
 /// An Inception score.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InceptionScore {
     /// Mean over the splits: from 1, where all samples look alike, to the number of classes.
     pub mean: f64,
     /// Deviation over the splits, divisor of their number, as both programs have it; 0 of one split.
     pub deviation: f64,
+    /// Of each split.
+    pub splits: Vec<f64>,
 }
 
 /// The score of class probabilities `[samples, classes]`, row-major, over so many splits. 1000 samples in 10 splits
@@ -56,9 +58,10 @@ pub fn inception_score(
     let of_split = |split: usize| {
         score(places[split * rows / splits..(split + 1) * rows / splits].iter().map(row), classes)
     };
-    let moments: Moments = (0..splits).map(of_split).collect();
+    let splits: Vec<f64> = (0..splits).map(of_split).collect();
+    let moments: Moments = splits.iter().copied().collect();
     let deviation = moments.population_variance().unwrap_or(0.0).sqrt();
-    Ok(InceptionScore { mean: moments.mean().unwrap_or(1.0), deviation })
+    Ok(InceptionScore { mean: moments.mean().unwrap_or(1.0), deviation, splits })
 }
 
 /// The score over all samples in one split, with its percentile bootstrap interval at confidence `level`, over 200

@@ -7,18 +7,22 @@
 //! I(x) = 2 (m1 - m2)'(x - m1) + n / (n - 1) (|x - m1|^2 - z' H1 z), F1 z = x - m1, H1 = F1' F2 Q',
 //!
 //! less its mean over the samples: z' H1 z is (x - m1)' T (x - m1) for the map T that carries the first Gaussian to the second (Rippl,
-//! Munk and Sturm 2016). The jackknife's variance is too large on average, never too small (Efron and Stein
-//! 1981): of laws that are nearly equal, where what is left out counts, by up to a factor of two. It costs what a few distances
-//! cost, where as many as resamples would be drawn; and sets drawn with replacement repeat samples, which spreads
-//! distances of few samples far more than chance does.
+//! Munk and Sturm 2016). Of laws that are nearly equal what is left out, of second order, counts: the jackknife's variance
+//! holds it twice (Efron and Stein 1981), so that errors come out up to a root of two too large. Of few samples they come
+//! out too small: of a variance of n numbers by a share 1 / (n - 1) of the square. It costs what a few distances cost, where
+//! resamples are as many as are drawn; and sets drawn with replacement repeat samples, which spreads distances of few samples far
+//! more than chance does (`cargo run --release -p ganymede-metrics --example intervals`).
 
 use crate::blocks::{Squares, map_blocks, multiply, multiply_shared, rows, strided};
 use crate::error::MetricError;
 use crate::features::Features;
-use crate::frechet::{GaussianFit, STEP, Spread, cholesky, frechet_distance};
+use crate::frechet::{GaussianFit, STEP, Spread, cholesky};
 use crate::stats::{Interval, Moments, normal_quantile};
 use nalgebra::{DMatrix, DVector};
 
+/// Samples of either side below which there is no interval: of 20 one-dimensional ones whose laws are far apart errors are a twentieth
+/// too small, of 10 an eighth, of 2 there is none.
+pub const FEWEST: usize = 20;
 /// What is added to a scatter's diagonal, of the mean of that: features that depend on others get a variance, 1e-4 of
 /// a deviation each, which the influence does not show.
 const RIDGE: f64 = 1e-8;
@@ -43,7 +47,7 @@ pub struct Influence {
 /// The influence of each sample on the distance between two sets.
 ///
 /// # Errors
-/// Fewer than two samples in either, different dimensions.
+/// Fewer than two samples in either, different dimensions; a covariance that is not positive definite for all its ridge.
 pub fn influence(a: &Features, b: &Features) -> Result<Influence, MetricError> {
     a.check_alike(b)?;
     let (a, b) = (Side::of(a)?, Side::of(b)?);
@@ -58,8 +62,7 @@ pub fn influence(a: &Features, b: &Features) -> Result<Influence, MetricError> {
 impl Influence {
     /// The standard error of the distance.
     pub fn error(&self) -> f64 {
-        let weights = vec![1.0 / self.second.len() as f64; self.second.len()];
-        self.error_weighted(&weights)
+        self.error_for(1.0 / self.second.len() as f64)
     }
 
     /// The interval of confidence `level` for the distance's sampling error: the distance +- the normal quantile times its standard error,
@@ -68,25 +71,26 @@ impl Influence {
     /// # Errors
     /// A level outside (0, 1).
     pub fn interval(&self, distance: f64, level: f64) -> Result<Interval, MetricError> {
-        let half = normal_quantile(level)? * self.error();
-        Ok(Interval { estimate: distance, low: (distance - half).max(0.0), high: distance + half })
+        Ok(Interval::about(distance, normal_quantile(level)? * self.error()))
     }
 
     /// The standard error of a sum of distances in which each sample of the second set has such a weight, not 1 / n.
-    pub fn error_weighted(&self, second: &[f64]) -> f64 {
-        let variance = |of: &[f64]| of.iter().copied().collect::<Moments>().variance().unwrap_or(0.0);
-        let square = variance(&self.first) / self.first.len() as f64
-            + variance(&self.second) * second.iter().map(|weight| weight * weight).sum::<f64>();
-        square.sqrt()
+    ///
+    /// # Errors
+    /// Not as many weights as samples.
+    pub fn error_weighted(&self, weights: &[f64]) -> Result<f64, MetricError> {
+        let (expected, got) = (self.second.len(), weights.len());
+        if expected != got {
+            return Err(MetricError::Length { what: "weights of samples", expected, got });
+        }
+        Ok(self.error_for(weights.iter().map(|weight| weight * weight).sum()))
     }
-}
 
-/// The distance with its interval, as [`Influence::interval`] has it.
-///
-/// # Errors
-/// As [`frechet_distance`]; a level outside (0, 1).
-pub fn frechet_interval(a: &Features, b: &Features, level: f64) -> Result<Interval, MetricError> {
-    influence(a, b)?.interval(frechet_distance(a, b)?, level)
+    /// For the sum of the squares of the second set's weights.
+    fn error_for(&self, squares: f64) -> f64 {
+        let variance = |of: &[f64]| of.iter().copied().collect::<Moments>().variance().unwrap_or(0.0);
+        (variance(&self.first) / self.first.len() as f64 + variance(&self.second) * squares).sqrt()
+    }
 }
 
 /// A set, its mean, and F with F F' its covariance.
@@ -165,8 +169,8 @@ fn solve(triangle: &DMatrix<f64>, columns: &mut DMatrix<f64>) {
     }
 }
 
-/// Q with Q' Q = I and G = Q H, H symmetric, positive semidefinite, for a G of any shape and rank: directions in which G is 0
-/// are left out of Q.
+/// Q with G = Q H, H symmetric, positive semidefinite, for a G of any shape and rank. On directions in which G is not 0, Q is orthogonal: Q' Q
+/// = I for one of full column rank. What it is on others does not matter, and is next to 0.
 ///
 /// Newton and Schulz's iteration X (3 I - X'X) / 2 takes singular values in (0, sqrt 3) to 1. In (0, 1] small ones grow by 3 / 2
 /// at a time; with X scaled by a, a^2 = 3 / (1 + l + l^2) where all are in [l, 1], by up to 3^(3/2) / 2, and all stay in
@@ -200,6 +204,7 @@ fn polar(matrix: &DMatrix<f64>) -> DMatrix<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frechet::frechet_distance;
     use crate::stats::Random;
 
     fn normal(random: &mut Random, rows: usize, d: usize, shift: f64, scale: f64) -> Features {
@@ -301,13 +306,16 @@ mod tests {
         assert_eq!(influence(&same, &same).unwrap().error(), 0.0);
     }
 
-    /// Held against the deviation of the distance itself over many pairs of sets: of laws apart it is that, of equal ones at
-    /// most a root of two above it, and where samples are fewer than dimensions between the two.
+    /// Held against the deviation of the distance itself over many pairs of sets, known to a twentieth of 250 pairs: of laws apart it is
+    /// that, of equal ones a root of two above it, of fewer samples than dimensions between the two, and of few samples below.
     #[test]
     fn errors_are_those_of_distances() {
-        for (n, d, shift, scale, least, most) in
-            [(300, 6, 0.3, 1.2, 0.9, 1.15), (300, 24, 0.0, 1.0, 1.1, 1.55), (60, 100, 0.2, 1.0, 0.9, 1.55)]
-        {
+        for (n, d, shift, scale, least, most) in [
+            (300, 6, 0.3, 1.2, 0.9, 1.15),
+            (300, 24, 0.0, 1.0, 1.25, 1.55),
+            (60, 100, 0.2, 1.0, 1.0, 1.55),
+            (FEWEST, 1, 0.0, 100.0, 0.83, 1.1),
+        ] {
             let mut random = Random::new(8);
             let (mut distances, mut errors) = (Moments::default(), Moments::default());
             for _ in 0..250 {
@@ -315,7 +323,6 @@ mod tests {
                 distances.push(frechet_distance(&a, &b).unwrap());
                 errors.push(influence(&a, &b).unwrap().error());
             }
-            // Of 250 distances the deviation is known to a twentieth.
             let ratio = errors.mean().unwrap() / distances.variance().unwrap().sqrt();
             assert!((least..most).contains(&ratio), "{n} {d} {shift} {scale}: {ratio}");
         }

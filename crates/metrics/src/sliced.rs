@@ -28,6 +28,8 @@ pub const IMAGES: usize = 16_384;
 const PARTS: usize = 16;
 /// Images of a part at least: a distance of few is no small copy of that of many.
 const FEWEST: usize = 64;
+/// Images of either set from which on there is an interval.
+pub const TOLD: usize = PARTS * FEWEST;
 /// Directions that a thread projects onto at once.
 const GROUP: usize = 4;
 /// Patches that are projected at once.
@@ -59,8 +61,8 @@ pub struct LevelDistance {
     pub size: [usize; 2],
     /// The distance, times 1000.
     pub distance: f64,
-    /// The same of each of sixteen equal parts of both sets, from which its interval comes; none of fewer than
-    /// 1024 images.
+    /// The same of each of sixteen equal parts of both sets, from which its interval comes; none of fewer than [`TOLD`] images, or where a
+    /// channel is the same in all images of a part.
     pub parts: Vec<f64>,
 }
 
@@ -76,8 +78,7 @@ pub fn parts_interval(distance: f64, parts: &[f64], level: f64) -> Result<Option
         return Ok(None);
     }
     let of_mean = student(parts, level)?;
-    let half = of_mean.high - of_mean.estimate;
-    Ok(Some(Interval { estimate: distance, low: (distance - half).max(0.0), high: distance + half }))
+    Ok(Some(Interval::about(distance, of_mean.high - of_mean.estimate)))
 }
 
 /// `count` directions of equal probability in `dimensions` dimensions, as columns.
@@ -357,6 +358,7 @@ impl Patches<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Moments;
 
     fn noise(seed: u64, count: usize, [h, w, c]: [usize; 3]) -> Vec<f32> {
         let mut random = Random::new(seed);
@@ -456,7 +458,12 @@ mod tests {
                     parts_interval(found.distance, &found.parts, 0.9).unwrap().unwrap()
                 })
                 .collect();
-            let mean = found.iter().map(|found| found.estimate).sum::<f64>() / rounds as f64;
+            let estimates: Moments = found.iter().map(|found| found.estimate).collect();
+            let mean = estimates.mean().unwrap();
+            // Student's quantile of 15 degrees of freedom is 1.753. The deviation of 60 distances is known to a tenth.
+            let half = found.iter().map(|i| i.high - i.estimate).sum::<f64>() / rounds as f64;
+            let ratio = half / 1.753 / estimates.variance().unwrap().sqrt();
+            assert!((0.75..1.3).contains(&ratio), "{power}: {ratio}");
             let held = |scale: f64| {
                 let within = |i: &&Interval| (mean - i.estimate).abs() <= scale * (i.high - i.estimate);
                 found.iter().filter(within).count()

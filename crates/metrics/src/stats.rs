@@ -136,6 +136,13 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// So far to either side of an estimate that is never below 0.
+    pub fn about(estimate: f64, half: f64) -> Self {
+        Self { estimate, low: (estimate - half).max(0.0), high: estimate + half }
+    }
+}
+
 /// The percentile bootstrap interval (Efron 1979) of a statistic at confidence `level`: the central quantiles of its
 /// values on `resamples` samples drawn with replacement. The draws are fixed, so equal input gives equal output.
 ///

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Set, close, drawn};
 use ganymede_metrics::frechet::{Gaussian, GaussianFit, frechet_distance};
-use ganymede_metrics::influence::frechet_interval;
+use ganymede_metrics::influence::influence;
 use ganymede_metrics::kernel::{KernelOptions, discrepancy, kernel_distance};
 use ganymede_metrics::neighbours::{Ball, PrecisionRecall, density_coverage, precision_recall, radii};
 use ganymede_metrics::pairs::{PairOptions, compare};
@@ -95,6 +95,18 @@ fn frechet_closed_forms() {
     let mean_square: f64 = Gaussian::of(&a).unwrap().mean().iter().map(|m| m * m).sum();
     let scaled = map(&|_, v| 3.0 * v);
     close("scale", frechet_distance(&a, &scaled).unwrap(), 4.0 * (scale + mean_square), 1e-10);
+    // Diagonal covariances of other spectra commute too: sum (sqrt l1 - sqrt l2)^2. Corners of a box, scaled by dimension.
+    let box_of = |scale: &dyn Fn(usize) -> f64| {
+        let corner = |i: usize| (0..4).map(move |j| if i >> j & 1 == 0 { 1.0 } else { -1.0 });
+        let values =
+            (0..16).flat_map(|i| corner(i).enumerate().map(|(j, x)| x * scale(j)).collect::<Vec<f64>>());
+        Features::new(values.collect(), 4).unwrap()
+    };
+    let (one_way, other) = (box_of(&|j| 1.0 + j as f64), box_of(&|j| 5.0 - 1.5 * j as f64));
+    let expected: f64 =
+        (0..4).map(|j| f64::from(j)).map(|j| (1.0 + j - (5.0 - 1.5 * j).abs()).powi(2)).sum::<f64>() * 16.0
+            / 15.0;
+    close("spectra", frechet_distance(&one_way, &other).unwrap(), expected, 1e-12);
     // One dimension: (m1 - m2)^2 + (s1 - s2)^2.
     let one = |x: &[f64]| Features::new(x.to_vec(), 1).unwrap();
     close("line", frechet_distance(&one(&[0.0, 2.0]), &one(&[5.0, 5.0, 5.0])).unwrap(), 16.0 + 2.0, 1e-14);
@@ -176,15 +188,17 @@ fn frechet_intervals_hold_the_distance_as_often_as_they_say() {
     };
     let rounds = 200;
     let holds = |round: u64| {
-        let interval = frechet_interval(&draw(1000 + round, 0.0), &draw(5000 + round, 1.0), 0.9).unwrap();
+        let (a, b) = (draw(1000 + round, 0.0), draw(5000 + round, 1.0));
+        let interval = influence(&a, &b).unwrap().interval(frechet_distance(&a, &b).unwrap(), 0.9).unwrap();
         (interval.low..=interval.high).contains(&1.0)
     };
     let held = (0..rounds).filter(|&round| holds(round)).count();
     // 180 expected, standard deviation 4.2.
     assert!((163..=196).contains(&held), "{held}");
     let (a, b) = (draw(1, 0.0), draw(2, 1.0));
-    assert_eq!(frechet_interval(&a, &b, 0.9), frechet_interval(&a, &b, 0.9));
-    assert!(frechet_interval(&a, &b, 1.0).is_err());
+    let found = influence(&a, &b).unwrap();
+    assert_eq!(found, influence(&a, &b).unwrap());
+    assert!(found.interval(1.0, 1.0).is_err());
 }
 
 #[test]
@@ -205,6 +219,13 @@ fn the_kernel_distance_is_numpys_and_unbiased() {
         (0..set.rows()).map(|i| k(set.row(i))).sum::<f64>() / (set.rows() * 200) as f64
     };
     assert!(own(&a) + own(&b) > 4.0 * spread, "the twin would pass");
+    // Nothing is cut at 0: of equal laws about every second distance lies below.
+    let below = (0..40).filter(|i| {
+        let [a, b] = [0, 1000].map(|of| drawn((100 + of + i, 60, 8, 1.0, 0.0, "")));
+        discrepancy(&a, &b).unwrap() < 0.0
+    });
+    let below = below.count();
+    assert!((10..=36).contains(&below), "{below}");
     // Few samples are refused, not clamped.
     let few = a.select(0..199);
     let error = kernel_distance(&few, &b, options).unwrap_err().to_string();

@@ -19,6 +19,7 @@ Examples:
   ganymede eval runs/r3-28-1 --metrics ppl,ms-ssim,frechet-infinity   long ones, when named
   ganymede eval runs/r3-28-1 --extractor judge.safetensors --json    seen through your own classifier
   ganymede eval made/ --data photos/ --extractor pt_inception-2015-12-05-6726825d.pth    what others call FID
+  ganymede eval made/ --data photos/ --n 50000 --real all --extractor pt_inception-2015-12-05-6726825d.pth
   ganymede eval --list                                               metrics and extractors
 
 Scores name what they were seen through, and compare only with others of the same extractor, counts and split.
@@ -44,6 +45,10 @@ pub struct Eval {
     /// Samples of either side [default: 10000, and what a metric takes by custom].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
     pub n: Option<u64>,
+    /// Real samples that features are compared with, where these shall be other than --n: `all`, as many as published FIDs are of, or a
+    /// number [default: as --n].
+    #[arg(long, value_name = "N|all", value_parser = real)]
+    pub real: Option<u64>,
     /// Seed of the latents and of the choice of samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -68,6 +73,14 @@ pub struct Eval {
     /// How it is computed and told.
     #[command(flatten)]
     pub computing: Computing,
+}
+
+fn real(text: &str) -> Result<u64, String> {
+    match (text, text.parse::<u64>()) {
+        ("all", _) => Ok(u64::MAX),
+        (_, Ok(n)) if n >= 2 => Ok(n),
+        _ => Err("expected all, or a number of 2 and more".into()),
+    }
 }
 
 fn split(text: &str) -> Result<Split, String> {

@@ -1,6 +1,6 @@
 use super::{RunMetric, Score};
 use crate::error::Error;
-use crate::eval::{Evaluator, Options, SampleSource, SourceInfo, held_out_part};
+use crate::eval::{Evaluator, Options, SampleSource, SourceInfo};
 use crate::extractors::{self, Watch, cache_folder};
 use ganymede_cpu::Executor;
 use ganymede_data::Dataset;
@@ -99,10 +99,7 @@ impl RunMetric for Frechet {
         }
         let options =
             Options { metrics: Some(vec!["frechet".into()]), n: Some(SAMPLES), ..Options::default() };
-        // With the held-out part the classifier is the one that `ganymede eval` looks through. A part that cannot be read leaves
-        // another, which keeps a tenth of the samples from training: the run is told of it where its discriminator is watched.
-        let test = held_out_part(dataset).ok().flatten();
-        let evaluator = Evaluator::new(dataset.clone(), test, options, executor.clone(), cache_folder())?;
+        let evaluator = Evaluator::new(dataset.clone(), None, options, executor.clone(), cache_folder())?;
         Ok(Box::new(Reference { evaluator, shape: dataset.shape().to_vec() }))
     }
 }

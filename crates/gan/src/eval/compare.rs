@@ -1,7 +1,7 @@
 //! Two sets of samples against each other: differences of their scores with intervals, and what they do not tell.
 
 use super::collect::Collected;
-use super::metrics::{Context, METRICS, Metric};
+use super::metrics::{self, Context, METRICS, Metric};
 use super::report::{Better, Report, Score};
 use super::source::{SampleSource, SourceInfo};
 use super::{Evaluator, Examined, compared_with};
@@ -114,7 +114,8 @@ impl Evaluator {
     /// sqrt(m / n) / sqrt(1 - m / n), the first as errors fall with n and the second since parts of a whole differ less
     /// than draws of the law. Drawn with replacement, samples would be their own nearest neighbours. Figures that are
     /// not of features (accuracy, the share of digits recognised in stacks) combine their own intervals as those of
-    /// independent errors.
+    /// independent errors, and those that take too long for this (`sliced-wasserstein`, `frechet-infinity`) add theirs up, which holds
+    /// whatever the real samples that both are compared with have to do with it.
     ///
     /// # Errors
     /// What metrics and the extractor say.
@@ -133,7 +134,10 @@ impl Evaluator {
             let difference = other.value - score.value;
             let interval = match spreads.get(&score.name) {
                 Some([low, high]) => Some([difference + low, difference + high]),
-                None => independent(score, other, difference),
+                None => {
+                    let shares = metrics::find(score.metric).is_some_and(|metric| metric.shares_real());
+                    own(score, other, difference, shares)
+                }
             };
             differences.push(Difference {
                 metric: score.metric,
@@ -256,10 +260,14 @@ fn some(random: &mut Random, of: usize, count: usize) -> Vec<usize> {
     all
 }
 
-/// The interval of a difference of two figures with intervals of their own, for errors that have nothing to do with each other.
-fn independent(first: &Score, second: &Score, difference: f64) -> Option<[f64; 2]> {
+/// The interval of a difference of two figures with intervals of their own: of errors that have nothing to do with each other, or, where
+/// both hold the chance of the same real samples, of any errors. Deviations of a difference are then at most the sum of both.
+fn own(first: &Score, second: &Score, difference: f64, shares_real: bool) -> Option<[f64; 2]> {
     let (a, b) = (first.interval?, second.interval?);
-    let reach = |side: f64, of: f64, other: f64, other_of: f64| (side - of).hypot(other - other_of);
+    let reach = |side: f64, of: f64, other: f64, other_of: f64| match shares_real {
+        true => (side - of).abs() + (other - other_of).abs(),
+        false => (side - of).hypot(other - other_of),
+    };
     let down = reach(b[0], second.value, a[1], first.value);
     let up = reach(b[1], second.value, a[0], first.value);
     Some([difference - down, difference + up])
@@ -326,10 +334,11 @@ mod tests {
             score.interval = Some([low, high]);
             score
         };
-        let found = independent(&score(1.0, 0.7, 1.3), &score(2.0, 1.6, 2.4), 1.0).unwrap();
+        let found = own(&score(1.0, 0.7, 1.3), &score(2.0, 1.6, 2.4), 1.0, false).unwrap();
         assert!((found[0] - 0.5).abs() < 1e-12 && (found[1] - 1.5).abs() < 1e-12, "{found:?}");
-        assert!(
-            independent(&Score::new("m", "m", 1.0, Better::Higher), &score(1.0, 0.0, 2.0), 0.0).is_none()
-        );
+        // Those that share real samples add up.
+        let found = own(&score(1.0, 0.7, 1.3), &score(2.0, 1.6, 2.4), 1.0, true).unwrap();
+        assert!((found[0] - 0.3).abs() < 1e-12 && (found[1] - 1.7).abs() < 1e-12, "{found:?}");
+        assert!(own(&Score::new("m", "m", 1.0, Better::Higher), &score(1.0, 0.0, 2.0), 0.0, false).is_none());
     }
 }

@@ -11,8 +11,11 @@ use ganymede_metrics::pca::Plane;
 
 /// Samples in the grid.
 const GRID: usize = 64;
-/// Cells that the curve is made over, as in its paper, and angles on it.
-const CELLS: usize = 20;
+/// Cells that the curve is made over, as in its paper; clusterings that it is a mean over; samples of either side that these are found
+/// from; and angles on it.
+pub(super) const CELLS: usize = 20;
+pub(super) const CLUSTERINGS: u64 = 5;
+const CLUSTERED: usize = 2_500;
 const ANGLES: usize = 61;
 /// Points of either side in the plane.
 const POINTS: usize = 1_500;
@@ -30,7 +33,7 @@ pub struct Bar {
     pub generated: f64,
 }
 
-/// Precision over recall for every weight between them (Sajjadi et al. 2018, section 3.2).
+/// Precision over recall for every weight between them, over cells of both sets together (Sajjadi et al. 2018, sections 3.2 and 3.3).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     /// Recall and precision at each weight.
@@ -120,13 +123,27 @@ fn curve(real: &Features, generated: &Features) -> Result<Option<Curve>, Error> 
     if real.rows() < 2 * CELLS || generated.rows() < CELLS {
         return Ok(None);
     }
-    let cells = Cells::new(real, CELLS, 0)?;
-    let of = |set: &Features| -> Result<Vec<f64>, Error> { Ok(shares(&cells.counts(set)?)) };
     let half = |odd: usize| real.select((0..real.rows()).filter(|row| row % 2 == odd).collect::<Vec<_>>());
-    Ok(Some(Curve {
-        points: precision_recall_curve(&of(real)?, &of(generated)?),
-        of_real: precision_recall_curve(&of(&half(0))?, &of(&half(1))?),
-    }))
+    let halves = [half(0), half(1)];
+    // As many of either, so that samples that lie where no real ones do have cells of their own.
+    let few = real.rows().min(generated.rows()).min(CLUSTERED);
+    let mut both = real.select(0..few);
+    both.push(generated.select(0..few).values())?;
+    let (mut points, mut of_real) = (Vec::new(), Vec::new());
+    for seed in 0..CLUSTERINGS {
+        let cells = Cells::new(&both, CELLS, seed)?;
+        let of = |set: &Features| -> Result<Vec<f64>, Error> { Ok(shares(&cells.counts(set)?)) };
+        points.push(precision_recall_curve(&of(real)?, &of(generated)?));
+        of_real.push(precision_recall_curve(&of(&halves[0])?, &of(&halves[1])?));
+    }
+    Ok(Some(Curve { points: mean(&points), of_real: mean(&of_real) }))
+}
+
+/// The mean of curves at each weight.
+fn mean(curves: &[Vec<[f64; 2]>]) -> Vec<[f64; 2]> {
+    let at =
+        |i: usize, axis: usize| curves.iter().map(|curve| curve[i][axis]).sum::<f64>() / curves.len() as f64;
+    (0..ANGLES).map(|i| [at(i, 0), at(i, 1)]).collect()
 }
 
 /// At weight l: precision sum min(l p, q), recall sum min(p, q / l), for l from nearly 0 to nearly infinite.
@@ -159,5 +176,28 @@ mod tests {
         let points = precision_recall_curve(&[1.0, 0.0], &[0.5, 0.5]);
         let most = |axis: usize| points.iter().map(|p| p[axis]).fold(0.0, f64::max);
         assert!((most(1) - 0.5).abs() < 1e-12 && (most(0) - 1.0).abs() < 1e-9, "{points:?}");
+    }
+
+    /// Half of the samples lie where no real ones do: among the real samples' own cells they would count as good.
+    #[test]
+    fn samples_off_the_data_cost_precision() {
+        let mut random = ganymede_metrics::stats::Random::new(3);
+        let mut draw = |count: usize, far: bool| {
+            let value = |i: usize, random: &mut ganymede_metrics::stats::Random| {
+                random.normal() + if far && (i / 2).is_multiple_of(2) { 30.0 } else { 0.0 }
+            };
+            Features::new((0..2 * count).map(|i| value(i, &mut random)).collect(), 2).unwrap()
+        };
+        let (real, off) = (draw(2000, false), draw(2000, true));
+        let found = curve(&real, &off).unwrap().unwrap();
+        let most = |points: &[[f64; 2]], axis: usize| points.iter().map(|p| p[axis]).fold(0.0, f64::max);
+        assert!(most(&found.points, 1) < 0.52 && most(&found.points, 0) > 0.9, "{:?}", found.points);
+        assert!(most(&found.of_real, 1) > 0.95 && most(&found.of_real, 0) > 0.95);
+        let twin = Cells::new(&real, CELLS, 0).unwrap();
+        let of = |set: &Features| shares(&twin.counts(set).unwrap());
+        assert!(
+            most(&precision_recall_curve(&of(&real), &of(&off)), 1) > 0.9,
+            "cells of the real samples alone are blind"
+        );
     }
 }

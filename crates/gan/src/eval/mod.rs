@@ -56,6 +56,8 @@ pub struct Options {
     pub metrics: Option<Vec<String>>,
     /// Samples of either side; without, 10,000, and what a metric takes by custom.
     pub n: Option<usize>,
+    /// Real samples, where these shall be other than `n`, or as many of them as there are.
+    pub real: Option<usize>,
     /// Seed of latents and of the choice of samples.
     pub seed: u64,
     /// Extractor by name or file; without, the one that suits the data.
@@ -133,7 +135,7 @@ impl Evaluator {
         executor: Arc<Executor>,
         cache: Option<PathBuf>,
     ) -> Result<Self, Error> {
-        if options.n == Some(0) {
+        if options.n == Some(0) || options.real == Some(0) {
             return Err(Error::Refused("scores of no samples: give a larger --n".into()));
         }
         ganymede_metrics::limit_threads(executor.threads());
@@ -322,7 +324,7 @@ impl Evaluator {
 
     /// How many real samples are looked at.
     fn real_count(&self) -> usize {
-        let n = self.options.n.unwrap_or(SAMPLES);
+        let n = self.options.real.or(self.options.n).unwrap_or(SAMPLES);
         self.reference().len().map_or(n, |items| n.min(items as usize))
     }
 

@@ -48,6 +48,8 @@ pub struct TrainedOn {
     pub data: String,
     /// BLAKE3 sum of their content.
     pub data_hash: String,
+    /// Version of the program that began the run.
+    pub version: String,
 }
 
 impl SourceInfo {
@@ -159,8 +161,11 @@ impl<'a> Drawn<'a> {
     /// says of the data.
     pub fn new(objective: &'a Objective, session: &'a mut Session, seed: u64, info: SourceInfo) -> Self {
         let run = objective.recipe.run.as_ref().filter(|run| !run.data_hash.is_empty());
-        let trained_on =
-            run.map(|run| TrainedOn { data: run.data.clone(), data_hash: run.data_hash.clone() });
+        let trained_on = run.map(|run| TrainedOn {
+            data: run.data.clone(),
+            data_hash: run.data_hash.clone(),
+            version: run.version.clone(),
+        });
         let info = SourceInfo { precision: Some(session.precision().to_string()), trained_on, ..info };
         let sampler = Sampler::new(seed);
         Self { objective, session, sampler, judge: None, seed, info, numbers: Numbers::Own }

@@ -196,7 +196,7 @@ impl Check for Memorization {
                 findings.push(copied(&tests, count, &pool, training));
             }
         }
-        findings.push(exact_copies(exact, count));
+        findings.push(exact_copies(exact, count, pool.indices[0].len(), training));
         if evidence.of_training {
             findings.push(authenticity(evidence)?);
         }
@@ -284,9 +284,13 @@ fn shorten(pairs: &mut Vec<Pair>) {
     pairs.truncate(SHOWN);
 }
 
+/// The share of the training samples that is looked through. A generator copies others as well: of all copies this share is found.
+fn seen(looked_through: usize, training: u64) -> f64 {
+    looked_through as f64 / training as f64
+}
+
 fn copied(tests: &[Copying], count: usize, pool: &Pool<'_>, training: u64) -> Finding {
-    // A generator can copy only what is looked through; the rest of its copies are as many again.
-    let seen = pool.indices[0].len() as f64 / training as f64;
+    let seen = seen(pool.indices[0].len(), training);
     let level = LEVEL / tests.len() as f64;
     let share = |test: &Copying| (test.copied / seen).min(1.0);
     let certain = tests.iter().filter(|test| test.p < level);
@@ -330,11 +334,15 @@ fn copied(tests: &[Copying], count: usize, pool: &Pool<'_>, training: u64) -> Fi
     }
 }
 
-fn exact_copies(exact: usize, count: usize) -> Finding {
-    let value = exact as f64 / count.max(1) as f64;
+fn exact_copies(exact: usize, count: usize, looked_through: usize, training: u64) -> Finding {
+    let value = (exact as f64 / count.max(1) as f64 / seen(looked_through, training)).min(1.0);
+    let of = match looked_through as u64 == training {
+        true => String::new(),
+        false => format!(" of the {looked_through} of {training} that were looked through"),
+    };
     let sentence = match exact {
-        0 => "No sample is a training sample byte for byte.".into(),
-        _ => format!("{exact} of {count} samples are training samples byte for byte."),
+        0 => format!("No sample is a training sample{of} byte for byte."),
+        _ => format!("{exact} of {count} samples are training samples{of} byte for byte."),
     };
     Finding {
         check: "memorization",
@@ -347,7 +355,7 @@ fn exact_copies(exact: usize, count: usize) -> Finding {
         flagged: value > COPIED,
         sentence,
         p: None,
-        detail: serde_json::Value::Null,
+        detail: json!({"samples": count, "copies": exact, "looked_through": looked_through, "training": training}),
     }
 }
 
@@ -390,3 +398,24 @@ fn authenticity(evidence: &Evidence<'_>) -> Result<Finding, Error> {
 
 /// Where too few samples are authentic.
 const AUTHENTIC: f64 = 0.1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_what_is_not_looked_through_are_counted_by_share() {
+        // One in ten is a copy of one of a million images, of which 60,000 are known.
+        let found = exact_copies(24, 4000, 60_000, 1_000_000);
+        assert!((found.value - 0.1).abs() < 1e-12 && found.flagged, "{found:?}");
+        assert!(found.sentence.contains("60000 of 1000000"), "{}", found.sentence);
+        let none = exact_copies(0, 4000, 60_000, 1_000_000);
+        assert!(!none.flagged && none.sentence.contains("60000 of 1000000"), "{}", none.sentence);
+        // All are known: the share as it is.
+        let all = exact_copies(24, 4000, 60_000, 60_000);
+        assert!(
+            (all.value - 0.006).abs() < 1e-12 && !all.flagged && !all.sentence.contains("looked"),
+            "{all:?}"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 //! file and one line in [`CHECKS`].
 
 mod collapse;
+mod conditioning;
 mod duplicates;
 mod memorization;
 mod overfitting;
@@ -114,8 +115,13 @@ pub trait Check: Sync {
 }
 
 /// Every check.
-pub const CHECKS: &[&dyn Check] =
-    &[&memorization::Memorization, &duplicates::Duplicates, &collapse::Collapse, &overfitting::Overfitting];
+pub const CHECKS: &[&dyn Check] = &[
+    &memorization::Memorization,
+    &duplicates::Duplicates,
+    &collapse::Collapse,
+    &conditioning::Conditioning,
+    &overfitting::Overfitting,
+];
 
 /// Items of a set at equal distances, at most so many, with their classes if it has any.
 pub(crate) fn spaced(set: &Dataset, most: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {

@@ -70,8 +70,8 @@ impl Check for Overfitting {
             && own.data_hash != evidence.train.hash().to_string()
         {
             return Err(Error::Unsuited(format!(
-                "the discriminator was trained on {}, and {spec} holds other samples, which it cannot know by heart: leave --data \
-                 out, or name those it was trained on",
+                "the discriminator was trained on {}, which has another BLAKE3 sum than {spec}, and of other data the figure says \
+                 nothing: leave --data out, or name what it was trained on",
                 own.data
             )));
         }

@@ -5,7 +5,7 @@ mod draw;
 use super::Examined;
 use super::checks::Finding;
 use super::compare::{Comparison, Difference, Verdict};
-use super::looks::Looks;
+use super::looks::{self, Looks};
 use super::report::{Better, Report, Score, figure};
 use crate::checkpoint::write_atomically;
 use crate::error::Error;
@@ -278,10 +278,11 @@ fn pictures(body: &mut String, report: &Report, looks: &Looks) {
         let point = mark("recall, k").zip(mark("precision, k"));
         put!(
             body,
-            "<section><h2>Precision and recall</h2>{}<p class=\"hint\">Over {} cells of feature space, for every \
-             weight between the two (Sajjadi et al. 2018); grey: one half of the real samples against the other.</p></section>",
+            "<section><h2>Precision and recall</h2>{}<p class=\"hint\">Over {} cells of both sets' features, for every \
+             weight between the two (Sajjadi et al. 2018), the mean of {} clusterings; grey: one half of the real samples against the other.</p></section>",
             draw::curve(curve, point),
-            20
+            looks::CELLS,
+            looks::CLUSTERINGS
         );
     }
     if let Some(scatter) = &looks.scatter {

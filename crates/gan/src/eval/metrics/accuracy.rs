@@ -1,10 +1,11 @@
-use super::{Better, Context, Metric, Score, Subject};
+use super::{Better, Context, LEVEL, Metric, Score, Subject};
 use crate::error::Error;
 use crate::eval::SAMPLES;
 use crate::eval::memory::kept;
 use crate::extractors::classifier::Trained;
 use crate::extractors::layout::Layout;
 use crate::extractors::{accuracy, training};
+use ganymede_metrics::stats::wilson;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -92,12 +93,10 @@ impl Metric for Accuracy {
         let value = accuracy(&mut trained, test, ASKED)?;
         let mut score = Score::new(self.name(), "classification accuracy score", value, Better::Higher);
         score = score.noting(format!("trained on {count} generated samples, asked of real ones"));
-        // Of so many questions: the error of a share (Wald).
-        let asked = test.len().map_or(ASKED, |n| n.min(ASKED)) as f64;
-        let error = 1.96 * (value * (1.0 - value) / asked).sqrt();
-        score.interval = Some([(value - error).max(0.0), (value + error).min(1.0)]);
-        score.detail =
-            json!({"generated": count, "steps": steps, "asked": test.len().map_or(ASKED, |n| n.min(ASKED))});
+        let asked = test.len().map_or(ASKED, |n| n.min(ASKED));
+        let right = (value * asked as f64).round() as usize;
+        score = score.within(wilson(right, asked as usize, LEVEL)?);
+        score.detail = json!({"generated": count, "steps": steps, "asked": asked});
         Ok(vec![score])
     }
 }

@@ -1,4 +1,4 @@
-use super::frechet::affordable;
+use super::frechet::has_interval;
 use super::{Better, Context, LEVEL, Metric, Score, Subject};
 use crate::error::Error;
 use ganymede_metrics::MetricError;
@@ -49,9 +49,8 @@ impl Metric for ClassFrechet {
         let of_real = Labelled { features: &real.features, labels: of_real };
         let of_generated = Labelled { features: &generated.features, labels: of_generated };
         let (classes, d) = (names.len(), real.features.dimensions());
-        let found = match !context.resampled && affordable([real.count, generated.count], classes, d) {
-            true => class_frechet_interval(of_real, of_generated, classes, LEVEL)
-                .map(|(found, interval)| (found, Some(interval))),
+        let found = match has_interval(context, classes)? {
+            true => class_frechet_interval(of_real, of_generated, classes, LEVEL),
             false => class_frechet(of_real, of_generated, classes).map(|found| (found, None)),
         };
         let (found, interval) = found.map_err(|error| match error {

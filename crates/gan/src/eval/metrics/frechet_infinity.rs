@@ -1,4 +1,4 @@
-use super::frechet::affordable;
+use super::frechet::has_interval;
 use super::{Better, Context, LEVEL, Metric, Score, Subject, suits_features};
 use crate::error::Error;
 use ganymede_metrics::extrapolation::extrapolate;
@@ -29,6 +29,10 @@ impl Metric for FrechetInfinity {
         Some("it takes fifteen times as long as `frechet`")
     }
 
+    fn shares_real(&self) -> bool {
+        true
+    }
+
     fn suits(&self, subject: &Subject) -> Result<(), String> {
         suits_features(subject)
     }
@@ -40,8 +44,7 @@ impl Metric for FrechetInfinity {
         let name = context.named("Frechet distance at infinite N");
         let mut score = Score::new(self.name(), name, found.distance, Better::Lower)
             .noting(format!("{plain:.4} of {n} samples; the line explains {:.1} %", 100.0 * found.fit));
-        let d = real.features.dimensions();
-        if !context.resampled && affordable([real.count, generated.count], 1, d) {
+        if has_interval(context, 1)? {
             let influence = influence(&real.features, &generated.features)?;
             score = score.within(found.interval(&influence, LEVEL)?);
         }

@@ -2,6 +2,7 @@ use super::{Better, Classified, Context, LEVEL, Metric, Score, Subject, suits_cl
 use crate::error::Error;
 use crate::extractors::Extractor;
 use ganymede_metrics::inception::{Order, SPLITS, inception_interval, inception_score};
+use ganymede_metrics::stats::student;
 use serde_json::json;
 
 /// How sure a classifier is of samples, and of how many classes they are.
@@ -53,6 +54,10 @@ impl Metric for InceptionScore {
         let mut score =
             Score::new(self.name(), named(&format!("{SPLITS} splits")), split.mean, Better::Higher)
                 .noting(format!("+- {:.3} over splits; real samples {:.3}", split.deviation, real.mean));
+        if !context.resampled {
+            // Splits share no sample.
+            score = score.within(student(&split.splits, LEVEL)?);
+        }
         score.detail = json!({
             "splits": SPLITS, "deviation": split.deviation, "shuffle_seed": context.seed,
             "in_the_order_of_samples": { "mean": given.mean, "deviation": given.deviation },

@@ -211,6 +211,10 @@ pub trait Metric: Sync {
     fn keeps_features(&self, _samples: [usize; 2], _dimensions: usize) -> bool {
         self.compares()
     }
+    /// Whether the intervals of two sets' figures hold the chance of the same real samples, so that their errors are not independent.
+    fn shares_real(&self) -> bool {
+        self.compares()
+    }
     /// Why it is left out unless it is named, if it is: it takes long, or work of its own.
     fn on_request(&self) -> Option<&'static str> {
         None

@@ -1,7 +1,7 @@
 use super::{Better, Context, LEVEL, Metric, Score, Subject};
 use crate::error::Error;
 use ganymede_metrics::sliced::{
-    IMAGES, LevelDistance, SMALLEST, SlicedOptions, image_distances, levels, parts_interval,
+    IMAGES, LevelDistance, SMALLEST, SlicedOptions, TOLD, image_distances, levels, parts_interval,
 };
 use serde_json::json;
 
@@ -37,6 +37,10 @@ impl Metric for SlicedWasserstein {
         Some("it sorts a hundred patches of each image a thousand times")
     }
 
+    fn shares_real(&self) -> bool {
+        true
+    }
+
     fn suits(&self, subject: &Subject) -> Result<(), String> {
         match subject.shape[..] {
             [h, w, _] if h.min(w) >= SMALLEST => Ok(()),
@@ -68,7 +72,12 @@ impl Metric for SlicedWasserstein {
             })
         };
         let mut all = score("sliced Wasserstein distance x 1000, mean of levels".into(), mean, &means)?
-            .noting(format!("of {count} images of either side"));
+            .noting(match (parts, count) {
+                (0, TOLD..) => format!(
+                    "of {count} images of either side; no interval, since a part of them is without contrast"
+                ),
+                (_, _) => format!("of {count} images of either side"),
+            });
         all.detail = json!({
             "images": count, "patches": options.patches, "directions": options.directions, "seed": context.seed,
         });
