@@ -104,8 +104,7 @@ fn frechet_closed_forms() {
     };
     let (one_way, other) = (box_of(&|j| 1.0 + j as f64), box_of(&|j| 5.0 - 1.5 * j as f64));
     let expected: f64 =
-        (0..4).map(|j| f64::from(j)).map(|j| (1.0 + j - (5.0 - 1.5 * j).abs()).powi(2)).sum::<f64>() * 16.0
-            / 15.0;
+        (0..4).map(f64::from).map(|j| (1.0 + j - (5.0 - 1.5 * j).abs()).powi(2)).sum::<f64>() * 16.0 / 15.0;
     close("spectra", frechet_distance(&one_way, &other).unwrap(), expected, 1e-12);
     // One dimension: (m1 - m2)^2 + (s1 - s2)^2.
     let one = |x: &[f64]| Features::new(x.to_vec(), 1).unwrap();
