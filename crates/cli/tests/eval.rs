@@ -60,7 +60,10 @@ fn a_run_is_scored_on_its_own_data_and_the_report_kept() {
     let ended = run_with(at, CACHE, &["eval", "run", "--n", "40", "--real", "all", "--json"]);
     let all = json(&ended.fine());
     assert_eq!((all["generated"].as_u64(), all["real"].as_u64()), (Some(40), Some(64)));
-    run_with(at, CACHE, &["eval", "run", "--n", "40", "--real", "few"]).fails(2, &["--real", "all"]);
+    run_with(at, CACHE, &["eval", "run", "--n", "40", "--real", "few"])
+        .fails(2, &["--real", "from 2 to 1000000"]);
+    run_with(at, CACHE, &["eval", "run", "--data", "glyphs", "--real", "all"])
+        .fails(1, &["--real all", "no end"]);
 
     // From the checkpoint, on another number of threads, through the classifier that was kept: the same figures.
     let checkpoint = common::checkpoints(&at.join("run"))[0].clone();

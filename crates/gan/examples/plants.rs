@@ -65,7 +65,7 @@ impl Plant {
             Self::Lost(_) => &["missing classes", "lost part of the data"],
             Self::Copies(..) => &["copied samples"],
             Self::Few(_) => &["different samples"],
-            Self::Deaf => &["samples of the class asked for"],
+            Self::Deaf => &["classes not listened to"],
         }
     }
 }

@@ -308,9 +308,10 @@ fn lost_classes_and_few_images_are_named() {
     tally.check();
 }
 
-/// Samples that are said to be of a class, and are drawn of another as often as said.
+/// Samples that are said to be of a class, and are drawn of another: any as often as `deaf`, and the first two exchanged.
 struct Labelled {
     deaf: f64,
+    exchanged: bool,
 }
 
 impl SampleSource for Labelled {
@@ -329,7 +330,11 @@ impl SampleSource for Labelled {
     fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
         let mut out = vec![0.0; count * SIZE];
         for (i, item) in (first..).zip(out.chunks_exact_mut(SIZE)) {
-            let of = if chance(i, 7) < self.deaf { class(i) } else { i % CLASSES };
+            let of = match i % CLASSES {
+                _ if chance(i, 7) < self.deaf => class(i),
+                class @ 0..2 if self.exchanged => 1 - class,
+                class => class,
+            };
             draw(5_000_000_000 + i, of, 0.4, item);
         }
         Ok((out, Some((first..first + count as u64).map(|i| (i % CLASSES) as i32).collect())))
@@ -339,15 +344,26 @@ impl SampleSource for Labelled {
 #[test]
 fn a_generator_that_does_not_listen_to_its_classes_is_named_and_pages_are_whole() {
     let mut of = shared();
-    for (deaf, expected) in [(0.0, false), (0.3, false), (0.8, true), (1.0, true)] {
-        let examined = of.examine(&mut Labelled { deaf }, &mut ()).unwrap();
+    for (deaf, exchanged, expected) in [(0.3, false, 0), (0.95, false, 6), (0.0, true, 2)] {
+        let examined = of.examine(&mut Labelled { deaf, exchanged }, &mut ()).unwrap();
         let found = examined.report.findings.iter().find(|f| f.check == "conditioning").unwrap();
-        assert_eq!(found.flagged, expected, "{deaf}: {} {}", found.value, found.threshold);
-        assert!(found.sentence.contains("hardly listens") == expected, "{}", found.sentence);
+        assert_eq!(found.value, f64::from(expected), "{deaf}: {} {}", found.sentence, found.detail);
+        assert_eq!(found.flagged, expected > 0);
+        assert_eq!(found.sentence.contains("blob 0, blob 1"), expected > 0, "{}", found.sentence);
         // A sixth of those that are drawn of any class are of their own.
-        let right = 1.0 - deaf * 5.0 / 6.0;
-        assert!((found.value - right).abs() < 0.06, "{deaf}: {} {right}", found.value);
+        let right = 1.0 - deaf * 5.0 / 6.0 - if exchanged { 1.0 / 3.0 } else { 0.0 };
+        let seen = found.detail["seen"].as_f64().unwrap();
+        assert!((seen - right).abs() < 0.06, "{deaf}: {seen} {right}");
     }
+    // Few samples say nothing.
+    let reason = |test: Option<Arc<Dataset>>, n: usize| {
+        let options = Options { n: Some(n), ..options() };
+        let mut of = Evaluator::new(blobs(0, 600), test, options, executor(), None).unwrap();
+        let examined = of.examine(&mut Labelled { deaf: 1.0, exchanged: false }, &mut ()).unwrap();
+        examined.report.unchecked.into_iter().find(|u| u.check == "conditioning").map(|u| u.reason)
+    };
+    assert!(reason(Some(blobs(10_000_000, 300)), 60).unwrap().contains("it takes 100"));
+    assert_eq!(reason(Some(blobs(10_000_000, 300)), 300), None);
     let unlabelled = of.examine(&mut made(healthy(1)), &mut ()).unwrap();
     assert!(unlabelled.report.findings.iter().all(|f| f.check != "conditioning"));
     assert!(unlabelled.report.unchecked.iter().all(|u| u.check != "conditioning"));

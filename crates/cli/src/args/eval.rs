@@ -2,6 +2,7 @@
 
 use super::{Computing, Trained};
 use clap::Args;
+use ganymede::eval::RealSamples;
 use ganymede_data::Split;
 use std::path::PathBuf;
 
@@ -48,7 +49,7 @@ pub struct Eval {
     /// Real samples that features are compared with, where these shall be other than --n: `all`, as many as published FIDs are of, or a
     /// number [default: as --n].
     #[arg(long, value_name = "N|all", value_parser = real)]
-    pub real: Option<u64>,
+    pub real: Option<RealSamples>,
     /// Seed of the latents and of the choice of samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
@@ -75,11 +76,11 @@ pub struct Eval {
     pub computing: Computing,
 }
 
-fn real(text: &str) -> Result<u64, String> {
-    match (text, text.parse::<u64>()) {
-        ("all", _) => Ok(u64::MAX),
-        (_, Ok(n)) if n >= 2 => Ok(n),
-        _ => Err("expected all, or a number of 2 and more".into()),
+fn real(text: &str) -> Result<RealSamples, String> {
+    match (text, text.parse()) {
+        ("all", _) => Ok(RealSamples::All),
+        (_, Ok(n @ 2..=1_000_000)) => Ok(RealSamples::Count(n)),
+        _ => Err("expected a number from 2 to 1000000, or all there are (all)".into()),
     }
 }
 

@@ -85,7 +85,7 @@ pub fn run(options: &Eval) -> anyhow::Result<ExitCode> {
     let chosen = Options {
         metrics: options.metrics.clone(),
         n: options.n.map(|n| n as usize),
-        real: options.real.map(|n| n as usize),
+        real: options.real,
         seed: options.seed,
         extractor: options.extractor.clone(),
         split: options.split,

@@ -110,12 +110,12 @@ impl Evaluator {
     /// Compares two sets that were examined, or looked at, by this evaluator.
     ///
     /// Intervals come from parts of the samples without replacement (Politis and Romano 1994): the difference is computed of
-    /// forty parts of m of n samples of each set, real ones among them, and its deviations from their mean are scaled by
+    /// forty parts of m of n samples of each set, real ones among them (n the smallest number, of a larger set as large a share), and its deviations from their mean are scaled by
     /// sqrt(m / n) / sqrt(1 - m / n), the first as errors fall with n and the second since parts of a whole differ less
     /// than draws of the law. Drawn with replacement, samples would be their own nearest neighbours. Figures that are
     /// not of features (accuracy, the share of digits recognised in stacks) combine their own intervals as those of
-    /// independent errors, and those that take too long for this (`sliced-wasserstein`, `frechet-infinity`) add theirs up, which holds
-    /// whatever the real samples that both are compared with have to do with it.
+    /// independent errors, and where there are no such parts those that compare with the same real samples add theirs up, which holds
+    /// whatever these have to do with it.
     ///
     /// # Errors
     /// What metrics and the extractor say.
@@ -190,7 +190,8 @@ impl Evaluator {
         }
         for round in 0..ROUNDS {
             let mut random = Random::new(0x7061_7274 ^ ((round as u64) << 32) ^ self.options.seed);
-            let rows = |random: &mut Random, of: usize| some(random, of, part);
+            // The same share of each set, so that parts are to each other as the sets are.
+            let rows = |random: &mut Random, of: usize| some(random, of, (of * part).div_ceil(all));
             let real = real.select(&rows(&mut random, real.count))?;
             let sides =
                 [&first.generated, &second.generated].map(|side| side.select(&rows(&mut random, side.count)));

@@ -56,8 +56,8 @@ pub struct Options {
     pub metrics: Option<Vec<String>>,
     /// Samples of either side; without, 10,000, and what a metric takes by custom.
     pub n: Option<usize>,
-    /// Real samples, where these shall be other than `n`, or as many of them as there are.
-    pub real: Option<usize>,
+    /// Real samples that features are compared with, where these shall be other than `n`.
+    pub real: Option<RealSamples>,
     /// Seed of latents and of the choice of samples.
     pub seed: u64,
     /// Extractor by name or file; without, the one that suits the data.
@@ -66,6 +66,15 @@ pub struct Options {
     pub split: Split,
     /// Samples drawn and looked at together; figures do not depend on it [default: 1024].
     pub batch: Option<usize>,
+}
+
+/// How many real samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RealSamples {
+    /// As many as there are.
+    All,
+    /// So many, or all where there are fewer.
+    Count(usize),
 }
 
 /// A report with what can be shown of it.
@@ -135,8 +144,8 @@ impl Evaluator {
         executor: Arc<Executor>,
         cache: Option<PathBuf>,
     ) -> Result<Self, Error> {
-        if options.n == Some(0) || options.real == Some(0) {
-            return Err(Error::Refused("scores of no samples: give a larger --n".into()));
+        if options.n == Some(0) || options.real == Some(RealSamples::Count(0)) {
+            return Err(Error::Refused("scores of no samples: give a larger --n or --real".into()));
         }
         ganymede_metrics::limit_threads(executor.threads());
         let find = |name: &String| {
@@ -151,6 +160,13 @@ impl Evaluator {
             (Split::Test, None) | (Split::Train, _) => train.hash(),
         };
         let test = test.map(|test| held_out::like(&train, test)).transpose()?;
+        let reference = compared_with(options.split, &train, test.as_ref());
+        if options.real == Some(RealSamples::All) && reference.len().is_none() {
+            return Err(Error::Refused(format!(
+                "--real all: {} has no end: give a number of real samples",
+                reference.spec()
+            )));
+        }
         let unlabelled = train.classes().is_some() && test.as_ref().is_some_and(|t| t.classes().is_none());
         let unasked = unlabelled.then(|| {
             format!("the held-out part of {} has no labels: put them beside its images", train.spec())
@@ -324,7 +340,12 @@ impl Evaluator {
 
     /// How many real samples are looked at.
     fn real_count(&self) -> usize {
-        let n = self.options.real.or(self.options.n).unwrap_or(SAMPLES);
+        let n = match self.options.real {
+            Some(RealSamples::Count(n)) => n,
+            // Of a set with an end, as was made sure of.
+            Some(RealSamples::All) => usize::MAX,
+            None => self.options.n.unwrap_or(SAMPLES),
+        };
         self.reference().len().map_or(n, |items| n.min(items as usize))
     }
 
@@ -487,6 +508,7 @@ impl Evaluator {
                 real,
                 of_training: self.options.split == Split::Train,
                 classes: self.extractor.as_deref().and_then(heads),
+                accuracy: self.extractor.as_deref().and_then(|seen| seen.accuracy().zip(seen.asked_of())),
                 train: &self.train,
                 test: self.test.as_ref(),
                 source: &mut *source,

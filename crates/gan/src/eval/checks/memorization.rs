@@ -8,6 +8,7 @@ use ganymede_data::Dataset;
 use ganymede_metrics::Features;
 use ganymede_metrics::copying::{Copying, Near, copying};
 use ganymede_metrics::nearest::{Neighbour, nearest};
+use ganymede_metrics::stats::wilson;
 use serde_json::json;
 use std::collections::HashSet;
 
@@ -196,7 +197,7 @@ impl Check for Memorization {
                 findings.push(copied(&tests, count, &pool, training));
             }
         }
-        findings.push(exact_copies(exact, count, pool.indices[0].len(), training));
+        findings.push(exact_copies(exact, count, pool.indices[0].len(), training)?);
         if evidence.of_training {
             findings.push(authenticity(evidence)?);
         }
@@ -334,8 +335,11 @@ fn copied(tests: &[Copying], count: usize, pool: &Pool<'_>, training: u64) -> Fi
     }
 }
 
-fn exact_copies(exact: usize, count: usize, looked_through: usize, training: u64) -> Finding {
-    let value = (exact as f64 / count.max(1) as f64 / seen(looked_through, training)).min(1.0);
+fn exact_copies(exact: usize, count: usize, looked_through: usize, training: u64) -> Result<Finding, Error> {
+    let seen = seen(looked_through, training);
+    let value = (exact as f64 / count.max(1) as f64 / seen).min(1.0);
+    // Of a small part of the training samples a single copy, of a blank image say, would stand for many.
+    let flagged = value > COPIED && wilson(exact, count, 1.0 - 2.0 * LEVEL)?.low > COPIED * seen;
     let of = match looked_through as u64 == training {
         true => String::new(),
         false => format!(" of the {looked_through} of {training} that were looked through"),
@@ -344,7 +348,7 @@ fn exact_copies(exact: usize, count: usize, looked_through: usize, training: u64
         0 => format!("No sample is a training sample{of} byte for byte."),
         _ => format!("{exact} of {count} samples are training samples{of} byte for byte."),
     };
-    Finding {
+    Ok(Finding {
         check: "memorization",
         name: "exact copies",
         value,
@@ -352,11 +356,11 @@ fn exact_copies(exact: usize, count: usize, looked_through: usize, training: u64
         fault: Fault::Above,
         reason: "one in a hundred: a network that makes an image anew does not meet all bytes of another by chance, but \
                  blank images may be in the data",
-        flagged: value > COPIED,
+        flagged,
         sentence,
         p: None,
         detail: json!({"samples": count, "copies": exact, "looked_through": looked_through, "training": training}),
-    }
+    })
 }
 
 /// The share of samples that are farther from the nearest real sample than that is from the nearest other one.
@@ -406,13 +410,16 @@ mod tests {
     #[test]
     fn copies_of_what_is_not_looked_through_are_counted_by_share() {
         // One in ten is a copy of one of a million images, of which 60,000 are known.
-        let found = exact_copies(24, 4000, 60_000, 1_000_000);
+        let found = exact_copies(24, 4000, 60_000, 1_000_000).unwrap();
         assert!((found.value - 0.1).abs() < 1e-12 && found.flagged, "{found:?}");
         assert!(found.sentence.contains("60000 of 1000000"), "{}", found.sentence);
-        let none = exact_copies(0, 4000, 60_000, 1_000_000);
+        let none = exact_copies(0, 4000, 60_000, 1_000_000).unwrap();
         assert!(!none.flagged && none.sentence.contains("60000 of 1000000"), "{}", none.sentence);
+        // One blank image in ten million stands for nothing.
+        let blank = exact_copies(1, 4000, 60_000, 10_000_000).unwrap();
+        assert!(blank.value > COPIED && !blank.flagged, "{blank:?}");
         // All are known: the share as it is.
-        let all = exact_copies(24, 4000, 60_000, 60_000);
+        let all = exact_copies(24, 4000, 60_000, 60_000).unwrap();
         assert!(
             (all.value - 0.006).abs() < 1e-12 && !all.flagged && !all.sentence.contains("looked"),
             "{all:?}"

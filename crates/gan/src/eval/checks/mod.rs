@@ -12,7 +12,7 @@ use super::collect::Collected;
 use super::report::Unchecked;
 use super::source::SampleSource;
 use crate::error::Error;
-use crate::extractors::Watch;
+use crate::extractors::{AskedOf, Watch};
 use ganymede_data::Dataset;
 use serde::Serialize;
 use std::sync::Arc;
@@ -83,6 +83,8 @@ pub struct Evidence<'a> {
     pub of_training: bool,
     /// Classes that the extractor tells apart, and how many parts of a sample it classifies.
     pub classes: Option<(usize, usize)>,
+    /// The share of real samples that the extractor classifies rightly, and of which.
+    pub accuracy: Option<(f64, AskedOf)>,
     /// Real samples that a generator learnt from.
     pub train: &'a Arc<Dataset>,
     /// Real samples that it did not.

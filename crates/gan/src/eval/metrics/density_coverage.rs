@@ -37,6 +37,10 @@ impl Metric for DensityCoverage {
 
     fn compute(&self, context: &mut Context<'_>) -> Result<Vec<Score>, Error> {
         let paired = context.paired(&self.of_pairs(context.seed))?;
+        let (real, generated) = context.both()?;
+        // A real sample's ball of k others lacks generated ones where the k nearest of all are real: (N / (N + n))^k of N and n of one law.
+        let lacking = real.count as f64 / (real.count + generated.count) as f64;
+        let of_equal_laws = format!("{:.2} for equal laws", 1.0 - lacking.powi(K as i32));
         let mut scores = Vec::new();
         for ball in Ball::ALL {
             let [density, coverage] = if context.resampled {
@@ -47,7 +51,7 @@ impl Metric for DensityCoverage {
                 found.map(|of| (of.estimate, Some([of.low, of.high])))
             };
             let figures = [
-                ("coverage", coverage, Better::Higher, ".97 for equal laws"),
+                ("coverage", coverage, Better::Higher, &*of_equal_laws),
                 ("density", density, Better::Neither, "1 for equal laws"),
             ];
             for (what, (value, interval), better, note) in figures {

@@ -29,10 +29,6 @@ impl Metric for FrechetInfinity {
         Some("it takes fifteen times as long as `frechet`")
     }
 
-    fn shares_real(&self) -> bool {
-        true
-    }
-
     fn suits(&self, subject: &Subject) -> Result<(), String> {
         suits_features(subject)
     }

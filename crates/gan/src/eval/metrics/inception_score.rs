@@ -26,6 +26,10 @@ impl Metric for InceptionScore {
         Better::Higher
     }
 
+    fn shares_real(&self) -> bool {
+        false
+    }
+
     fn suits(&self, subject: &Subject) -> Result<(), String> {
         suits_classes(subject, true, "has no images that a classifier could see")
     }
