@@ -286,23 +286,30 @@ fn verdict(better: Better, interval: Option<[f64; 2]>) -> Verdict {
     }
 }
 
+/// A number of things.
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 fn sentence(first: &Report, second: &Report, differences: &[Difference]) -> String {
     let count = |verdict| differences.iter().filter(|d| d.verdict == verdict).count();
     let (one, two, unclear) = (count(Verdict::First), count(Verdict::Second), count(Verdict::Unclear));
     let told = match (one, two) {
         (0, 0) => "no score tells the two apart".to_string(),
-        (n, 0) => format!("{} is better by {n} scores and worse by none", first.source.path),
-        (0, n) => format!("{} is better by {n} scores and worse by none", second.source.path),
+        (n, 0) => format!("{} is better by {} and worse by none", first.source.path, counted(n, "score")),
+        (0, n) => format!("{} is better by {} and worse by none", second.source.path, counted(n, "score")),
         (a, b) => format!(
-            "{} is better by {a} scores and {} by {b}: which is better depends on what is wanted",
-            first.source.path, second.source.path
+            "{} is better by {} and {} by {b}: which is better depends on what is wanted",
+            first.source.path,
+            counted(a, "score"),
+            second.source.path
         ),
     };
     let rest = if unclear > 0 { format!("; {unclear} cannot tell") } else { String::new() };
     let faults = |report: &Report| report.findings.iter().filter(|f| f.flagged).count();
     let (a, b) = (faults(first), faults(second));
     let checked = if a + b > 0 {
-        format!(" The checks find {a} faults in the first and {b} in the second.")
+        format!(" The checks find {} in the first and {b} in the second.", counted(a, "fault"))
     } else {
         String::new()
     };
@@ -337,6 +344,7 @@ mod tests {
         };
         let found = own(&score(1.0, 0.7, 1.3), &score(2.0, 1.6, 2.4), 1.0, false).unwrap();
         assert!((found[0] - 0.5).abs() < 1e-12 && (found[1] - 1.5).abs() < 1e-12, "{found:?}");
+        assert_eq!((counted(1, "score"), counted(2, "score")), ("1 score".into(), "2 scores".into()));
         // Those that share real samples add up.
         let found = own(&score(1.0, 0.7, 1.3), &score(2.0, 1.6, 2.4), 1.0, true).unwrap();
         assert!((found[0] - 0.3).abs() < 1e-12 && (found[1] - 1.7).abs() < 1e-12, "{found:?}");
