@@ -428,6 +428,8 @@ fn a_discriminator_is_asked_about_held_out_samples() {
         assert_eq!(examined.report.findings.iter().any(|f| f.check == "overfitting"), asked);
         let why = examined.report.unchecked.iter().find(|u| u.check == "overfitting");
         assert_eq!(why.is_some_and(|why| why.reason.contains("blobs?limit=9")), !asked);
+        let copies = examined.report.unchecked.iter().find(|u| u.check == "memorization");
+        assert_eq!(copies.is_some_and(|why| why.reason.contains("copies of blobs?limit=9")), !asked);
     }
     // A folder has no discriminator, and says so.
     let examined = of.examine(&mut made(healthy(1)), &mut ()).unwrap();

@@ -251,6 +251,12 @@ pub fn open(choice: Option<&str>, wanted: &mut Wanted<'_>) -> Result<Box<dyn Ext
         files.open(wanted, stack.as_ref())?
     } else {
         let kind = EXTRACTORS.iter().find(|kind| kind.name() == choice).ok_or_else(|| {
+            if pretrained::NETWORKS.iter().any(|network| network.name() == choice) {
+                return Error::Refused(format!(
+                    "{choice} has weights that do not come with the program: name their file in its place (`ganymede eval --list` \
+                     says what it is called, docs/scores.md where it is)"
+                ));
+            }
             let known: Vec<&str> = EXTRACTORS.iter().map(|kind| kind.name()).collect();
             Error::Refused(format!(
                 "{}; or a file of weights that ends in .{}",

@@ -1,5 +1,6 @@
 use super::{Check, Evidence, Fault, Finding, LEVEL};
 use crate::error::Error;
+use crate::eval::report::Unchecked;
 use crate::extractors::best_of;
 use ganymede_metrics::cells::Cells;
 use ganymede_metrics::collisions::{collisions, distances_at};
@@ -54,7 +55,17 @@ impl Check for Collapse {
     fn check(&self, evidence: &mut Evidence<'_>) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
         if let Some((classes, heads)) = evidence.classes {
-            findings.extend(classes_lost(evidence, classes, heads)?);
+            let found = classes_lost(evidence, classes, heads)?;
+            if found.is_none() {
+                evidence.unchecked.push(Unchecked {
+                    check: self.name(),
+                    reason: format!(
+                        "missing classes: of {} samples chance could have left any out",
+                        evidence.generated.count
+                    ),
+                });
+            }
+            findings.extend(found);
         }
         let few = evidence.real.features.rows().min(evidence.generated.features.rows());
         if few >= FEWEST {

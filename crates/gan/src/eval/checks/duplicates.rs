@@ -63,20 +63,22 @@ impl Check for Duplicates {
         let of_real = real_pairs / NEAREST / FEWER;
         let threshold = evidence.train.len().map_or(of_real, |items| of_real.min(items as f64)).round();
         let flagged = most < threshold;
-        let about = |value: f64| {
+        // A bound is not rounded up.
+        let about = |value: f64, round: fn(f64) -> f64| {
             let unit = 10f64.powf(value.log10().floor() - 1.0);
-            (value / unit).round() * unit
+            round(value / unit) * unit
         };
         let sentence = if flagged {
             format!(
                 "Samples repeat: there are about {} different ones, fewer than {threshold}.",
-                about(support)
+                about(support, f64::round)
             )
         } else {
-            let bound = if found.pairs == 0 { "at least " } else { "about " };
+            let (bound, round): (_, fn(f64) -> f64) =
+                if found.pairs == 0 { ("at least ", f64::floor) } else { ("about ", f64::round) };
             format!(
                 "{bound}{} different samples, by {} near pairs among {count} samples.",
-                about(support),
+                about(support, round),
                 found.pairs
             )
         };

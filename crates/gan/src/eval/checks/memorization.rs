@@ -173,6 +173,14 @@ impl Check for Memorization {
                 evidence.train.spec()
             )));
         };
+        if let Some(own) = evidence.trained_elsewhere() {
+            let reason = format!(
+                "copies of {own}, which the generator was trained on and which has another BLAKE3 sum than {}: they are looked for \
+                 among the latter alone",
+                evidence.train.spec()
+            );
+            evidence.unchecked.push(Unchecked { check: self.name(), reason });
+        }
         let test = evidence.test.filter(|test| test.len().is_some_and(|n| n > 0));
         let rough = Rough::of(&shape);
         let size: usize = shape.iter().product();

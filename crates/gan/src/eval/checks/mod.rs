@@ -101,6 +101,14 @@ pub struct Evidence<'a> {
     pub unchecked: &'a mut Vec<Unchecked>,
 }
 
+impl Evidence<'_> {
+    /// The data that the samples' generator was trained on, where it says so and these are others.
+    fn trained_elsewhere(&self) -> Option<String> {
+        let own = self.source.info().trained_on?;
+        (own.data_hash != self.train.hash().to_string()).then_some(own.data)
+    }
+}
+
 /// A check by name.
 pub trait Check: Sync {
     /// Its name in reports.

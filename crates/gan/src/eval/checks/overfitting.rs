@@ -66,13 +66,11 @@ impl Check for Overfitting {
                 "{spec} has no end, so no discriminator sees a sample of it twice"
             )));
         }
-        if let Some(own) = evidence.source.info().trained_on
-            && own.data_hash != evidence.train.hash().to_string()
-        {
+        if let Some(own) = evidence.trained_elsewhere() {
             return Err(Error::Unsuited(format!(
                 "the discriminator was trained on {}, which has another BLAKE3 sum than {spec}, and of other data the figure says \
                  nothing: leave --data out, or name what it was trained on",
-                own.data
+                own
             )));
         }
         let size = evidence.train.elements();

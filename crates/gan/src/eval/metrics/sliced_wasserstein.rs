@@ -55,7 +55,10 @@ impl Metric for SlicedWasserstein {
         let (generated, _) = context.generated_images(count)?;
         let [h, w, c] = context.image_shape()?;
         let options = SlicedOptions { seed: context.seed, ..SlicedOptions::default() };
-        context.watch.note(&format!("comparing patches of {count} images at {} levels", levels(h, w)?.len()));
+        context.watch.note(&format!(
+            "comparing patches of {count} images, levels of the pyramid: {}",
+            levels(h, w)?.len()
+        ));
         let found = image_distances(&real, &generated, [h, w, c], options)?;
         let count_of_levels = found.len() as f64;
         let mean = found.iter().map(|level| level.distance).sum::<f64>() / count_of_levels;
