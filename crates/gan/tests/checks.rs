@@ -178,13 +178,18 @@ fn described(examined: &Examined) -> String {
 
 /// An evaluator with a classifier that is trained once for all tests: training takes longer than a question.
 fn shared() -> Evaluator {
+    shared_with(options())
+}
+
+/// The same classifier under other options.
+fn shared_with(options: Options) -> Evaluator {
     static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let cache = CACHE.get_or_init(|| {
         let cache = tempfile::tempdir().unwrap();
-        evaluator(cache.path(), options()).prepare(&mut ()).unwrap();
+        evaluator(cache.path(), self::options()).prepare(&mut ()).unwrap();
         cache
     });
-    evaluator(cache.path(), options())
+    evaluator(cache.path(), options)
 }
 
 /// Plants, and those of them that were not named.
@@ -356,14 +361,11 @@ fn a_generator_that_does_not_listen_to_its_classes_is_named_and_pages_are_whole(
         assert!((seen - right).abs() < 0.06, "{deaf}: {seen} {right}");
     }
     // Few samples say nothing.
-    let reason = |test: Option<Arc<Dataset>>, n: usize| {
-        let options = Options { n: Some(n), ..options() };
-        let mut of = Evaluator::new(blobs(0, 600), test, options, executor(), None).unwrap();
-        let examined = of.examine(&mut Labelled { deaf: 1.0, exchanged: false }, &mut ()).unwrap();
-        examined.report.unchecked.into_iter().find(|u| u.check == "conditioning").map(|u| u.reason)
-    };
-    assert!(reason(Some(blobs(10_000_000, 300)), 60).unwrap().contains("it takes 100"));
-    assert_eq!(reason(Some(blobs(10_000_000, 300)), 300), None);
+    let mut few = shared_with(Options { n: Some(60), ..options() });
+    let examined = few.examine(&mut Labelled { deaf: 1.0, exchanged: false }, &mut ()).unwrap();
+    let why = examined.report.unchecked.iter().find(|u| u.check == "conditioning").unwrap();
+    assert!(why.reason.contains("it takes 100"), "{}", why.reason);
+    assert!(examined.report.findings.iter().all(|f| f.check != "conditioning"));
     let unlabelled = of.examine(&mut made(healthy(1)), &mut ()).unwrap();
     assert!(unlabelled.report.findings.iter().all(|f| f.check != "conditioning"));
     assert!(unlabelled.report.unchecked.iter().all(|u| u.check != "conditioning"));
