@@ -60,7 +60,7 @@ impl Check for Collapse {
                 evidence.unchecked.push(Unchecked {
                     check: self.name(),
                     reason: format!(
-                        "missing classes: of {} samples chance could have left any out",
+                        "missing classes: {} samples are too few to tell a class that has lost three quarters from chance",
                         evidence.generated.count
                     ),
                 });
