@@ -106,22 +106,13 @@ impl Planted<'_, '_> {
         })
     }
 
-    fn one(&mut self, i: u64) -> Result<Vec<f32>, Error> {
-        match self.plant {
-            Plant::Few(images) => self.inner.take(i % images, 1).map(|taken| taken.0),
-            Plant::Copies(share, change) if Random::new(i ^ 0x7368_6172).unit() < share => {
-                self.copy(i, change)
-            }
-            Plant::Copies(..) | Plant::Deaf => self.inner.take(i, 1).map(|taken| taken.0),
-            Plant::Lost(classes) => {
-                // Another sample in place of one that is lost, far from those that are asked for.
-                let mut of = i;
-                while (self.class)(of) < classes {
-                    of = (of + 1_000_003) % CLASSIFIED;
-                }
-                self.inner.take(of, 1).map(|taken| taken.0)
-            }
+    /// Samples of the run in place of those asked for, by their numbers.
+    fn others(&mut self, first: u64, count: usize, other: impl Fn(u64) -> u64) -> Result<Vec<f32>, Error> {
+        let mut samples = Vec::new();
+        for i in first..first + count as u64 {
+            samples.extend(self.inner.take(other(i), 1)?.0);
         }
+        Ok(samples)
     }
 }
 
@@ -136,32 +127,37 @@ impl SampleSource for Planted<'_, '_> {
         self.training.shape()
     }
     fn take(&mut self, first: u64, count: usize) -> Result<(Vec<f32>, Option<Vec<i32>>), Error> {
-        if let Plant::Deaf = self.plant {
-            let (samples, labels) = self.inner.take(first, count)?;
-            let classes = self.inner.classes().unwrap_or(1) as i32;
-            return Ok((
-                samples,
-                labels.map(|of| of.into_iter().map(|class| (class + 1) % classes).collect()),
-            ));
-        }
-        if let Plant::Copies(..) = self.plant {
-            // Drawn together, and copies put in their places.
-            let (mut samples, _) = self.inner.take(first, count)?;
-            let size = self.training.elements();
-            for (i, sample) in (first..).zip(samples.chunks_exact_mut(size)) {
-                if let Plant::Copies(share, change) = self.plant
-                    && Random::new(i ^ 0x7368_6172).unit() < share
-                {
-                    sample.copy_from_slice(&self.copy(i, change)?);
-                }
+        match self.plant {
+            Plant::Deaf => {
+                let (samples, labels) = self.inner.take(first, count)?;
+                let classes = self.inner.classes().unwrap_or(1) as i32;
+                let next = |of: Vec<i32>| of.into_iter().map(|class| (class + 1) % classes).collect();
+                Ok((samples, labels.map(next)))
             }
-            return Ok((samples, None));
+            Plant::Copies(share, change) => {
+                // Drawn together, and copies put in their places.
+                let (mut samples, _) = self.inner.take(first, count)?;
+                let size = self.training.elements();
+                for (i, sample) in (first..).zip(samples.chunks_exact_mut(size)) {
+                    if Random::new(i ^ 0x7368_6172).unit() < share {
+                        sample.copy_from_slice(&self.copy(i, change)?);
+                    }
+                }
+                Ok((samples, None))
+            }
+            Plant::Few(images) => Ok((self.others(first, count, |i| i % images)?, None)),
+            Plant::Lost(classes) => {
+                // Another sample in place of one that is lost, far from those that are asked for.
+                let class = self.class;
+                let kept = |mut of: u64| {
+                    while class(of) < classes {
+                        of = (of + 1_000_003) % CLASSIFIED;
+                    }
+                    of
+                };
+                Ok((self.others(first, count, kept)?, None))
+            }
         }
-        let mut samples = Vec::new();
-        for i in first..first + count as u64 {
-            samples.extend(self.one(i)?);
-        }
-        Ok((samples, None))
     }
 }
 

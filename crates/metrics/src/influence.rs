@@ -56,7 +56,7 @@ pub fn influence(a: &Features, b: &Features) -> Result<Influence, MetricError> {
     // H1 = G Q', H2 = Q' G = G' Q, for G = Q H.
     let of_a = multiply_shared(strided(&product), strided(&polar).turned());
     let of_b = multiply_shared(strided(&product).turned(), strided(&polar));
-    Ok(Influence { first: a.influence(&b.mean, &of_a)?, second: b.influence(&a.mean, &of_b)? })
+    Ok(Influence { first: a.influence(&b.mean, &of_a), second: b.influence(&a.mean, &of_b) })
 }
 
 impl Influence {
@@ -125,7 +125,7 @@ impl<'a> Side<'a> {
     }
 
     /// Of each sample, given the other set's mean and H of this side.
-    fn influence(&self, other: &DVector<f64>, root: &DMatrix<f64>) -> Result<Vec<f64>, MetricError> {
+    fn influence(&self, other: &DVector<f64>, root: &DMatrix<f64>) -> Vec<f64> {
         let (n, d) = (self.set.rows(), self.mean.len());
         let between = &self.mean - other;
         let scale = n as f64 / (n as f64 - 1.0);
@@ -148,7 +148,7 @@ impl<'a> Side<'a> {
         let mut found = parts.concat();
         let mean = found.iter().sum::<f64>() / n as f64;
         found.iter_mut().for_each(|value| *value -= mean);
-        Ok(found)
+        found
     }
 }
 

@@ -285,7 +285,6 @@ fn filter(image: &[f64], [h, w, c]: [usize; 3]) -> Vec<f64> {
 }
 
 /// Patches of a set of images, by their places.
-#[derive(Clone, Copy)]
 struct Patches<'a> {
     images: &'a [f32],
     shape: [usize; 3],
